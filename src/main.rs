@@ -1,0 +1,2 @@
+//! Ringfence.
+fn main() {}
