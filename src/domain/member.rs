@@ -18,6 +18,8 @@ pub struct CardLink {
     pub to: Option<Timestamp>,
     /// Cards with the same group are one physical card known to several sources.
     pub group: u32,
+    /// The token, for the person to see; gone when they are erased.
+    pub token: Option<Sealed>,
 }
 
 /// A step of opting in or out of an offer.
@@ -59,4 +61,162 @@ pub struct StandingStep {
     /// For `barred`: whether what was already paid is asked back from the member
     /// (owed) rather than booked as fraud loss.
     pub ask_back: bool,
+}
+
+/// Where a record stands: which process wrote it, under which number of its partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RecordRef {
+    /// The process.
+    pub process: u32,
+    /// Its number within the partition and process.
+    pub number: u64,
+}
+
+/// Personal fields sealed with the member's own key; unreadable once that is erased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// Where the key lies.
+    pub slot: u64,
+    /// The record that sealed it: with the field's place it makes the nonce.
+    pub record: RecordRef,
+    /// Ciphertext and tag.
+    pub bytes: Vec<u8>,
+}
+
+/// A link to another member or a shared identifier, for screening.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkFact {
+    /// `device`, `address`, `payout`, `phone`, `email`, `ip` or another word.
+    pub kind: compact_str::CompactString,
+    /// Keyed hash of the identifier; the identifier itself is not kept.
+    pub value: CardHash,
+    /// Whether the operator has verified it.
+    pub verified: bool,
+    /// From when it counts.
+    pub at: Timestamp,
+}
+
+/// What a member has, per currency, in minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Balance {
+    /// Not wholly cleared.
+    pub pending_minor: i64,
+    /// Cleared, inside the hold days.
+    pub posted_minor: i64,
+    /// Frozen by a standing.
+    pub held_minor: i64,
+    /// May be paid.
+    pub available_minor: i64,
+    /// Paid so far.
+    pub paid_minor: i64,
+    /// Taken back after it was paid.
+    pub owed_minor: i64,
+}
+
+/// What sealed purchases at one merchant left behind, for history and for pay-outs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedTotal {
+    /// Where they were made.
+    pub merchant: MerchantId,
+    /// In which currency.
+    pub currency: super::Currency,
+    /// How many stood.
+    pub purchases: u32,
+    /// What they were worth, minor units.
+    pub worth_minor: i64,
+    /// Granted and not yet used, still payable.
+    pub available_minor: i64,
+    /// Rewards per offer: how many purchases, how much.
+    pub offers: Vec<(OfferId, u32, i64)>,
+}
+
+/// The head of a member's state: all but the purchases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberHead {
+    /// The member.
+    pub id: super::MemberId,
+    /// Raised by one with every record.
+    pub version: u64,
+    /// The newest record.
+    pub last: Option<RecordRef>,
+    /// From when the person is a member.
+    pub joined_at: Timestamp,
+    /// Who referred them, and when.
+    pub referred_by: Option<(super::MemberId, Timestamp)>,
+    /// Region, time zone, birthday and segments, sealed; `None` when nothing was given.
+    pub profile: Option<Sealed>,
+    /// The person was erased; the books stay.
+    pub erased: bool,
+    /// Shared identifiers.
+    pub links: Vec<LinkFact>,
+    /// Cards, oldest link first.
+    pub cards: Vec<CardLink>,
+    /// Opt-ins and opt-outs.
+    pub activations: Vec<ActivationStep>,
+    /// Standings as set.
+    pub standings: Vec<StandingStep>,
+    /// Per currency, in order of code.
+    pub balances: Vec<(super::Currency, Balance)>,
+    /// The latest daily mark this member was decided under.
+    pub mark: Timestamp,
+    /// What sealed purchases left behind.
+    pub sealed: Vec<SealedTotal>,
+}
+
+impl MemberHead {
+    /// A member nobody has registered yet.
+    #[must_use]
+    pub fn new(id: super::MemberId, joined_at: Timestamp) -> Self {
+        Self {
+            id,
+            version: 0,
+            last: None,
+            joined_at,
+            referred_by: None,
+            profile: None,
+            erased: false,
+            links: Vec::new(),
+            cards: Vec::new(),
+            activations: Vec::new(),
+            standings: Vec::new(),
+            balances: Vec::new(),
+            mark: Timestamp::default(),
+            sealed: Vec::new(),
+        }
+    }
+    /// Whether the member had opted in to an offer at an instant: the newest step
+    /// by then counts.
+    #[must_use]
+    pub fn active(&self, offer: &OfferId, at: Timestamp) -> bool {
+        let steps = self.activations.iter().filter(|step| &step.offer == offer && step.at <= at);
+        steps.max_by_key(|step| step.at).is_some_and(|step| step.active)
+    }
+    /// The card's link at an instant.
+    #[must_use]
+    pub fn card_at(&self, card: CardHash, at: Timestamp) -> Option<&CardLink> {
+        self.cards.iter().find(|link| link.card == card && link.from <= at && link.to.is_none_or(|to| at < to))
+    }
+    /// Which source credits the physical card behind this link at an instant: the
+    /// earliest linked, then the first by name.
+    #[must_use]
+    pub fn crediting(&self, link: &CardLink, at: Timestamp) -> Option<&CardLink> {
+        let same = self.cards.iter().filter(|other| other.group == link.group);
+        let linked = same.filter(|other| other.from <= at && other.to.is_none_or(|to| at < to));
+        linked.min_by(|a, b| (a.from, &a.source, a.card).cmp(&(b.from, &b.source, b.card)))
+    }
+    /// The strictest standing that concerns a purchase at a merchant and time. Of one
+    /// scope the newest set counts.
+    #[must_use]
+    pub fn standing(&self, merchant: &MerchantId, purchase_at: Timestamp) -> Option<&StandingStep> {
+        let newest = |scope: Option<&MerchantId>| {
+            self.standings.iter().filter(|s| s.merchant.as_ref() == scope).max_by_key(|s| s.set_at)
+        };
+        let both = [newest(None), newest(Some(merchant))];
+        both.into_iter().flatten().filter(|s| s.since <= purchase_at).max_by_key(|s| s.standing)
+    }
+    /// The balance in a currency, zero when there is none.
+    #[must_use]
+    pub fn balance(&self, currency: super::Currency) -> Balance {
+        self.balances.iter().find(|(c, _)| *c == currency).map_or_else(Balance::default, |(_, b)| *b)
+    }
 }

@@ -9,6 +9,7 @@ pub mod member;
 pub mod merchant;
 pub mod money;
 pub mod offer;
+pub mod purchase;
 pub mod time;
 
 pub use card_event::{CardEvent, Channel, EventKind, MerchantMark, Sequence};

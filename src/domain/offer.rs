@@ -231,6 +231,15 @@ impl Offer {
     pub fn newest(&self) -> &OfferVersion {
         self.versions.last().expect("an offer is created with its first version")
     }
+    /// The version published last, whether or not it is in force yet.
+    #[must_use]
+    pub fn newest_published(&self) -> Option<&OfferVersion> {
+        let published = self.life.iter().filter_map(|step| match step.change {
+            LifeChange::Published(number) => Some(number),
+            _ => None,
+        });
+        self.version(published.max()?)
+    }
     /// The merchant who funds it.
     #[must_use]
     pub fn merchant(&self) -> &MerchantId {

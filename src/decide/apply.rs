@@ -1,0 +1,152 @@
+//! What a record does to a member's state. The live path and the replay of a journal
+//! run this same code, so they cannot differ.
+
+use super::member::MemberState;
+use super::settle::GrantChange;
+use crate::domain::purchase::Purchase;
+use crate::domain::{CardHash, PurchaseKey, Timestamp};
+use crate::ledger;
+use crate::record::{Envelope, EventInput, LotUse, MemberInput, Redemption};
+
+/// What a record touched besides the head, so that only that is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Purchases that changed.
+    pub purchases: Vec<PurchaseKey>,
+    /// Purchases that are gone: sealed into totals.
+    pub sealed: Vec<PurchaseKey>,
+}
+
+impl Touched {
+    fn purchase(&mut self, key: &PurchaseKey) {
+        if !self.purchases.contains(key) {
+            self.purchases.push(key.clone());
+        }
+    }
+}
+
+/// Applies the input, before anything is decided.
+pub fn apply_input(member: &mut MemberState, input: &MemberInput, touched: &mut Touched) {
+    match input {
+        MemberInput::Registered { joined_at, referred_by, profile, links } => {
+            let head = &mut member.head;
+            head.joined_at = *joined_at;
+            head.referred_by.clone_from(referred_by);
+            head.profile.clone_from(profile);
+            head.links.clone_from(links);
+        }
+        MemberInput::CardLinked { link, replaces, .. } => {
+            if let Some(old) = replaces {
+                end_card(member, *old, link.from);
+            }
+            member.head.cards.push(link.clone());
+        }
+        MemberInput::CardUnlinked { card, at } => end_card(member, *card, *at),
+        MemberInput::Activated(step) => member.head.activations.push(step.clone()),
+        MemberInput::Event(input) => insert_event(member, input, touched),
+        MemberInput::TimePassed { sealed, totals } => {
+            member.purchases.retain(|placed| !sealed.contains(&placed.purchase.key));
+            for total in totals {
+                let same = |old: &&mut crate::domain::member::SealedTotal| {
+                    old.merchant == total.merchant && old.currency == total.currency
+                };
+                match member.head.sealed.iter_mut().find(same) {
+                    Some(old) => old.clone_from(total),
+                    None => member.head.sealed.push(total.clone()),
+                }
+            }
+            touched.sealed.extend(sealed.iter().cloned());
+        }
+        MemberInput::DecidedAgain => {}
+        MemberInput::StandingSet(step) => member.head.standings.push(step.clone()),
+        MemberInput::Redeemed(redemption) => redeem(member, redemption, touched),
+        MemberInput::Erased { .. } => {
+            let head = &mut member.head;
+            head.erased = true;
+            head.profile = None;
+            head.links.clear();
+            head.referred_by = None;
+            for link in &mut head.cards {
+                link.token = None;
+            }
+        }
+    }
+}
+
+/// Applies the decision and the envelope, after the input.
+pub fn apply_changes(member: &mut MemberState, envelope: &Envelope, changes: &[GrantChange], touched: &mut Touched) {
+    for change in changes {
+        if let Some(at) = member.find(&change.purchase) {
+            let purchase = std::sync::Arc::make_mut(&mut member.purchases[at].purchase);
+            match purchase.grants.iter_mut().find(|grant| grant.offer == change.grant.offer) {
+                Some(grant) => grant.clone_from(&change.grant),
+                None => purchase.grants.push(change.grant.clone()),
+            }
+            touched.purchase(&change.purchase);
+        }
+        for legs in &change.transfers {
+            post(member, change.grant.currency, *legs);
+        }
+    }
+    let head = &mut member.head;
+    head.version = envelope.version;
+    head.last = Some(crate::domain::member::RecordRef { process: envelope.process, number: envelope.number });
+    head.mark = head.mark.max(envelope.mark);
+}
+
+fn post(member: &mut MemberState, currency: crate::domain::Currency, legs: ledger::Legs) {
+    let balances = &mut member.head.balances;
+    let at = balances.binary_search_by_key(&currency, |(c, _)| *c).unwrap_or_else(|at| {
+        balances.insert(at, (currency, crate::domain::member::Balance::default()));
+        at
+    });
+    ledger::post(&mut balances[at].1, legs);
+}
+
+fn end_card(member: &mut MemberState, card: CardHash, at: Timestamp) {
+    for link in member.head.cards.iter_mut().filter(|link| link.card == card && link.to.is_none()) {
+        link.to = Some(at.max(link.from));
+    }
+}
+
+fn insert_event(member: &mut MemberState, input: &EventInput, touched: &mut Touched) {
+    let known = member.find(&input.purchase).map(|at| member.purchases[at].purchase.as_ref().clone());
+    let mut purchase = known.unwrap_or_else(|| Purchase::new(input.purchase.clone()));
+    let mut event = input.event.clone();
+    event.matched = input.matched.as_ref().map(|matched| purchase.match_index(matched));
+    purchase.insert(event);
+    touched.purchase(&input.purchase);
+    member.place(purchase);
+}
+
+fn redeem(member: &mut MemberState, redemption: &Redemption, touched: &mut Touched) {
+    for (uses, sign) in [(&redemption.lots, 1), (&redemption.settled, -1)] {
+        for lot in uses {
+            use_lot(member, lot, sign * lot.minor, redemption.currency, touched);
+        }
+    }
+    let id = member.head.id.clone();
+    for transfer in redemption.transfers(&id) {
+        post(member, transfer.currency, transfer.legs);
+    }
+}
+
+fn use_lot(member: &mut MemberState, lot: &LotUse, minor: i64, currency: crate::domain::Currency, touched: &mut Touched) {
+    match (&lot.purchase, &lot.offer) {
+        (Some(purchase), Some(offer)) => {
+            if let Some(at) = member.find(purchase) {
+                let purchase = std::sync::Arc::make_mut(&mut member.purchases[at].purchase);
+                for grant in purchase.grants.iter_mut().filter(|grant| &grant.offer == offer) {
+                    grant.used_minor += minor;
+                }
+            }
+            touched.purchase(purchase);
+        }
+        _ => {
+            let sealed = member.head.sealed.iter_mut();
+            for total in sealed.filter(|total| total.merchant == lot.merchant && total.currency == currency) {
+                total.available_minor -= minor;
+            }
+        }
+    }
+}

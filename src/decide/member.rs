@@ -1,0 +1,84 @@
+//! A member's state as decisions read it: the head and the open purchases in their order.
+
+use crate::domain::member::MemberHead;
+use crate::domain::purchase::Purchase;
+use crate::domain::time::civil_day;
+use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp};
+use std::sync::Arc;
+
+use super::worth::{LapsePolicy, worth};
+
+/// A purchase with what its order and its caps need, computed once per change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The purchase.
+    pub purchase: Arc<Purchase>,
+    /// Its time: purchases are taken by it, then by key.
+    pub time: Timestamp,
+    /// The shop's civil day of that time, for calendar caps; UTC when unknown.
+    pub local_day: i32,
+    /// Whose shop; `None` when no event was matched.
+    pub merchant: Option<MerchantId>,
+}
+
+impl Placed {
+    /// Places a purchase by its set of events.
+    #[must_use]
+    pub fn new(purchase: Purchase) -> Self {
+        // Neither time nor shop depends on the mark or the lapse.
+        let worth = worth(&purchase, Timestamp::default(), &LapsePolicy::default());
+        let (time, merchant) = (worth.time, worth.shop.map(|shop| shop.merchant.clone()));
+        let zone = worth.shop.map_or(jiff::tz::TimeZone::UTC, |shop| zone(&shop.time_zone));
+        let local_day = civil_day(time.local(&zone).date());
+        Self { purchase: Arc::new(purchase), time, local_day, merchant }
+    }
+    /// What purchases are ordered by.
+    #[must_use]
+    pub fn order(&self) -> (Timestamp, &PurchaseKey) {
+        (self.time, &self.purchase.key)
+    }
+}
+
+/// The zone of a name. The database is compiled in and names are checked when a
+/// merchant is stored, so the fallback is never taken in practice.
+pub(crate) fn zone(name: &str) -> jiff::tz::TimeZone {
+    jiff::tz::TimeZone::get(name).unwrap_or(jiff::tz::TimeZone::UTC)
+}
+
+/// The head and the open purchases, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberState {
+    /// All but the purchases.
+    pub head: MemberHead,
+    /// By time, then key.
+    pub purchases: Vec<Placed>,
+}
+
+impl MemberState {
+    /// A state without purchases.
+    #[must_use]
+    pub fn new(head: MemberHead) -> Self {
+        Self { head, purchases: Vec::new() }
+    }
+    /// Where a purchase stands in the order.
+    #[must_use]
+    pub fn find(&self, key: &PurchaseKey) -> Option<usize> {
+        self.purchases.iter().position(|p| &p.purchase.key == key)
+    }
+    /// Puts a purchase at its place, in place of an older form of itself; returns where.
+    pub fn place(&mut self, purchase: Purchase) -> usize {
+        if let Some(old) = self.find(&purchase.key) {
+            self.purchases.remove(old);
+        }
+        let placed = Placed::new(purchase);
+        let at = self.purchases.partition_point(|other| other.order() < placed.order());
+        self.purchases.insert(at, placed);
+        at
+    }
+    /// Reward of sealed purchases under an offer: how many, how much.
+    #[must_use]
+    pub fn sealed_use(&self, offer: &OfferId) -> (u32, i64) {
+        let offers = self.head.sealed.iter().flat_map(|total| &total.offers);
+        offers.filter(|(id, _, _)| id == offer).fold((0, 0), |(n, sum), (_, count, minor)| (n + count, sum + minor))
+    }
+}

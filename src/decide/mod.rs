@@ -1,0 +1,59 @@
+//! The decision, in pure code: the reward due now, less the reward already granted.
+//!
+//! [`judge`] says what each offer gives for each purchase, as a function of the set of
+//! the member's facts; [`settle`] turns the difference to what was granted into
+//! transfers. Neither knows a clock, a store or the graph: a missing fact is a missing
+//! field, not a missing import.
+
+pub mod apply;
+pub mod judge;
+pub mod member;
+pub mod refusal;
+pub mod settle;
+pub mod worth;
+
+pub use apply::{Touched, apply_changes, apply_input};
+pub use judge::{Ask, Judged, Line, Scope, judge};
+pub use member::MemberState;
+pub use refusal::Refusal;
+pub use settle::{GrantChange, settle};
+pub use worth::{LapsePolicy, Worth, worth};
+
+use crate::domain::offer::Offer;
+use crate::domain::{MemberId, MerchantId, OfferId};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// Rules that hold for every offer. Part of the configuration, and a fact of every decision.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// When authorizations lapse.
+    pub lapse: LapsePolicy,
+    /// Categories that earn nothing unless an offer says otherwise.
+    pub cash_like_mcc: Vec<RangeInclusive<u16>>,
+    /// Key of the hash that draws the holdout.
+    pub holdout_key: [u8; 16],
+}
+
+impl Policy {
+    /// Whether a member is kept out of an offer to measure what it brings. The hash
+    /// does not depend on the share, so raising the share keeps who is in it.
+    #[must_use]
+    pub fn held_out(&self, member: &MemberId, offer: &OfferId, percent: u8) -> bool {
+        if percent == 0 {
+            return false;
+        }
+        let mut text = Vec::with_capacity(16 + 1 + member.as_str().len() + offer.as_str().len());
+        text.extend_from_slice(&self.holdout_key);
+        text.extend_from_slice(offer.as_str().as_bytes());
+        text.push(0);
+        text.extend_from_slice(member.as_str().as_bytes());
+        xxhash_rust::xxh3::xxh3_64(&text) % 100 < u64::from(percent)
+    }
+}
+
+/// Where decisions find the offers of a merchant.
+pub trait OfferBook {
+    /// All offers the merchant has or had, by id.
+    fn offers_of(&self, merchant: &MerchantId) -> &[Arc<Offer>];
+}

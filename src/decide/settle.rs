@@ -1,0 +1,71 @@
+//! The subtraction: what is due by [`judge`](super::judge) less what was granted, as
+//! grant changes and transfers. From here on nothing can be refused.
+
+use super::judge::{Judged, Line};
+use super::member::MemberState;
+use crate::domain::purchase::{Grant, Stage};
+use crate::domain::PurchaseKey;
+use crate::ledger::{Legs, transfers_between};
+use serde::{Deserialize, Serialize};
+
+/// A grant as it is from now on, with the transfers that made it so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantChange {
+    /// For which purchase.
+    pub purchase: PurchaseKey,
+    /// The grant.
+    pub grant: Grant,
+    /// Empty when only the terms' amount or a date moved.
+    pub transfers: Vec<Legs>,
+}
+
+/// Compares what is due with what was granted, purchase by purchase, and returns what
+/// changes. `record` is the number of the record that will carry it.
+#[must_use]
+pub fn settle(member: &MemberState, judged: &[Judged], record: u64) -> Vec<GrantChange> {
+    let mut changes = Vec::new();
+    for Judged { index, lines, .. } in judged {
+        let purchase = &member.purchases[*index].purchase;
+        let mut change = |old: Option<&Grant>, mut grant: Grant| {
+            let transfers = transfers_between(old, &grant);
+            grant.record = record;
+            changes.push(GrantChange { purchase: purchase.key.clone(), grant, transfers });
+        };
+        for line in lines {
+            let old = purchase.grant(&line.offer);
+            let grant = granted(old, line);
+            // What gave nothing and gives nothing is not worth a line in the books; what
+            // the terms asked of a spent budget is, or it would be asked again.
+            let idle = |old: &Grant| old.amount_minor == 0 && old.terms_minor == line.terms_minor && old.lost == line.lost;
+            let quiet = line.due_minor == 0 && old.map_or(line.terms_minor == 0, idle);
+            if !quiet && old != Some(&grant) {
+                change(old, grant);
+            }
+        }
+        // The purchase has moved to another shop: offers that are no longer candidates give nothing.
+        let gone = |grant: &&Grant| grant.amount_minor > 0 && !lines.iter().any(|line| line.offer == grant.offer);
+        for old in purchase.grants.iter().filter(gone) {
+            change(Some(old), Grant { amount_minor: 0, terms_minor: 0, ..old.clone() });
+        }
+    }
+    changes
+}
+
+/// The grant that a line asks for. What was used stays used.
+fn granted(old: Option<&Grant>, line: &Line) -> Grant {
+    let stage = if line.due_minor == 0 { old.map_or(Stage::Pending, |old| old.stage) } else { line.stage };
+    Grant {
+        offer: line.offer.clone(),
+        version: line.version,
+        merchant: line.merchant.clone(),
+        currency: line.currency,
+        terms_minor: line.terms_minor,
+        amount_minor: line.due_minor,
+        stage,
+        held: line.held,
+        used_minor: old.map_or(0, |old| old.used_minor),
+        lost: line.lost,
+        available_at: line.available_at,
+        record: old.map_or(0, |old| old.record),
+    }
+}

@@ -1,0 +1,153 @@
+//! A purchase as the member's state keeps it: the set of its events, where it was
+//! made, and what each offer has granted for it so far.
+
+use super::merchant::Matched;
+use super::{CardHash, Channel, Currency, EventKey, EventKind, MerchantId, Money, OfferId, PurchaseKey, Sequence, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A card event as kept with its purchase: what decisions read, and no token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldEvent {
+    /// The same for every delivery.
+    pub key: EventKey,
+    /// What happened.
+    pub kind: EventKind,
+    /// The card it came by.
+    pub card: CardHash,
+    /// In the merchant's currency; `None` for a reversal of all and an expiry.
+    pub amount: Option<Money>,
+    /// The act of buying or returning.
+    pub occurred_at: Timestamp,
+    /// False when only the day is known.
+    pub time_known: bool,
+    /// When the issuer posted it; when not said, when it reached us.
+    pub posted_at: Timestamp,
+    /// Merchant category code; `None` when not sent.
+    pub mcc: Option<u16>,
+    /// Where.
+    pub channel: Channel,
+    /// Which of several clearings.
+    pub sequence: Option<Sequence>,
+    /// Index into the purchase's `matches`; `None` when the merchant was not known.
+    pub matched: Option<u8>,
+    /// Hash of the normalised fields, to tell a redelivery from other content.
+    pub content: u64,
+    /// What the first delivery was answered, given again to every other.
+    pub answer: Vec<AnswerLine>,
+}
+
+/// One reward as it was answered for an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerLine {
+    /// Which offer.
+    pub offer: OfferId,
+    /// Where the reward stood.
+    pub stage: Stage,
+    /// Frozen by a standing.
+    pub held: bool,
+    /// What was due after the event.
+    pub due_minor: i64,
+    /// By how much the event changed it.
+    pub change_minor: i64,
+    /// When it may be paid; `None` while pending.
+    pub available_at: Option<Timestamp>,
+}
+
+/// How far a reward has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The purchase is not wholly cleared.
+    Pending,
+    /// Cleared, inside the hold days.
+    Posted,
+    /// May be paid.
+    Available,
+}
+
+/// What an offer has granted for a purchase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Which offer.
+    pub offer: OfferId,
+    /// The version whose terms were used.
+    pub version: u32,
+    /// Who funds it.
+    pub merchant: MerchantId,
+    /// Currency of the amounts.
+    pub currency: Currency,
+    /// What the terms gave at the last decision, before the budget.
+    pub terms_minor: i64,
+    /// What was granted: also the budget's verdict when the offer has one.
+    pub amount_minor: i64,
+    /// How far it has come.
+    pub stage: Stage,
+    /// Frozen by a standing.
+    pub held: bool,
+    /// What redemptions used of it. May exceed `amount_minor` after a clawback; the
+    /// excess is owed, or lost.
+    pub used_minor: i64,
+    /// Whether that excess is booked as fraud loss rather than owed.
+    pub lost: bool,
+    /// When it may be paid; `None` while pending.
+    pub available_at: Option<Timestamp>,
+    /// Number of the record that changed it last, which a correction names.
+    pub record: u64,
+}
+
+impl Grant {
+    /// What can still be redeemed of it, or is frozen.
+    #[must_use]
+    pub fn remaining_minor(&self) -> i64 {
+        (self.amount_minor - self.used_minor).max(0)
+    }
+    /// What was used and has been taken back since.
+    #[must_use]
+    pub fn excess_minor(&self) -> i64 {
+        (self.used_minor - self.amount_minor).max(0)
+    }
+}
+
+/// A purchase: the set of its events, kept in their canonical order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purchase {
+    /// Source and the source's id.
+    pub key: PurchaseKey,
+    /// Ordered by time, kind, key.
+    pub events: Vec<HeldEvent>,
+    /// The shops its events were matched to.
+    pub matches: Vec<Matched>,
+    /// One per offer that ever granted something for it.
+    pub grants: Vec<Grant>,
+}
+
+impl Purchase {
+    /// A purchase without events yet.
+    #[must_use]
+    pub fn new(key: PurchaseKey) -> Self {
+        Self { key, events: Vec::new(), matches: Vec::new(), grants: Vec::new() }
+    }
+    /// Adds an event at its place; the same key twice is the caller's mistake.
+    pub fn insert(&mut self, event: HeldEvent) {
+        let order = |e: &HeldEvent| (e.occurred_at, e.kind, e.key.clone());
+        let at = order(&event);
+        let place = self.events.partition_point(|other| order(other) < at);
+        self.events.insert(place, event);
+    }
+    /// Index of a shop among `matches`, added when new. A purchase seen at more than
+    /// 255 shops is absurd; the last one then stands for the rest.
+    pub fn match_index(&mut self, matched: &Matched) -> u8 {
+        let place = self.matches.iter().position(|m| m == matched).unwrap_or_else(|| {
+            if self.matches.len() < usize::from(u8::MAX) {
+                self.matches.push(matched.clone());
+            }
+            self.matches.len() - 1
+        });
+        u8::try_from(place).expect("bounded just above")
+    }
+    /// The grant of an offer.
+    #[must_use]
+    pub fn grant(&self, offer: &OfferId) -> Option<&Grant> {
+        self.grants.iter().find(|grant| &grant.offer == offer)
+    }
+}

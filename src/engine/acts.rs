@@ -1,0 +1,347 @@
+//! What operators and apps do to a member: register, link cards, opt in, pay out, erase.
+//! Each is one turn and one record; each refusal is a value with its reason.
+
+use super::turn::Turn;
+use super::{Engine, EngineError};
+use crate::decide::MemberState;
+use crate::domain::member::{ActivationStep, CardLink, LinkFact, Sealed};
+use crate::domain::purchase::Stage;
+use crate::domain::{CardHash, Currency, MemberId, OfferId, SourceName, Timestamp};
+use crate::record::{LotUse, MemberInput, Redemption, RequestKey};
+use std::sync::Arc;
+
+/// Why an act was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// Nobody registered the member.
+    #[error("no member has this id")]
+    UnknownMember,
+    /// The person was erased.
+    #[error("this member was erased; the books are kept, the person is not")]
+    Erased,
+    /// The caller's copy is old.
+    #[error("the document has version {has}, the request was made for {given}")]
+    VersionDiffers {
+        /// What it has.
+        has: u64,
+        /// What was given.
+        given: u64,
+    },
+    /// Somebody else holds the card.
+    #[error("this card is linked to another member")]
+    CardLinkedElsewhere,
+    /// The member does not hold the card.
+    #[error("this member has no such card")]
+    UnknownCard,
+    /// Not enough may be paid.
+    #[error("{available_minor} minor units may be paid, {wanted_minor} were asked for")]
+    NotEnough {
+        /// What may be paid.
+        available_minor: i64,
+        /// What was asked for.
+        wanted_minor: i64,
+    },
+    /// The member has more links, cards or activations than we keep.
+    #[error("a member may have at most {0} of these")]
+    TooMany(usize),
+    /// The engine could not.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Cards, links or activation steps of one member.
+pub const PER_MEMBER_MAX: usize = 1000;
+
+/// What registering a member says.
+#[derive(Debug, Clone, Default)]
+pub struct Registration {
+    /// From when the person is a member; `None` is now, or as it was.
+    pub joined_at: Option<Timestamp>,
+    /// Who referred them.
+    pub referred_by: Option<MemberId>,
+    /// Personal fields as a document; `None` when there are none.
+    pub profile: Option<Vec<u8>>,
+    /// Shared identifiers: kind, value, verified, from when.
+    pub links: Vec<(String, String, bool, Option<Timestamp>)>,
+}
+
+/// Which card is linked, and how.
+#[derive(Debug, Clone)]
+pub struct Linking {
+    /// Whose token.
+    pub source: SourceName,
+    /// The token; card numbers are refused before this.
+    pub token: String,
+    /// From when it counts; `None` is now.
+    pub from: Option<Timestamp>,
+    /// The same physical card as another source knows it.
+    pub same_card_as: Option<CardHash>,
+    /// A card that ends where this one begins.
+    pub replaces: Option<CardHash>,
+}
+
+impl Engine {
+    async fn known(self: &Arc<Self>, member: &MemberId, if_match: Option<u64>) -> Result<Turn, ActError> {
+        let turn = self.turn(member).await?;
+        if !turn.is_known() {
+            return Err(ActError::UnknownMember);
+        }
+        if turn.member.head.erased {
+            return Err(ActError::Erased);
+        }
+        check_version(&turn, if_match)?;
+        Ok(turn)
+    }
+
+    /// Registers a member or replaces what was said of them. The same again changes nothing.
+    ///
+    /// # Errors
+    /// [`ActError`].
+    pub async fn register(
+        self: &Arc<Self>,
+        member: &MemberId,
+        said: Registration,
+        if_match: Option<u64>,
+    ) -> Result<(Arc<MemberState>, bool), ActError> {
+        if said.links.len() > PER_MEMBER_MAX {
+            return Err(ActError::TooMany(PER_MEMBER_MAX));
+        }
+        let mut turn = self.turn(member).await?;
+        if turn.member.head.erased {
+            return Err(ActError::Erased);
+        }
+        check_version(&turn, if_match)?;
+        let created = !turn.is_known();
+        let now = turn.now();
+        let head = &turn.member.head;
+        let links: Vec<LinkFact> = said
+            .links
+            .iter()
+            .map(|(kind, value, verified, at)| {
+                let hash = self.link_hash(kind, value);
+                let known = head.links.iter().find(|link| link.kind == kind.as_str() && link.value == hash);
+                let at = at.or_else(|| known.map(|link| link.at)).unwrap_or(now);
+                LinkFact { kind: kind.as_str().into(), value: hash, verified: *verified, at }
+            })
+            .collect();
+        let joined_at = said.joined_at.unwrap_or(head.joined_at);
+        let referred_by = said.referred_by.map(|by| match &head.referred_by {
+            Some((known, at)) if *known == by => (by, *at),
+            _ => (by, now),
+        });
+        let old_profile = match &head.profile {
+            Some(sealed) => self.open_sealed(member, sealed)?,
+            None => None,
+        };
+        let same = !created
+            && joined_at == head.joined_at
+            && referred_by == head.referred_by
+            && links == head.links
+            && said.profile == old_profile;
+        if same {
+            return Ok((Arc::new(turn.member.clone()), false));
+        }
+        let slot = slot_of(&turn.member);
+        let profile = match said.profile {
+            Some(plain) => Some(self.seal(member, slot, turn.next_reference(), &plain)?),
+            None => None,
+        };
+        turn.step(MemberInput::Registered { joined_at, referred_by, profile, links }, None).await?;
+        Ok((turn.commit().await?, created))
+    }
+
+    /// Links a card. The same again changes nothing.
+    ///
+    /// # Errors
+    /// [`ActError`]; `CardLinkedElsewhere` when another member holds it.
+    pub async fn link_card(self: &Arc<Self>, member: &MemberId, linking: Linking) -> Result<(Arc<MemberState>, bool), ActError> {
+        let card = self.card_hash(&linking.source, &linking.token);
+        // Card before member, so that two members cannot take one card at once.
+        let _card = Arc::clone(self.stripe_of_card(card)).lock_owned().await;
+        let mut turn = self.known(member, None).await?;
+        let from = linking.from.unwrap_or_else(|| turn.now());
+        let holds = |claim: &crate::store::keys::CardClaim| claim.to.is_none_or(|to| from < to);
+        let claims = self.card_claims(card).await?;
+        if claims.iter().any(|claim| &claim.member != member && holds(claim)) {
+            return Err(ActError::CardLinkedElsewhere);
+        }
+        let head = &turn.member.head;
+        if head.cards.iter().any(|link| link.card == card && link.to.is_none()) {
+            return Ok((Arc::new(turn.member.clone()), false));
+        }
+        if head.cards.len() >= PER_MEMBER_MAX {
+            return Err(ActError::TooMany(PER_MEMBER_MAX));
+        }
+        let group_of = |card: CardHash| head.cards.iter().rev().find(|link| link.card == card).map(|link| link.group);
+        let group = match linking.same_card_as.or(linking.replaces).map(group_of) {
+            Some(None) => return Err(ActError::UnknownCard),
+            Some(Some(group)) => group,
+            None => head.cards.iter().map(|link| link.group + 1).max().unwrap_or(0),
+        };
+        let slot = slot_of(&turn.member);
+        let token = Some(self.seal(member, slot, turn.next_reference(), linking.token.as_bytes())?);
+        let link = CardLink { source: linking.source, card, from, to: None, group, token };
+        turn.step(MemberInput::CardLinked { link, replaces: linking.replaces }, None).await?;
+        Ok((turn.commit().await?, true))
+    }
+
+    /// Unlinks a card from an instant on.
+    ///
+    /// # Errors
+    /// [`ActError`].
+    pub async fn unlink_card(self: &Arc<Self>, member: &MemberId, card: CardHash, at: Option<Timestamp>) -> Result<(), ActError> {
+        let mut turn = self.known(member, None).await?;
+        if !turn.member.head.cards.iter().any(|link| link.card == card) {
+            return Err(ActError::UnknownCard);
+        }
+        if turn.member.head.cards.iter().any(|link| link.card == card && link.to.is_none()) {
+            let at = at.unwrap_or_else(|| turn.now());
+            turn.step(MemberInput::CardUnlinked { card, at }, None).await?;
+            turn.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Opts a member in or out of an offer, from an instant on.
+    ///
+    /// # Errors
+    /// [`ActError`].
+    pub async fn activate(
+        self: &Arc<Self>,
+        member: &MemberId,
+        offer: &OfferId,
+        active: bool,
+        at: Option<Timestamp>,
+    ) -> Result<Timestamp, ActError> {
+        let mut turn = self.known(member, None).await?;
+        let at = at.unwrap_or_else(|| turn.now());
+        let head = &turn.member.head;
+        let newest = head.activations.iter().filter(|step| &step.offer == offer).max_by_key(|step| step.at);
+        match newest {
+            Some(step) if step.active == active && step.at <= at => return Ok(step.at),
+            None if !active => return Ok(at),
+            _ => {}
+        }
+        if head.activations.len() >= PER_MEMBER_MAX {
+            return Err(ActError::TooMany(PER_MEMBER_MAX));
+        }
+        turn.step(MemberInput::Activated(ActivationStep { offer: offer.clone(), at, active }), None).await?;
+        turn.commit().await?;
+        Ok(at)
+    }
+
+    /// Erases the person and keeps the books: profile, links, cards' tokens and the key
+    /// that sealed them are gone; open cards end.
+    ///
+    /// # Errors
+    /// [`ActError`].
+    pub async fn erase(self: &Arc<Self>, member: &MemberId) -> Result<(), ActError> {
+        let mut turn = self.turn(member).await?;
+        if !turn.is_known() {
+            return Err(ActError::UnknownMember);
+        }
+        let slot = slot_of(&turn.member);
+        if !turn.member.head.erased {
+            let now = turn.now();
+            let open: Vec<CardHash> =
+                turn.member.head.cards.iter().filter(|link| link.to.is_none()).map(|link| link.card).collect();
+            for card in open {
+                turn.step(MemberInput::CardUnlinked { card, at: now }, None).await?;
+            }
+            turn.step(MemberInput::Erased { slot }, None).await?;
+            turn.commit().await?;
+        }
+        // The record first, the key then: a crash in between is finished by the replay or
+        // by asking again.
+        if let Some(slot) = slot {
+            self.vault.erase(slot).map_err(EngineError::from)?;
+        }
+        Ok(())
+    }
+
+    /// Pays out from the oldest available lots; what is owed is settled first.
+    ///
+    /// # Errors
+    /// [`ActError`]; `NotEnough` when less may be paid.
+    pub async fn redeem(
+        self: &Arc<Self>,
+        member: &MemberId,
+        id: String,
+        currency: Currency,
+        minor: i64,
+        request: impl FnOnce(&Redemption, Timestamp) -> Option<RequestKey>,
+    ) -> Result<(Redemption, Arc<MemberState>), ActError> {
+        let mut turn = self.turn(member).await?;
+        if !turn.is_known() {
+            return Err(ActError::UnknownMember);
+        }
+        let balance = turn.member.head.balance(currency);
+        let available_minor = balance.available_minor - balance.owed_minor;
+        if minor > available_minor {
+            return Err(ActError::NotEnough { available_minor: available_minor.max(0), wanted_minor: minor });
+        }
+        let (lots, settled) = choose_lots(&turn.member, currency, minor + balance.owed_minor, balance.owed_minor);
+        let redemption = Redemption { id, currency, minor, lots, settled };
+        let request = request(&redemption, turn.now());
+        turn.step(MemberInput::Redeemed(Box::new(redemption.clone())), request).await?;
+        Ok((redemption, turn.commit().await?))
+    }
+
+    fn stripe_of_card(&self, card: CardHash) -> &Arc<tokio::sync::Mutex<()>> {
+        let place = usize::from(card.0[0]) % self.card_stripes.len();
+        &self.card_stripes[place]
+    }
+}
+
+fn check_version(turn: &Turn, if_match: Option<u64>) -> Result<(), ActError> {
+    let has = turn.member.head.version;
+    match if_match {
+        Some(given) if given != has => Err(ActError::VersionDiffers { has, given }),
+        _ => Ok(()),
+    }
+}
+
+/// Where the member's key lies, when anything was ever sealed with it.
+fn slot_of(member: &MemberState) -> Option<u64> {
+    let tokens = member.head.cards.iter().filter_map(|link| link.token.as_ref());
+    member.head.profile.iter().chain(tokens).map(|sealed: &Sealed| sealed.slot).next()
+}
+
+/// Takes `take` minor units from available lots, sealed ones first, then oldest first,
+/// and `owed` from the grants that were taken back after use.
+fn choose_lots(member: &MemberState, currency: Currency, take: i64, owed: i64) -> (Vec<LotUse>, Vec<LotUse>) {
+    let mut lots = Vec::new();
+    let mut left = take;
+    for total in member.head.sealed.iter().filter(|t| t.currency == currency && t.available_minor > 0) {
+        let minor = total.available_minor.min(left);
+        if minor > 0 {
+            lots.push(LotUse { purchase: None, offer: None, merchant: total.merchant.clone(), minor });
+            left -= minor;
+        }
+    }
+    let mut settled = Vec::new();
+    let mut to_settle = owed;
+    for placed in &member.purchases {
+        for grant in placed.purchase.grants.iter().filter(|grant| grant.currency == currency) {
+            let payable = grant.stage == Stage::Available && !grant.held;
+            let minor = if payable { grant.remaining_minor().min(left) } else { 0 };
+            let excess = if grant.lost { 0 } else { grant.excess_minor().min(to_settle) };
+            let part = |minor| LotUse {
+                purchase: Some(placed.purchase.key.clone()),
+                offer: Some(grant.offer.clone()),
+                merchant: grant.merchant.clone(),
+                minor,
+            };
+            if minor > 0 {
+                lots.push(part(minor));
+                left -= minor;
+            }
+            if excess > 0 {
+                settled.push(part(excess));
+                to_settle -= excess;
+            }
+        }
+    }
+    assert!(left == 0 && to_settle == 0, "balances name lots that are not there: {left} left, {to_settle} owed");
+    (lots, settled)
+}

@@ -1,0 +1,266 @@
+//! Merchants and offers: documents that only grow, read by every decision from an
+//! immutable snapshot that is swapped whole.
+
+use super::{Engine, EngineError};
+use crate::domain::merchant::Merchant;
+use crate::domain::offer::{LifeChange, LifeStep, Offer, OfferVersion, Terms};
+use crate::domain::{MerchantId, OfferId, Timestamp};
+use crate::record::{self, Body, DeadLetter, Envelope, Record};
+use crate::store::{Batch, CATALOGUE, Expect, keys};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Why a document was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// There is none.
+    #[error("there is no such {0}")]
+    Unknown(&'static str),
+    /// The caller's copy is old.
+    #[error("the document has version {has}, the request was made for {given}")]
+    VersionDiffers {
+        /// What it has.
+        has: u64,
+        /// What was given.
+        given: u64,
+    },
+    /// The offer belongs to another merchant.
+    #[error("the offer belongs to another merchant")]
+    OtherMerchant,
+    /// The step does not follow from where the offer is.
+    #[error("{0}")]
+    NotNow(&'static str),
+    /// The engine could not.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// A step in an offer's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The newest version counts.
+    Publish,
+    /// Gives nothing until resumed.
+    Pause,
+    /// Gives again.
+    Resume,
+    /// Never gives again.
+    End,
+}
+
+impl Engine {
+    async fn document_version(&self, key: &[u8]) -> Result<u64, EngineError> {
+        let found = self.keeper().read(CATALOGUE, &[key.to_vec()]).await?.remove(0);
+        Ok(found.and_then(|v| v.first_chunk::<8>().copied()).map_or(0, u64::from_le_bytes))
+    }
+
+    /// Version of a merchant's document; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn merchant_version(&self, id: &MerchantId) -> Result<u64, EngineError> {
+        self.document_version(&keys::merchant(id.as_str())).await
+    }
+    /// Version of an offer's document; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn offer_version(&self, id: &OfferId) -> Result<u64, EngineError> {
+        self.document_version(&keys::offer(id.as_str())).await
+    }
+
+    /// Creates or replaces a merchant. The same again changes nothing.
+    ///
+    /// # Errors
+    /// [`EditError`].
+    pub async fn put_merchant(self: &Arc<Self>, merchant: Merchant, if_match: Option<u64>) -> Result<(u64, bool), EditError> {
+        let _editing = self.editing.lock().await;
+        let key = keys::merchant(merchant.id.as_str());
+        let has = self.document_version(&key).await?;
+        check(has, if_match)?;
+        if self.catalogue().merchant(&merchant.id).is_some_and(|known| **known == merchant) {
+            return Ok((has, false));
+        }
+        let record = self.catalogue_record(Body::Merchant(Box::new(merchant.clone())), has + 1);
+        self.commit_document(record, key, has, keys::versioned(has + 1, &merchant)).await?;
+        self.snapshot.store(Arc::new(self.catalogue().with_merchant(Arc::new(merchant))));
+        Ok((has + 1, has == 0))
+    }
+
+    /// Creates an offer, or adds a version when the terms are others. Nothing is in force
+    /// before it is published.
+    ///
+    /// # Errors
+    /// [`EditError`].
+    pub async fn put_offer(self: &Arc<Self>, id: &OfferId, terms: Terms, if_match: Option<u64>) -> Result<(u64, bool), EditError> {
+        let _editing = self.editing.lock().await;
+        let catalogue = self.catalogue();
+        if catalogue.merchant(&terms.merchant).is_none() {
+            return Err(EditError::Unknown("merchant"));
+        }
+        let has = self.offer_version(id).await?;
+        check(has, if_match)?;
+        let mut offer = match catalogue.offer(id) {
+            Some(known) if known.merchant() != &terms.merchant => return Err(EditError::OtherMerchant),
+            Some(known) if known.newest().terms == terms => return Ok((has, false)),
+            Some(known) => known.as_ref().clone(),
+            None => Offer { id: id.clone(), versions: Vec::new(), life: Vec::new() },
+        };
+        let version = u32::try_from(offer.versions.len() + 1).map_err(|_| EditError::NotNow("the offer has too many versions"))?;
+        offer.versions.push(OfferVersion { offer: id.clone(), version, terms });
+        self.commit_offer(offer, has, false).await?;
+        Ok((has + 1, has == 0))
+    }
+
+    /// Takes an offer a step through its life. Counts from the commit plus the configured
+    /// seconds, or from an instant in the past by an operator's word; then everybody
+    /// concerned is decided again before this returns.
+    ///
+    /// # Errors
+    /// [`EditError`].
+    pub async fn step_offer(self: &Arc<Self>, id: &OfferId, step: Step, operator_word: Option<Timestamp>) -> Result<Timestamp, EditError> {
+        let (merchant, effective) = {
+            let _editing = self.editing.lock().await;
+            let known = self.catalogue().offer(id).cloned().ok_or(EditError::Unknown("offer"))?;
+            let mut offer = known.as_ref().clone();
+            let earliest = self.clock.now().plus_ms(i64::from(self.options.effective_seconds) * 1000);
+            let effective = operator_word.unwrap_or(earliest).min(earliest);
+            let Some(change) = next_change(&offer, step)? else {
+                return Ok(offer.life.last().map_or(effective, |step| step.effective));
+            };
+            // A step dated before an older one would be overtaken by it.
+            let effective = if operator_word.is_none() {
+                offer.life.last().map_or(effective, |last| effective.max(last.effective))
+            } else {
+                effective
+            };
+            offer.step(LifeStep { effective, change });
+            let merchant = offer.merchant().clone();
+            let has = self.offer_version(id).await?;
+            self.commit_offer(offer, has, operator_word.is_some()).await?;
+            (merchant, effective)
+        };
+        if operator_word.is_some() {
+            self.decide_again(&merchant, effective).await?;
+        }
+        Ok(effective)
+    }
+
+    async fn commit_offer(self: &Arc<Self>, offer: Offer, has: u64, operator_word: bool) -> Result<(), EditError> {
+        let body = Body::Offer { offer: Box::new(offer.clone()), operator_word };
+        let record = self.catalogue_record(body, has + 1);
+        let value = keys::versioned(has + 1, &offer);
+        self.commit_document(record, keys::offer(offer.id.as_str()), has, value).await?;
+        self.snapshot.store(Arc::new(self.catalogue().with_offer(Arc::new(offer))));
+        Ok(())
+    }
+
+    pub(super) fn catalogue_record(&self, body: Body, version: u64) -> Record {
+        let envelope = Envelope {
+            process: self.journal.process(),
+            partition: CATALOGUE,
+            number: self.next_number(CATALOGUE),
+            epoch: 1,
+            at: self.clock.now(),
+            previous: None,
+            version,
+            catalogue: self.catalogue().revision(),
+            mark: Timestamp::default(),
+            request: None,
+        };
+        Record { envelope, body }
+    }
+
+    async fn commit_document(
+        self: &Arc<Self>,
+        record: Record,
+        key: Vec<u8>,
+        has: u64,
+        value: bytes::Bytes,
+    ) -> Result<(), EngineError> {
+        let expects = vec![Expect { key: key.clone(), version: has }];
+        let batch = Batch { partition: CATALOGUE, expects, puts: vec![(key, Some(value))], adds: Vec::new() };
+        self.commit_apart(record, vec![batch]).await
+    }
+
+    /// Commits one record in a task of its own, so that a caller who goes away does not
+    /// leave a record without its state.
+    pub(super) async fn commit_apart(self: &Arc<Self>, record: Record, batches: Vec<Batch>) -> Result<(), EngineError> {
+        let engine = Arc::clone(self);
+        let encoded = record::encode(&record);
+        let task = tokio::spawn(async move { engine.journal_then_state(vec![encoded], batches).await });
+        task.await.unwrap_or(Err(EngineError::Stopping))
+    }
+
+    /// Keeps a message that could not be understood, when there is room on the shelf.
+    /// Durable when this returns its number; `None` when the shelf is full.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses.
+    pub async fn shelve(self: &Arc<Self>, mut letter: DeadLetter) -> Result<Option<u64>, EngineError> {
+        if self.dead_letters.fetch_add(1, Ordering::AcqRel) >= self.options.dead_letters_max {
+            self.dead_letters.fetch_sub(1, Ordering::AcqRel);
+            self.metrics.dead_letter_dropped();
+            return Ok(None);
+        }
+        let mut record = self.catalogue_record(Body::Withdrawn { number: 0 }, 0);
+        letter.id = record.envelope.number;
+        let id = letter.id;
+        let batch = Batch {
+            partition: CATALOGUE,
+            puts: vec![(keys::dead_letter(id), Some(record::encode(&letter).into()))],
+            ..Batch::default()
+        };
+        record.body = Body::DeadLetter(Box::new(letter));
+        if let Err(error) = self.commit_apart(record, vec![batch]).await {
+            self.dead_letters.fetch_sub(1, Ordering::AcqRel);
+            return Err(error);
+        }
+        self.metrics.dead_letter_kept();
+        Ok(Some(id))
+    }
+
+    /// Takes a message off the shelf after its replay.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses.
+    pub async fn unshelve(self: &Arc<Self>, id: u64, outcome: String) -> Result<(), EngineError> {
+        let record = self.catalogue_record(Body::DeadLetterSettled { id, outcome }, 0);
+        let batch = Batch { partition: CATALOGUE, puts: vec![(keys::dead_letter(id), None)], ..Batch::default() };
+        self.commit_apart(record, vec![batch]).await?;
+        self.dead_letters.fetch_sub(1, Ordering::AcqRel);
+        Ok(())
+    }
+}
+
+fn check(has: u64, if_match: Option<u64>) -> Result<(), EditError> {
+    match if_match {
+        Some(given) if given != has => Err(EditError::VersionDiffers { has, given }),
+        _ => Ok(()),
+    }
+}
+
+/// The life change a step means where the offer is; `None` when it is there already.
+fn next_change(offer: &Offer, step: Step) -> Result<Option<LifeChange>, EditError> {
+    let newest = offer.newest().version;
+    let published = offer.newest_published().map(|version| version.version);
+    let ended = offer.life.iter().any(|step| step.change == LifeChange::Ended);
+    let paused = offer.life.iter().rev().find_map(|step| match step.change {
+        LifeChange::Paused => Some(true),
+        LifeChange::Resumed => Some(false),
+        _ => None,
+    });
+    let paused = paused == Some(true);
+    match step {
+        Step::End if ended => Ok(None),
+        _ if ended => Err(EditError::NotNow("the offer has ended; make a new one")),
+        Step::Publish if published == Some(newest) => Ok(None),
+        Step::Publish => Ok(Some(LifeChange::Published(newest))),
+        _ if published.is_none() => Err(EditError::NotNow("the offer is a draft; publish it first")),
+        Step::Pause if paused => Ok(None),
+        Step::Pause => Ok(Some(LifeChange::Paused)),
+        Step::Resume if !paused => Ok(None),
+        Step::Resume => Ok(Some(LifeChange::Resumed)),
+        Step::End => Ok(Some(LifeChange::Ended)),
+    }
+}

@@ -1,0 +1,227 @@
+//! Reading what is there: statements, sums, documents. Nothing here changes anything.
+
+use super::{Engine, EngineError};
+use crate::decide::{Judged, MemberState, Scope, Worth, judge, worth};
+use crate::domain::{Currency, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::ledger::{AccountKind, Legs, Transfer};
+use crate::record::{self, DeadLetter, Record, RequestKey};
+use crate::store::{CATALOGUE, keys};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The transfers of one record, as a statement keeps them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatementLine {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Writing process and number: the record's name.
+    pub record: (u32, u16, u64),
+    /// Transfers, in order.
+    pub transfers: Vec<StatementTransfer>,
+}
+
+/// A transfer as a statement keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatementTransfer {
+    /// Both accounts and the amount.
+    pub legs: Legs,
+    /// The one currency.
+    pub currency: Currency,
+    /// The merchant concerned.
+    pub merchant: Option<MerchantId>,
+    /// For which purchase.
+    pub purchase: Option<PurchaseKey>,
+    /// Under which offer.
+    pub offer: Option<OfferId>,
+}
+
+impl StatementLine {
+    /// The line of a record.
+    #[must_use]
+    pub fn of(record: &Record, transfers: &[Transfer]) -> Self {
+        let envelope = &record.envelope;
+        Self {
+            at: envelope.at,
+            record: (envelope.process, envelope.partition, envelope.number),
+            transfers: transfers
+                .iter()
+                .map(|t| StatementTransfer {
+                    legs: t.legs,
+                    currency: t.currency,
+                    merchant: t.merchant.clone(),
+                    purchase: t.purchase.clone(),
+                    offer: t.offer.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Sums of the books: credit minus debit, per account kind and currency.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TrialBalance {
+    /// Per kind and currency.
+    pub sums: BTreeMap<(AccountKind, Currency), i64>,
+    /// What each merchant's accounts hold.
+    pub merchants: BTreeMap<(MerchantId, AccountKind, Currency), i64>,
+}
+
+impl TrialBalance {
+    /// What does not balance, per currency; empty when the books are right.
+    #[must_use]
+    pub fn out_of_balance(&self) -> BTreeMap<Currency, i64> {
+        let mut totals = BTreeMap::new();
+        for ((_, currency), minor) in &self.sums {
+            *totals.entry(*currency).or_insert(0) += minor;
+        }
+        totals.retain(|_, minor| *minor != 0);
+        totals
+    }
+}
+
+/// A purchase with what every offer says to it.
+#[derive(Debug, Clone)]
+pub struct Explained<'a> {
+    /// What it is worth, and why.
+    pub worth: Worth<'a>,
+    /// Every candidate offer.
+    pub judged: Option<Judged>,
+}
+
+impl Engine {
+    /// Sums the books over all partitions: one scan per partition, bounded by the
+    /// number of merchants and currencies.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn trial_balance(&self) -> Result<TrialBalance, EngineError> {
+        let mut balance = TrialBalance::default();
+        for partition in 0..self.partitions() {
+            let mut after: Option<Vec<u8>> = None;
+            loop {
+                let page = self.keeper().scan(partition, b"s", after.as_deref(), 1024).await?;
+                for (key, value) in &page {
+                    let Some((kind, currency, owner)) = keys::sum_parts(key) else { continue };
+                    let minor = keys::counter(Some(value));
+                    *balance.sums.entry((kind, currency)).or_default() += minor;
+                    if let Some(owner) = owner {
+                        *balance.merchants.entry((owner, kind, currency)).or_default() += minor;
+                    }
+                }
+                match page.last() {
+                    Some((key, _)) if page.len() == 1024 => after = Some(key.clone()),
+                    _ => break,
+                }
+            }
+        }
+        Ok(balance)
+    }
+
+    /// A member's transfers, newest first, before a version (0 begins at the newest).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn statement(
+        &self,
+        member: &MemberState,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, StatementLine)>, EngineError> {
+        let partition = self.partition(&member.head.id);
+        let mut version = if before == 0 { member.head.version + 1 } else { before.min(member.head.version + 1) };
+        let mut lines = Vec::new();
+        // Records without transfers leave holes: read the versions below in blocks.
+        while lines.len() < limit && version > 1 {
+            let low = version.saturating_sub(256).max(1);
+            let keys: Vec<_> = (low..version).rev().map(|v| keys::statement_line(&member.head.id, v)).collect();
+            let found = self.keeper().read(partition, &keys).await?;
+            for (value, at) in found.into_iter().zip((low..version).rev()) {
+                if let Some(value) = value.filter(|_| lines.len() < limit) {
+                    lines.push((at, record::decode(&value)?));
+                }
+            }
+            version = low;
+        }
+        Ok(lines)
+    }
+
+    /// What every offer says to a purchase, from the evaluation that decides.
+    #[must_use]
+    pub fn explain<'a>(&self, member: &'a MemberState, purchase: &PurchaseKey) -> Option<Explained<'a>> {
+        let at = member.find(purchase)?;
+        let mark = self.mark(self.partition(&member.head.id)).max(member.head.mark);
+        let placed = &member.purchases[at];
+        let merchants: Vec<MerchantId> = placed.merchant.clone().into_iter().collect();
+        let scope = Scope { from: at, merchants: Some(&merchants), own: None };
+        let catalogue = self.catalogue();
+        let (judged, _) = judge(member, &scope, catalogue.as_ref(), &self.policy, mark, &BTreeMap::new());
+        let judged = judged.into_iter().find(|judged| judged.index == at);
+        Some(Explained { worth: worth(&placed.purchase, mark, &self.policy.lapse), judged })
+    }
+
+    /// The answer kept for a repeated request in a member's partition.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn answered(&self, partition: crate::store::Partition, key: &[u8; 16]) -> Result<Option<RequestKey>, EngineError> {
+        let found = self.keeper().read(partition, &[keys::request(key)]).await?.remove(0);
+        let kept: Option<RequestKey> = found.map(|bytes| record::decode(&bytes)).transpose()?;
+        Ok(kept.filter(|kept| kept.forever || self.clock.now() < kept.at.plus_days(1)))
+    }
+
+    /// Dead letters, oldest first, after a number.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, EngineError> {
+        let after = (after > 0).then(|| keys::dead_letter(after));
+        let page = self.keeper().scan(CATALOGUE, b"d", after.as_deref(), limit).await?;
+        page.iter().map(|(_, value)| Ok(record::decode(value)?)).collect()
+    }
+
+    /// One dead letter.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, EngineError> {
+        let found = self.keeper().read(CATALOGUE, &[keys::dead_letter(id)]).await?.remove(0);
+        Ok(found.map(|bytes| record::decode(&bytes)).transpose()?)
+    }
+
+    /// The member's own view of a sealed field.
+    ///
+    /// # Errors
+    /// When the key file fails, or the field is not ours.
+    pub fn open_sealed(&self, member: &MemberId, sealed: &crate::domain::member::Sealed) -> Result<Option<Vec<u8>>, EngineError> {
+        let nonce = nonce(sealed.record, self.partition(member));
+        self.vault.open(sealed.slot, nonce, member.as_str().as_bytes(), &sealed.bytes).map_err(EngineError::from)
+    }
+
+    /// Seals a field under the member's key, made now if there is none.
+    ///
+    /// # Errors
+    /// When the key file fails.
+    pub fn seal(
+        &self,
+        member: &MemberId,
+        slot: Option<u64>,
+        record: crate::domain::member::RecordRef,
+        plain: &[u8],
+    ) -> Result<crate::domain::member::Sealed, EngineError> {
+        let slot = match slot {
+            Some(slot) => slot,
+            None => self.vault.create()?,
+        };
+        let bytes = self.vault.seal(slot, nonce(record, self.partition(member)), member.as_str().as_bytes(), plain)?;
+        Ok(crate::domain::member::Sealed { slot, record, bytes })
+    }
+}
+
+/// Unique per key: a record number is never given twice by one process and partition.
+fn nonce(record: crate::domain::member::RecordRef, partition: u16) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    nonce[..4].copy_from_slice(&record.process.to_le_bytes());
+    nonce[4..6].copy_from_slice(&partition.to_le_bytes());
+    nonce[6..].copy_from_slice(&record.number.to_le_bytes()[..6]);
+    nonce
+}

@@ -1,0 +1,276 @@
+//! The engine: journal, state, catalogue and clock in one hand. It takes turns for
+//! members ([`turn`]), keeps the catalogue ([`catalogue`]), does what time brings
+//! ([`marks`]) and starts from what the disk holds ([`start`]).
+//!
+//! Everything that decides is pure and elsewhere; here is only gathering and committing.
+
+pub mod acts;
+pub mod budgets;
+pub mod catalogue;
+pub mod look;
+pub mod marks;
+pub mod secrets;
+pub mod start;
+pub mod turn;
+
+use crate::catalogue::Catalogue;
+use crate::clock::Clock;
+use crate::decide::{MemberState, Policy};
+use crate::domain::purchase::Purchase;
+use crate::domain::{CardHash, MemberId, SourceName, Timestamp};
+use crate::journal::vault::Vault;
+use crate::journal::{AppendError, Journal, Position};
+use crate::record::RecordError;
+use crate::store::embedded::Embedded;
+use crate::store::{Batch, CATALOGUE, Committed, Keeper, Partition, StoreError, keys};
+use crate::telemetry::{Metrics, Stage};
+use arc_swap::ArcSwap;
+use secrets::StoreSecrets;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+pub use start::{EngineOptions, StartError};
+
+/// Locks for members: more than requests in flight, so that few share one.
+const STRIPES: usize = 4096;
+
+/// Why something was not done. Every variant is an answer that somebody can act on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The journal takes no more; what was asked has had no effect that will be kept.
+    #[error("the journal could not take the record")]
+    Journal(#[from] AppendError),
+    /// The state failed.
+    #[error("the state failed")]
+    Store(#[from] StoreError),
+    /// A stored value is not one of ours.
+    #[error("a stored value cannot be read")]
+    Record(#[from] RecordError),
+    /// The keys that seal personal fields failed.
+    #[error("the member's key failed")]
+    Vault(#[from] crate::journal::vault::VaultError),
+    /// Too many others changed the same member at once.
+    #[error("the member is being changed by others; try again")]
+    Contended,
+    /// A sealed field does not open: not ours, or altered.
+    #[error("a sealed field does not open")]
+    Sealed,
+    /// The service is stopping, or cannot commit any more.
+    #[error("the service takes no more commits")]
+    Stopping,
+}
+
+/// Weighs cached members by their purchases.
+#[derive(Debug, Clone)]
+pub struct MemberWeight;
+impl quick_cache::Weighter<MemberId, Arc<MemberState>> for MemberWeight {
+    fn weight(&self, _: &MemberId, member: &Arc<MemberState>) -> u64 {
+        let of = |p: &Purchase| 400 + 220 * p.events.len() + 200 * p.grants.len();
+        let purchases: usize = member.purchases.iter().map(|placed| of(&placed.purchase)).sum();
+        u64::try_from(600 + purchases + 160 * member.head.cards.len()).unwrap_or(u64::MAX)
+    }
+}
+
+/// See the module.
+pub struct Engine {
+    /// The time.
+    pub clock: Clock,
+    /// Rules of every decision.
+    pub policy: Policy,
+    /// Bounds and habits.
+    pub options: EngineOptions,
+    /// Counters and histograms.
+    pub metrics: Arc<Metrics>,
+    journal: Journal,
+    sightings: Option<Journal>,
+    vault: Arc<Vault>,
+    secrets: StoreSecrets,
+    keeper: Arc<Embedded>,
+    snapshot: ArcSwap<Catalogue>,
+    /// One change of the catalogue at a time.
+    editing: tokio::sync::Mutex<()>,
+    budgets: budgets::Budgets,
+    members: quick_cache::sync::Cache<MemberId, Arc<MemberState>, MemberWeight>,
+    stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
+    /// Locks for cards while they are linked; taken before a member's.
+    card_stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
+    /// Highest record number per partition; the catalogue's is last.
+    numbers: Vec<AtomicU64>,
+    /// Latest daily mark per partition.
+    marks: Vec<AtomicI64>,
+    /// Where the journal ended when each commit under way began: below the least of
+    /// them everything is in the state.
+    under_way: Mutex<BTreeMap<u64, Position>>,
+    ticket: AtomicU64,
+    dead_letters: AtomicU64,
+    checkpointed_at: AtomicU64,
+    stopping: AtomicBool,
+    /// The journal holds something that the state does not: nothing more is committed.
+    fell_behind: AtomicBool,
+}
+
+impl Engine {
+    /// Number of member partitions.
+    #[must_use]
+    pub fn partitions(&self) -> u16 {
+        u16::try_from(self.marks.len()).expect("made from a u16")
+    }
+    /// A member's partition.
+    #[must_use]
+    pub fn partition(&self, member: &MemberId) -> Partition {
+        keys::member_partition(member, self.partitions())
+    }
+    /// The catalogue as it is now.
+    #[must_use]
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.snapshot.load_full()
+    }
+    /// The state, for those who only look.
+    #[must_use]
+    pub fn keeper(&self) -> &dyn Keeper {
+        self.keeper.as_ref()
+    }
+    /// The journal's end on disk.
+    #[must_use]
+    pub fn journal_end(&self) -> Position {
+        self.journal.end()
+    }
+    /// Whether commits can still be made.
+    #[must_use]
+    pub fn is_able(&self) -> bool {
+        let off = [&self.stopping, &self.fell_behind].iter().any(|flag| flag.load(Ordering::Acquire));
+        !off && !self.journal.is_poisoned()
+    }
+    /// Keyed hash of a card token, within its source.
+    #[must_use]
+    pub fn card_hash(&self, source: &SourceName, token: &str) -> CardHash {
+        self.secrets.card_hash(source, token)
+    }
+    /// Keyed hash of a shared identifier.
+    #[must_use]
+    pub fn link_hash(&self, kind: &str, value: &str) -> CardHash {
+        self.secrets.link_hash(kind, value)
+    }
+    /// Latest daily mark of a partition.
+    #[must_use]
+    pub fn mark(&self, partition: Partition) -> Timestamp {
+        Timestamp::from_ms(self.marks[usize::from(partition)].load(Ordering::Acquire))
+    }
+
+    fn next_number(&self, partition: Partition) -> u64 {
+        let place = if partition == CATALOGUE { self.numbers.len() - 1 } else { usize::from(partition) };
+        self.numbers[place].fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    fn stripe(&self, owner: &[u8]) -> &Arc<tokio::sync::Mutex<()>> {
+        let hash = xxhash_rust::xxh3::xxh3_64(owner);
+        &self.stripes[usize::try_from(hash % self.stripes.len() as u64).expect("below the number of stripes")]
+    }
+
+    /// A member's state, from the cache or the store; `None` when nobody registered them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn load(&self, member: &MemberId) -> Result<Option<Arc<MemberState>>, EngineError> {
+        if let Some(found) = self.members.get(member) {
+            return Ok(Some(found));
+        }
+        let partition = self.partition(member);
+        let head = self.keeper.read(partition, &[keys::head(member)]).await?.remove(0);
+        let Some(head) = head else { return Ok(None) };
+        let (_, head) = keys::unversioned(&head)?;
+        let mut state = MemberState::new(head);
+        let prefix = keys::purchases(member);
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = self.keeper.scan(partition, &prefix, after.as_deref(), 512).await?;
+            for (_, value) in &page {
+                state.purchases.push(crate::decide::member::Placed::new(crate::record::decode::<Purchase>(value)?));
+            }
+            match page.last() {
+                Some((key, _)) if page.len() == 512 => after = Some(key.clone()),
+                _ => break,
+            }
+        }
+        state.purchases.sort_by(|a, b| a.order().cmp(&b.order()));
+        let state = Arc::new(state);
+        self.members.insert(member.clone(), Arc::clone(&state));
+        Ok(Some(state))
+    }
+
+    /// Where replay must begin so that nothing is missing: below it, everything
+    /// journalled is in the state.
+    fn low_water(&self) -> Position {
+        let end = self.journal.end();
+        let under_way = self.under_way.lock().expect("no code panics while it holds this");
+        under_way.values().copied().chain([end]).min().unwrap_or(end)
+    }
+
+    /// Journals records, in order and in one frame, and hands their batches to the state.
+    /// The order of a commit: journal synced, then state, then the caller answers. Must run
+    /// in a task of its own: a client that hangs up in the middle must not stop it.
+    async fn journal_then_state(&self, records: Vec<Vec<u8>>, batches: Vec<Batch>) -> Result<(), EngineError> {
+        if !self.is_able() {
+            return Err(EngineError::Stopping);
+        }
+        let under_way = UnderWay::begin(self);
+        let begun = std::time::Instant::now();
+        self.journal.append(records).await?;
+        let journalled = std::time::Instant::now();
+        self.metrics.stage(Stage::Journal, journalled - begun);
+        for batch in batches {
+            match self.keeper.commit(batch).await {
+                Ok(Committed::Yes) => {}
+                failed => {
+                    // Journalled and not in the state: only a restart, which replays it, may go on.
+                    under_way.keep();
+                    self.fell_behind.store(true, Ordering::Release);
+                    failed?;
+                    tracing::error!("a version moved under a member's lock; restart the service, it replays the journal");
+                    return Err(EngineError::Contended);
+                }
+            }
+        }
+        self.metrics.stage(Stage::State, journalled.elapsed());
+        Ok(())
+    }
+
+    /// Keeps an event that is not ours now, without waiting.
+    pub fn keep_sighting(&self, sighting: &crate::record::Sighting) {
+        if let Some(sightings) = &self.sightings
+            && !sightings.append_relaxed(crate::record::encode(sighting))
+        {
+            self.metrics.sighting_dropped();
+        }
+    }
+}
+
+/// A commit under way: its place in the journal is at or after where the journal ended
+/// when it began.
+struct UnderWay<'a> {
+    engine: &'a Engine,
+    ticket: u64,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(engine: &'a Engine) -> Self {
+        let ticket = engine.ticket.fetch_add(1, Ordering::Relaxed);
+        let mut under_way = engine.under_way.lock().expect("no code panics while it holds this");
+        under_way.insert(ticket, engine.journal.end());
+        Self { engine, ticket }
+    }
+}
+
+impl UnderWay<'_> {
+    /// Never ends: the low water stays below it until a restart.
+    fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.engine.under_way.lock().expect("no code panics while it holds this").remove(&self.ticket);
+    }
+}

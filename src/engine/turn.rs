@@ -1,0 +1,542 @@
+//! A turn: one member's state, held alone, while inputs are decided and committed.
+//!
+//! Several inputs may be decided in one turn; their records go into one frame of the
+//! journal and one batch of the state. Nothing is visible to others before the commit,
+//! and a turn that is dropped has had no effect.
+
+use super::budgets::Reserved;
+use super::{Engine, EngineError};
+use crate::catalogue::Catalogue;
+use crate::decide::judge::Raises;
+use crate::decide::{
+    GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, judge, settle, worth,
+};
+use crate::domain::member::MemberHead;
+use crate::domain::purchase::{AnswerLine, Purchase, Stage};
+use crate::domain::time::DAY_MS;
+use crate::domain::{CardHash, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::ledger::{AccountKind, Owner};
+use crate::record::{self, Body, Envelope, MemberInput, Record, RequestKey};
+use crate::store::keys::{self, CardClaim, Identity};
+use crate::store::{Batch, Expect, Partition};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::OwnedMutexGuard;
+
+/// Rounds of reserving before a purchase is left with what it has: each answers at
+/// least one purchase for good, and few members have more than a handful concerned.
+const RESERVE_ROUNDS_MAX: usize = 64;
+
+/// What a step decided, for the caller to answer with.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// All purchases judged.
+    pub judged: Vec<Judged>,
+    /// What changed in the books.
+    pub changes: Vec<GrantChange>,
+    /// The answer for the step's own purchase.
+    pub answer: Vec<AnswerLine>,
+}
+
+/// See the module.
+pub struct Turn {
+    engine: Arc<Engine>,
+    _guard: OwnedMutexGuard<()>,
+    partition: Partition,
+    /// The state as decided so far in this turn.
+    pub member: MemberState,
+    base_version: u64,
+    catalogue: Arc<Catalogue>,
+    records: Vec<Record>,
+    touched: Touched,
+    removed: Vec<Vec<u8>>,
+    reserved: Vec<Reserved>,
+    now: Timestamp,
+}
+
+impl Engine {
+    /// Takes the member's turn; waits while another has it. A member nobody registered
+    /// starts empty with version 0.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn turn(self: &Arc<Self>, member: &MemberId) -> Result<Turn, EngineError> {
+        let guard = Arc::clone(self.stripe(member.as_str().as_bytes())).lock_owned().await;
+        let now = self.clock.now();
+        let state = match self.load(member).await? {
+            Some(state) => state.as_ref().clone(),
+            None => MemberState::new(MemberHead::new(member.clone(), now)),
+        };
+        Ok(Turn {
+            engine: Arc::clone(self),
+            _guard: guard,
+            partition: self.partition(member),
+            base_version: state.head.version,
+            member: state,
+            catalogue: self.catalogue(),
+            records: Vec::new(),
+            touched: Touched::default(),
+            removed: Vec::new(),
+            reserved: Vec::new(),
+            now,
+        })
+    }
+}
+
+impl Turn {
+    /// The member.
+    #[must_use]
+    pub fn id(&self) -> &MemberId {
+        &self.member.head.id
+    }
+    /// Whether anybody registered the member before this turn.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.base_version > 0 || !self.records.is_empty()
+    }
+    /// The time of this turn.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+    /// The catalogue this turn reads.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+    /// Number the next record of this turn will have had; makes the nonce of sealed fields.
+    #[must_use]
+    pub fn next_reference(&self) -> crate::domain::member::RecordRef {
+        // Reserved for sealing: a number of its own, so that a nonce is never used twice.
+        crate::domain::member::RecordRef { process: self.engine.journal.process(), number: self.engine.next_number(self.partition) }
+    }
+    /// The latest daily mark that counts for this member.
+    #[must_use]
+    pub fn mark(&self) -> Timestamp {
+        self.engine.mark(self.partition).max(self.member.head.mark)
+    }
+    /// The identity kept for an event of a card, if it came before.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn identity(&self, card: CardHash, event: &crate::domain::EventKey) -> Result<Option<Identity>, EngineError> {
+        for record in &self.records {
+            if let Body::Member { input, .. } = &record.body
+                && let MemberInput::Event(input) = input.as_ref()
+                && input.event.key == *event
+                && input.event.card == card
+            {
+                return Ok(Some(Identity { content: input.event.content, purchase: input.purchase.clone() }));
+            }
+        }
+        let found = self.engine.keeper().read(self.partition, &[keys::identity(self.id(), card, event)]).await?.remove(0);
+        Ok(found.map(|bytes| record::decode(&bytes)).transpose()?)
+    }
+
+    /// Decides one input: applies it, judges what it concerns, reserves from budgets,
+    /// settles, and keeps the record for the commit.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn step(&mut self, input: MemberInput, request: Option<RequestKey>) -> Result<Decided, EngineError> {
+        self.step_at(input, request, self.mark()).await
+    }
+
+    /// As [`Turn::step`], under a mark that is being made.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn step_at(
+        &mut self,
+        mut input: MemberInput,
+        request: Option<RequestKey>,
+        mark: Timestamp,
+    ) -> Result<Decided, EngineError> {
+        let own = match &input {
+            MemberInput::Event(event) => Some(event.purchase.clone()),
+            _ => None,
+        };
+        let before = own.as_ref().and_then(|key| self.member.find(key));
+        let before = before.map(|at| (at, self.member.purchases[at].merchant.clone()));
+        apply_input(&mut self.member, &input, &mut self.touched);
+        let (from, merchants) = self.concerned(&input, own.as_ref(), before);
+        let scope = Scope { from, merchants: merchants.as_deref(), own: own.as_ref() };
+        let judged = self.judge_with_budgets(&scope, mark).await?;
+        let envelope = self.envelope(request, mark);
+        let changes = settle(&self.member, &judged, envelope.number);
+        let answer = own.as_ref().map_or_else(Vec::new, |own| self.answer(own, &judged, &changes));
+        if let MemberInput::Event(event) = &mut input {
+            event.event.answer.clone_from(&answer);
+            self.keep_answer(&event.purchase, &event.event.key, &answer);
+        }
+        apply_changes(&mut self.member, &envelope, &changes, &mut self.touched);
+        for (_, balance) in &self.member.head.balances {
+            assert!(crate::ledger::is_sound(balance), "a balance went below zero: {balance:?}");
+        }
+        let body = Body::Member { member: self.id().clone(), input: Box::new(input), changes: changes.clone() };
+        self.records.push(Record { envelope, body });
+        Ok(Decided { judged, changes, answer })
+    }
+
+    /// What a change concerns: a purchase's event, its merchant (and the one it had before)
+    /// from its place in the order on; other facts, every purchase.
+    fn concerned(
+        &self,
+        input: &MemberInput,
+        own: Option<&PurchaseKey>,
+        before: Option<(usize, Option<MerchantId>)>,
+    ) -> (usize, Option<Vec<MerchantId>>) {
+        let Some(own) = own else {
+            // A registration, a link or a pay-out changes no reward, but a card or an
+            // activation may: those are judged from the first purchase on.
+            let moves_no_reward = matches!(
+                input,
+                MemberInput::Registered { .. } | MemberInput::Redeemed(_) | MemberInput::Erased { .. }
+            );
+            return (if moves_no_reward { usize::MAX } else { 0 }, None);
+        };
+        let at = self.member.find(own).expect("applied just above");
+        let (from, old) = before.map_or((at, None), |(place, merchant)| (at.min(place), merchant));
+        let now = self.member.purchases[at].merchant.clone();
+        let mut merchants: Vec<MerchantId> = now.into_iter().chain(old).collect();
+        merchants.dedup();
+        (from, Some(merchants))
+    }
+
+    async fn judge_with_budgets(&mut self, scope: &Scope<'_>, mark: Timestamp) -> Result<Vec<Judged>, EngineError> {
+        let mut raises = Raises::new();
+        for _ in 0..RESERVE_ROUNDS_MAX {
+            let book = self.catalogue.as_ref();
+            let (judged, asks) = judge(&self.member, scope, book, &self.engine.policy, mark, &raises);
+            if asks.is_empty() {
+                return Ok(judged);
+            }
+            for ask in asks {
+                let budget = self.budget_of(&ask.offer);
+                self.engine.learn_budget(&ask.offer).await?;
+                let reserved = self.engine.budgets.reserve(&ask.offer, ask.minor, budget);
+                raises.insert((ask.purchase, ask.offer), reserved.minor);
+                self.reserved.push(reserved);
+            }
+        }
+        // Whoever still asks gets nothing more this time; the next event asks again.
+        let book = self.catalogue.as_ref();
+        let (_, asks) = judge(&self.member, scope, book, &self.engine.policy, mark, &raises);
+        raises.extend(asks.into_iter().map(|ask| ((ask.purchase, ask.offer), 0)));
+        Ok(judge(&self.member, scope, book, &self.engine.policy, mark, &raises).0)
+    }
+
+    /// The budget of the newest version: a budget raised later serves earlier purchases too.
+    fn budget_of(&self, offer: &OfferId) -> i64 {
+        let offer = self.catalogue.offer(offer);
+        offer.and_then(|offer| offer.newest_published()).and_then(|v| v.terms.budget_minor).unwrap_or(i64::MAX)
+    }
+
+    fn envelope(&self, request: Option<RequestKey>, mark: Timestamp) -> Envelope {
+        Envelope {
+            process: self.engine.journal.process(),
+            partition: self.partition,
+            number: self.engine.next_number(self.partition),
+            epoch: 1,
+            at: self.now,
+            previous: self.member.head.last,
+            version: self.member.head.version + 1,
+            catalogue: self.catalogue.revision(),
+            mark,
+            request,
+        }
+    }
+
+    /// The rewards of the step's own purchase: those that give something or have changed.
+    fn answer(&self, own: &PurchaseKey, judged: &[Judged], changes: &[GrantChange]) -> Vec<AnswerLine> {
+        let at = self.member.find(own).expect("judged just above");
+        let purchase = &self.member.purchases[at].purchase;
+        let lines = judged.iter().filter(|j| j.index == at).flat_map(|j| &j.lines);
+        let mut answer: Vec<AnswerLine> = lines
+            .map(|line| AnswerLine {
+                offer: line.offer.clone(),
+                stage: line.stage,
+                held: line.held,
+                due_minor: line.due_minor,
+                change_minor: line.due_minor - purchase.grant(&line.offer).map_or(0, |grant| grant.amount_minor),
+                available_at: line.available_at,
+            })
+            .filter(|line| line.due_minor != 0 || line.change_minor != 0)
+            .collect();
+        // An offer that lost the purchase to another shop is no candidate and yet has changed.
+        for change in changes.iter().filter(|change| &change.purchase == own) {
+            let before = purchase.grant(&change.grant.offer).map_or(0, |grant| grant.amount_minor);
+            if before != 0 && !answer.iter().any(|line| line.offer == change.grant.offer) {
+                answer.push(AnswerLine {
+                    offer: change.grant.offer.clone(),
+                    stage: change.grant.stage,
+                    held: change.grant.held,
+                    due_minor: change.grant.amount_minor,
+                    change_minor: change.grant.amount_minor - before,
+                    available_at: change.grant.available_at,
+                });
+            }
+        }
+        answer
+    }
+
+    fn keep_answer(&mut self, purchase: &PurchaseKey, event: &crate::domain::EventKey, answer: &[AnswerLine]) {
+        let Some(at) = self.member.find(purchase) else { return };
+        let purchase = Arc::make_mut(&mut self.member.purchases[at].purchase);
+        if let Some(kept) = purchase.events.iter_mut().find(|kept| &kept.key == event) {
+            kept.answer = answer.to_vec();
+        }
+    }
+
+    /// Also removes these keys of the member's partition with the commit (past agenda entries).
+    pub fn remove_with_commit(&mut self, keys: Vec<Vec<u8>>) {
+        self.removed.extend(keys);
+    }
+
+    /// Whether there is anything to commit.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.records.is_empty() && self.removed.is_empty()
+    }
+
+    /// Journals and applies everything decided in this turn, then lets others in. Goes on
+    /// even when the caller is dropped, because a record on disk must reach the state.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses; then nothing of this turn has any effect.
+    pub async fn commit(self) -> Result<Arc<MemberState>, EngineError> {
+        let task = tokio::spawn(self.commit_now());
+        task.await.unwrap_or(Err(EngineError::Stopping))
+    }
+
+    async fn commit_now(self) -> Result<Arc<MemberState>, EngineError> {
+        let mut turn = self;
+        let engine = Arc::clone(&turn.engine);
+        let (partition, base_version) = (turn.partition, turn.base_version);
+        let records = std::mem::take(&mut turn.records);
+        let removed = std::mem::take(&mut turn.removed);
+        let member = std::mem::replace(&mut turn.member, MemberState::new(MemberHead::new(turn.id().clone(), turn.now)));
+        let mut batches = Vec::new();
+        for record in &records {
+            batches.extend(engine.hints(record).await?);
+            // A budget learnt after this commit would count it twice.
+            for offer in granted_changes(record).into_keys() {
+                engine.learn_budget(&offer).await?;
+            }
+        }
+        batches.push(member_batch(&member, base_version, &records, &turn.touched, removed, partition, &engine));
+        let encoded: Vec<Vec<u8>> = records.iter().map(record::encode).collect();
+        let done = if records.is_empty() {
+            // Only agenda entries that turned out to be of no account: nothing to journal.
+            let mut batch = batches.remove(0);
+            batch.expects.clear();
+            batch.puts.retain(|(_, value)| value.is_none());
+            engine.keeper().commit(batch).await.map(|_| ()).map_err(EngineError::from)
+        } else {
+            engine.journal_then_state(encoded, batches).await
+        };
+        done?;
+        // Counted before the reservations end with the turn, so that no other turn sees
+        // the budget with neither.
+        for (offer, by) in records.iter().flat_map(granted_changes) {
+            engine.budgets.granted(&offer, by);
+        }
+        let member = Arc::new(member);
+        engine.members.insert(member.head.id.clone(), Arc::clone(&member));
+        Ok(member)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        for reserved in &self.reserved {
+            self.engine.budgets.release(reserved);
+        }
+    }
+}
+
+/// By how much a record changes what is granted, per offer.
+pub(super) fn granted_changes(record: &Record) -> BTreeMap<OfferId, i64> {
+    let mut changes = BTreeMap::new();
+    let Body::Member { changes: grants, .. } = &record.body else { return changes };
+    for change in grants {
+        // What the merchant's two accounts move is what the grant moved.
+        let mut by = 0;
+        for legs in &change.transfers {
+            if legs.debit.owner() == Owner::Merchant {
+                by += legs.minor;
+            }
+            if legs.credit.owner() == Owner::Merchant {
+                by -= legs.minor;
+            }
+        }
+        *changes.entry(change.grant.offer.clone()).or_default() += by;
+    }
+    changes
+}
+
+impl Engine {
+    /// Sums what the state counts as granted under an offer, once, if it has a budget.
+    pub(super) async fn learn_budget(&self, offer: &OfferId) -> Result<(), EngineError> {
+        let catalogue = self.snapshot.load();
+        let budgeted = catalogue.offer(offer).is_some_and(|o| o.versions.iter().any(|v| v.terms.budget_minor.is_some()));
+        if !budgeted || self.budgets.knows(offer) {
+            return Ok(());
+        }
+        drop(catalogue);
+        let key = [keys::granted(offer)];
+        let mut granted = 0;
+        for partition in 0..self.partitions() {
+            granted += keys::counter(self.keeper().read(partition, &key).await?[0].as_ref());
+        }
+        self.budgets.learn(offer, granted);
+        Ok(())
+    }
+
+    /// The hints a record makes, in other partitions than the member's.
+    pub(super) async fn hints(&self, record: &Record) -> Result<Vec<Batch>, EngineError> {
+        let Body::Member { member, input, .. } = &record.body else { return Ok(Vec::new()) };
+        match input.as_ref() {
+            MemberInput::CardLinked { link, replaces, .. } => {
+                let mut batches = Vec::new();
+                if let Some(old) = replaces {
+                    batches.push(self.claim(*old, member, None, Some(link.from)).await?);
+                }
+                batches.push(self.claim(link.card, member, Some(link.from), None).await?);
+                Ok(batches)
+            }
+            MemberInput::CardUnlinked { card, at } => Ok(vec![self.claim(*card, member, None, Some(*at)).await?]),
+            MemberInput::Event(input) => {
+                let owner = keys::purchase_owner(&input.purchase);
+                let partition = keys::partition_of(&owner, self.partitions());
+                let known = self.keeper().read(partition, std::slice::from_ref(&owner)).await?.remove(0);
+                if known.is_some() {
+                    return Ok(Vec::new());
+                }
+                let value = Bytes::copy_from_slice(member.as_str().as_bytes());
+                Ok(vec![Batch { partition, puts: vec![(owner, Some(value))], ..Batch::default() }])
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// A change of a card's holders: begins (`from`) or ends (`to`) the member's claim.
+    async fn claim(
+        &self,
+        card: CardHash,
+        member: &MemberId,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> Result<Batch, EngineError> {
+        let partition = keys::partition_of(&card.0, self.partitions());
+        let mut claims = self.card_claims(card).await?;
+        if let Some(to) = to {
+            for claim in claims.iter_mut().filter(|claim| &claim.member == member && claim.to.is_none()) {
+                claim.to = Some(to.max(claim.from));
+            }
+        }
+        let known = |claim: &CardClaim| &claim.member == member && Some(claim.from) == from;
+        if let Some(from) = from
+            && !claims.iter().any(known)
+        {
+            claims.push(CardClaim { member: member.clone(), from, to: None });
+        }
+        let value = record::encode(&claims).into();
+        Ok(Batch { partition, puts: vec![(keys::card(card), Some(value))], ..Batch::default() })
+    }
+
+    /// Who holds or held a card, as the index remembers.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn card_claims(&self, card: CardHash) -> Result<Vec<CardClaim>, EngineError> {
+        let partition = keys::partition_of(&card.0, self.partitions());
+        let found = self.keeper().read(partition, &[keys::card(card)]).await?.remove(0);
+        Ok(found.map(|bytes| record::decode(&bytes)).transpose()?.unwrap_or_default())
+    }
+
+    /// Whose purchase it is, as the index remembers.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn purchase_owner(&self, purchase: &PurchaseKey) -> Result<Option<MemberId>, EngineError> {
+        let owner = keys::purchase_owner(purchase);
+        let partition = keys::partition_of(&owner, self.partitions());
+        let found = self.keeper().read(partition, &[owner]).await?.remove(0);
+        Ok(found.and_then(|bytes| MemberId::new(std::str::from_utf8(&bytes).ok()?).ok()))
+    }
+}
+
+/// Everything a turn writes in the member's own partition.
+pub(super) fn member_batch(
+    member: &MemberState,
+    base_version: u64,
+    records: &[Record],
+    touched: &Touched,
+    removed: Vec<Vec<u8>>,
+    partition: Partition,
+    engine: &Engine,
+) -> Batch {
+    let id = &member.head.id;
+    let mut batch = Batch { partition, ..Batch::default() };
+    batch.expects.push(Expect { key: keys::head(id), version: base_version });
+    batch.puts.push((keys::head(id), Some(keys::head_value(&member.head))));
+    for key in &touched.purchases {
+        if let Some(at) = member.find(key) {
+            let purchase: &Purchase = &member.purchases[at].purchase;
+            batch.puts.push((keys::purchase(id, key), Some(record::encode(purchase).into())));
+            if let Some(day) = next_due_day(purchase, member.head.mark, engine) {
+                batch.puts.push((keys::agenda(day, id), Some(Bytes::new())));
+            }
+        }
+    }
+    batch.puts.extend(touched.sealed.iter().map(|key| (keys::purchase(id, key), None)));
+    batch.puts.extend(removed.into_iter().map(|key| (key, None)));
+    for record in records {
+        record_puts(&mut batch, id, record);
+    }
+    batch
+}
+
+fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
+    if let Body::Member { input, .. } = &record.body
+        && let MemberInput::Event(input) = input.as_ref()
+    {
+        let identity = Identity { content: input.event.content, purchase: input.purchase.clone() };
+        let key = keys::identity(id, input.event.card, &input.event.key);
+        batch.puts.push((key, Some(record::encode(&identity).into())));
+    }
+    if let Some(request) = &record.envelope.request {
+        batch.puts.push((keys::request(&request.key), Some(record::encode(request).into())));
+    }
+    let transfers = record.transfers();
+    if !transfers.is_empty() {
+        let line = crate::engine::look::StatementLine::of(record, &transfers);
+        batch.puts.push((keys::statement_line(id, record.envelope.version), Some(record::encode(&line).into())));
+    }
+    let mut sums: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+    for transfer in &transfers {
+        for (kind, minor) in [(transfer.legs.debit, -transfer.legs.minor), (transfer.legs.credit, transfer.legs.minor)] {
+            let owner = if kind.owner() == Owner::Merchant { transfer.merchant.as_ref() } else { None };
+            *sums.entry(keys::sum(kind, transfer.currency, owner)).or_default() += minor;
+        }
+    }
+    batch.adds.extend(sums.into_iter().filter(|(_, by)| *by != 0));
+    let granted = granted_changes(record).into_iter().filter(|(_, by)| *by != 0);
+    batch.adds.extend(granted.map(|(offer, by)| (keys::granted(&offer), by)));
+    debug_assert!(transfers.iter().all(|t| t.legs.debit != AccountKind::BudgetOverrun));
+}
+
+/// The day whose mark next changes something of the purchase: a lapse, the end of a
+/// hold, or sealing.
+fn next_due_day(purchase: &Purchase, mark: Timestamp, engine: &Engine) -> Option<u32> {
+    let worth = worth(purchase, mark, &engine.policy.lapse);
+    let lapse = worth.lapses_at.filter(|at| *at > mark && !worth.complete);
+    let holds = purchase.grants.iter().filter(|grant| grant.stage == Stage::Posted && grant.amount_minor > 0);
+    let hold = holds.filter_map(|grant| grant.available_at).filter(|at| *at > mark).min();
+    let seal = worth.time.plus_days(engine.options.retention_days);
+    let due = [lapse, hold, Some(seal)].into_iter().flatten().min()?;
+    // The first mark at or after the instant.
+    u32::try_from((due.as_ms() + DAY_MS - 1) / DAY_MS).ok()
+}

@@ -1,0 +1,218 @@
+//! What is kept under which key. All mapping between our words and a keeper's bytes is
+//! here, once, so that keepers cannot drift.
+//!
+//! | key, within a partition | value |
+//! |---|---|
+//! | `m` member 0 `h` | version, head |
+//! | `m` member 0 `p` source 0 purchase | purchase |
+//! | `m` member 0 `i` card event-key | content hash and purchase of an event's identity |
+//! | `m` member 0 `t` number | transfers of one record, for statements |
+//! | `a` day member | agenda: the member has something falling due by that day's mark |
+//! | `c` card | hint: who holds a card, from when to when |
+//! | `u` source 0 purchase | hint: whose purchase it is |
+//! | `k` request key | an answer kept for a repeated request |
+//! | `s` kind currency owner | sum of an account kind (counter) |
+//! | `g` offer | granted under an offer (counter) |
+//! | `z` | the partition's latest daily mark |
+//! | `M` merchant, `O` offer | version, document (catalogue) |
+//! | `d` number | dead letter (catalogue) |
+//!
+//! Ids hold no control characters, so 0 ends them. All keys of a member lie together.
+
+use super::{Key, Partition};
+use crate::domain::member::MemberHead;
+use crate::domain::{CardHash, Currency, EventKey, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::ledger::AccountKind;
+use crate::record::{RecordError, decode, encode};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// Which partition of `partitions` a key's owner belongs to. The hash is part of the
+/// store's format: XXH3, seed 0.
+#[must_use]
+pub fn partition_of(owner: &[u8], partitions: u16) -> Partition {
+    let hash = xxhash_rust::xxh3::xxh3_64(owner);
+    u16::try_from(hash % u64::from(partitions.max(1))).expect("a remainder is below its divisor")
+}
+
+/// A member's partition.
+#[must_use]
+pub fn member_partition(member: &MemberId, partitions: u16) -> Partition {
+    partition_of(member.as_str().as_bytes(), partitions)
+}
+
+fn member_prefix(member: &MemberId, kind: u8, more: usize) -> Key {
+    let mut key = Vec::with_capacity(3 + member.as_str().len() + more);
+    key.push(b'm');
+    key.extend_from_slice(member.as_str().as_bytes());
+    key.extend_from_slice(&[0, kind]);
+    key
+}
+
+/// Head of a member.
+#[must_use]
+pub fn head(member: &MemberId) -> Key {
+    member_prefix(member, b'h', 0)
+}
+/// Prefix of a member's purchases.
+#[must_use]
+pub fn purchases(member: &MemberId) -> Key {
+    member_prefix(member, b'p', 0)
+}
+/// One purchase.
+#[must_use]
+pub fn purchase(member: &MemberId, purchase: &PurchaseKey) -> Key {
+    let (source, id) = (purchase.source.as_str(), purchase.id.as_str());
+    let mut key = member_prefix(member, b'p', source.len() + id.len() + 1);
+    key.extend_from_slice(source.as_bytes());
+    key.push(0);
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+/// Identity of an event, with the card.
+#[must_use]
+pub fn identity(member: &MemberId, card: CardHash, event: &EventKey) -> Key {
+    let mut key = member_prefix(member, b'i', 16 + event.as_str().len());
+    key.extend_from_slice(&card.0);
+    key.extend_from_slice(event.as_str().as_bytes());
+    key
+}
+/// Prefix of a member's transfers.
+#[must_use]
+pub fn statement(member: &MemberId) -> Key {
+    member_prefix(member, b't', 0)
+}
+/// Transfers of one of the member's records, by the version it made.
+#[must_use]
+pub fn statement_line(member: &MemberId, version: u64) -> Key {
+    let mut key = member_prefix(member, b't', 8);
+    key.extend_from_slice(&version.to_be_bytes());
+    key
+}
+/// Agenda entry.
+#[must_use]
+pub fn agenda(day: u32, member: &MemberId) -> Key {
+    let mut key = vec![b'a'];
+    key.extend_from_slice(&day.to_be_bytes());
+    key.extend_from_slice(member.as_str().as_bytes());
+    key
+}
+/// Day and member of an agenda entry.
+#[must_use]
+pub fn agenda_parts(key: &[u8]) -> Option<(u32, MemberId)> {
+    let day = u32::from_be_bytes(key.get(1..5)?.try_into().ok()?);
+    Some((day, MemberId::new(std::str::from_utf8(key.get(5..)?).ok()?).ok()?))
+}
+/// Hint: holders of a card.
+#[must_use]
+pub fn card(card: CardHash) -> Key {
+    let mut key = vec![b'c'];
+    key.extend_from_slice(&card.0);
+    key
+}
+/// Hint: whose purchase.
+#[must_use]
+pub fn purchase_owner(purchase: &PurchaseKey) -> Key {
+    let mut key = vec![b'u'];
+    key.extend_from_slice(purchase.source.as_str().as_bytes());
+    key.push(0);
+    key.extend_from_slice(purchase.id.as_str().as_bytes());
+    key
+}
+/// Answer kept for a request key.
+#[must_use]
+pub fn request(key: &[u8; 16]) -> Key {
+    let mut out = vec![b'k'];
+    out.extend_from_slice(key);
+    out
+}
+/// Sum of an account kind for an owner; members' kinds are summed over all members.
+#[must_use]
+pub fn sum(kind: AccountKind, currency: Currency, owner: Option<&MerchantId>) -> Key {
+    let mut key = vec![b's', kind as u8];
+    key.extend_from_slice(currency.as_str().as_bytes());
+    key.extend_from_slice(owner.map_or("", MerchantId::as_str).as_bytes());
+    key
+}
+/// Kind, currency and owner of a sum.
+#[must_use]
+pub fn sum_parts(key: &[u8]) -> Option<(AccountKind, Currency, Option<MerchantId>)> {
+    let kind = *AccountKind::ALL.get(usize::from(*key.get(1)?))?;
+    let currency = Currency::parse(std::str::from_utf8(key.get(2..5)?).ok()?).ok()?;
+    Some((kind, currency, MerchantId::new(std::str::from_utf8(key.get(5..)?).ok()?).ok()))
+}
+/// Granted under an offer, in this partition.
+#[must_use]
+pub fn granted(offer: &OfferId) -> Key {
+    let mut key = vec![b'g'];
+    key.extend_from_slice(offer.as_str().as_bytes());
+    key
+}
+/// The partition's latest daily mark.
+#[must_use]
+pub fn mark() -> Key {
+    vec![b'z']
+}
+/// A merchant document.
+#[must_use]
+pub fn merchant(id: &str) -> Key {
+    [b"M", id.as_bytes()].concat()
+}
+/// An offer document.
+#[must_use]
+pub fn offer(id: &str) -> Key {
+    [b"O", id.as_bytes()].concat()
+}
+/// A dead letter.
+#[must_use]
+pub fn dead_letter(number: u64) -> Key {
+    let mut key = vec![b'd'];
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// A card's holder, as the card index remembers: a hint, checked against the member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardClaim {
+    /// Who.
+    pub member: MemberId,
+    /// From when.
+    pub from: Timestamp,
+    /// Until before when; `None` while linked.
+    pub to: Option<Timestamp>,
+}
+
+/// Identity of an event: what tells a redelivery from other content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Hash of the normalised fields.
+    pub content: u64,
+    /// The purchase it belongs to.
+    pub purchase: PurchaseKey,
+}
+
+/// Puts a version before an encoded value, where keepers look for it.
+#[must_use]
+pub fn versioned<T: Serialize>(version: u64, value: &T) -> Bytes {
+    let mut bytes = version.to_le_bytes().to_vec();
+    bytes.extend_from_slice(&encode(value));
+    bytes.into()
+}
+/// Version and value.
+///
+/// # Errors
+/// [`RecordError`] when the bytes are not what [`versioned`] made.
+pub fn unversioned<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<(u64, T), RecordError> {
+    let (version, rest) = bytes.split_first_chunk::<8>().ok_or(RecordError::Empty)?;
+    Ok((u64::from_le_bytes(*version), decode(rest)?))
+}
+/// A counter's value.
+#[must_use]
+pub fn counter(bytes: Option<&Bytes>) -> i64 {
+    bytes.and_then(|b| b.as_ref().try_into().ok()).map_or(0, i64::from_le_bytes)
+}
+/// A head with its version.
+#[must_use]
+pub fn head_value(head: &MemberHead) -> Bytes {
+    versioned(head.version, head)
+}

@@ -1,0 +1,94 @@
+//! State behind a small promise: read keys of one partition, commit a batch of one
+//! partition if versions still hold, scan a prefix. Every keeper is a cache of the
+//! journals and keeps exactly this promise; what keys mean is `keys`' business alone.
+
+pub mod embedded;
+pub mod keys;
+
+use bytes::Bytes;
+use std::future::Future;
+use std::pin::Pin;
+
+/// The unit in which state is kept together and committed together.
+pub type Partition = u16;
+
+/// Merchants, offers and dead letters live together, outside the members' partitions.
+pub const CATALOGUE: Partition = u16::MAX;
+
+/// A key within a partition.
+pub type Key = Vec<u8>;
+
+/// A boxed answer, so that keepers can be chosen at start.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Pairs of keys and values in key order.
+pub type Pairs = Vec<(Key, Bytes)>;
+
+/// What must hold for a batch to be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expect {
+    /// The key of a versioned value (its first eight bytes are the version, little endian).
+    pub key: Key,
+    /// The version it must have; 0 when it must be absent.
+    pub version: u64,
+}
+
+/// A change of one partition, all or nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The partition.
+    pub partition: Partition,
+    /// Checked first.
+    pub expects: Vec<Expect>,
+    /// Written; `None` removes.
+    pub puts: Vec<(Key, Option<Bytes>)>,
+    /// Counters (eight bytes, little endian, absent is 0) raised by an amount.
+    pub adds: Vec<(Key, i64)>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// It is in the state.
+    Yes,
+    /// A version was another; nothing was changed.
+    Conflict,
+}
+
+/// The state could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The keeper's own fault.
+    #[error("the state store failed while {doing}")]
+    Failed {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Bytes are not what was written.
+    #[error("a value of partition {partition} is broken; stop the service and remove the state file, it is rebuilt from the journal")]
+    Broken {
+        /// Where.
+        partition: Partition,
+    },
+}
+
+impl StoreError {
+    /// Wraps a keeper's own fault.
+    pub fn failed(doing: &'static str) -> impl FnOnce(redb::Error) -> Self {
+        move |source| Self::Failed { doing, source: Box::new(source) }
+    }
+}
+
+/// The promise. Complexity: a read is one look-up per key; a commit one per key touched;
+/// a scan is bounded by its limit.
+pub trait Keeper: Send + Sync {
+    /// Values of some keys of one partition, in the order asked.
+    fn read<'a>(&'a self, partition: Partition, keys: &'a [Key]) -> Answer<'a, Vec<Option<Bytes>>>;
+    /// Commits a batch if its expectations hold.
+    fn commit(&self, batch: Batch) -> Answer<'_, Committed>;
+    /// Pairs whose key begins with a prefix and is greater than `after`, at most `limit`.
+    fn scan<'a>(&'a self, partition: Partition, prefix: &'a [u8], after: Option<&'a [u8]>, limit: usize) -> Answer<'a, Pairs>;
+}
