@@ -8,13 +8,15 @@
 //! line per `match` on [`Scheme`].
 
 mod header;
-
+mod hex;
+pub mod keys;
 mod mac;
 mod secret;
 pub mod sign;
 mod standard_webhooks;
 mod stripe;
 
+pub use keys::{Caller, KeyId, KeyRecord, KeyRing, KeysError, NewKey, Role};
 pub use secret::{Secret, SecretFault};
 pub use sign::{CurlBody, SignError, Signer, curl, sign};
 

@@ -6,8 +6,7 @@
 use super::header::{in_time, only, seconds};
 use super::mac::{Claimed, MacKey, TAG_BYTES, Tag};
 use super::secret::{SecretFault, long_enough};
-use super::{Delivery, Denied, Proof, Prove, Secret};
-use std::fmt::Write;
+use super::{Delivery, Denied, Proof, Prove, Secret, hex};
 
 pub(super) const SIGNATURE: &str = "stripe-signature";
 /// Most items of the header, of any kind: the time and the signatures.
@@ -27,9 +26,7 @@ pub(super) fn signature(timestamp: &str, tag: &Tag) -> String {
     text.push_str("t=");
     text.push_str(timestamp);
     text.push_str(",v1=");
-    for byte in tag {
-        write!(text, "{byte:02x}").expect("a String takes all");
-    }
+    text.push_str(&hex::encoded(tag));
     text
 }
 
@@ -59,7 +56,7 @@ fn items(value: &str) -> Result<(&str, Claimed), Denied> {
         match item.split_once('=').ok_or(MALFORMED)? {
             ("t", text) if timestamp.is_none() => timestamp = Some(text),
             ("t", _) => return Err(MALFORMED),
-            ("v1", text) => match unhexed(text) {
+            ("v1", text) => match hex::decoded(text) {
                 Some(tag) if claimed.push(tag) => {}
                 _ => unreadable = true,
             },
@@ -72,23 +69,5 @@ fn items(value: &str) -> Result<(&str, Claimed), Denied> {
         (false, _) => Ok((timestamp, claimed)),
         (true, true) => Err(MALFORMED),
         (true, false) => Err(Denied::NoKnownVersion),
-    }
-}
-
-fn unhexed(text: &str) -> Option<Tag> {
-    let digits: &[u8; 2 * TAG_BYTES] = text.as_bytes().try_into().ok()?;
-    let mut tag = [0; TAG_BYTES];
-    for (byte, pair) in tag.iter_mut().zip(digits.as_chunks::<2>().0) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-    }
-    Some(tag)
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
     }
 }
