@@ -4,7 +4,7 @@
 
 use super::Denied;
 use crate::domain::Timestamp;
-use hyper::HeaderMap;
+use hyper::{HeaderMap, header::HeaderName};
 
 /// Longest header value looked at, in bytes; sixteen signatures fit well.
 pub(super) const HEADER_BYTES_MAX: usize = 4096;
@@ -15,16 +15,16 @@ const TIMESTAMP_DIGITS_MAX: usize = 12;
 ///
 /// Two of a name are refused: whoever stands between us and the sender might have
 /// looked at the other one.
-pub(super) fn only<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Denied> {
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &'static HeaderName) -> Result<&'a str, Denied> {
     let mut values = headers.get_all(name).iter();
-    let value = values.next().ok_or(Denied::MissingHeader(name))?.as_bytes();
+    let value = values.next().ok_or(Denied::MissingHeader(name.as_str()))?.as_bytes();
     if values.next().is_some() || value.is_empty() || value.len() > HEADER_BYTES_MAX {
-        return Err(Denied::MalformedHeader(name));
+        return Err(Denied::MalformedHeader(name.as_str()));
     }
     if !value.iter().all(|byte| matches!(byte, b' '..=b'~')) {
-        return Err(Denied::MalformedHeader(name));
+        return Err(Denied::MalformedHeader(name.as_str()));
     }
-    std::str::from_utf8(value).map_err(|_| Denied::MalformedHeader(name))
+    std::str::from_utf8(value).map_err(|_| Denied::MalformedHeader(name.as_str()))
 }
 
 /// Whole seconds since 1970: digits alone, since `parse` would also take a `+`.

@@ -4,7 +4,7 @@
 //! only then may others parse it. Nothing here knows HTTP statuses or asks the
 //! clock, and no secret leaves its type: not in an error, a log or a `Debug`.
 //!
-//! A new scheme is a file beside `stripe.rs` that implements [`Prove`], and a
+//! A new scheme is a file beside `stripe.rs` that implements `Prove`, and a
 //! line per `match` on [`Scheme`].
 
 mod header;

@@ -13,11 +13,15 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
 use compact_str::CompactString;
+use hyper::header::HeaderName;
 use zeroize::Zeroizing;
 
 pub(super) const ID: &str = "webhook-id";
+static ID_NAME: HeaderName = HeaderName::from_static(ID);
 pub(super) const TIMESTAMP: &str = "webhook-timestamp";
+static TIMESTAMP_NAME: HeaderName = HeaderName::from_static(TIMESTAMP);
 pub(super) const SIGNATURE: &str = "webhook-signature";
+static SIGNATURE_NAME: HeaderName = HeaderName::from_static(SIGNATURE);
 /// Longest message id, in bytes.
 pub(super) const MESSAGE_ID_BYTES_MAX: usize = 256;
 /// Length of a tag in base64.
@@ -66,13 +70,13 @@ pub(super) struct Prover(pub(super) Vec<MacKey>);
 
 impl Prove for Prover {
     fn prove(&self, delivery: &Delivery<'_>) -> Result<Proof, Denied> {
-        let id = only(delivery.headers, ID)?;
+        let id = only(delivery.headers, &ID_NAME)?;
         if !is_message_id(id) {
             return Err(Denied::MalformedHeader(ID));
         }
-        let timestamp = only(delivery.headers, TIMESTAMP)?;
+        let timestamp = only(delivery.headers, &TIMESTAMP_NAME)?;
         let signed_at = seconds(timestamp)?;
-        let claimed = claimed(only(delivery.headers, SIGNATURE)?)?;
+        let claimed = claimed(only(delivery.headers, &SIGNATURE_NAME)?)?;
         in_time(signed_at, delivery.now, delivery.age_seconds_max)?;
         let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", delivery.body];
         let key_index = claimed.matching_key(&self.0, &signed).ok_or(Denied::NoMatchingSignature)?;

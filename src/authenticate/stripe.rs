@@ -7,8 +7,10 @@ use super::header::{in_time, only, seconds};
 use super::mac::{Claimed, MacKey, TAG_BYTES, Tag};
 use super::secret::{SecretFault, long_enough};
 use super::{Delivery, Denied, Proof, Prove, Secret, hex};
+use hyper::header::HeaderName;
 
 pub(super) const SIGNATURE: &str = "stripe-signature";
+static SIGNATURE_NAME: HeaderName = HeaderName::from_static(SIGNATURE);
 /// Most items of the header, of any kind: the time and the signatures.
 const ITEMS_MAX: usize = super::SIGNATURES_MAX + 1;
 
@@ -35,7 +37,7 @@ pub(super) struct Prover(pub(super) Vec<MacKey>);
 
 impl Prove for Prover {
     fn prove(&self, delivery: &Delivery<'_>) -> Result<Proof, Denied> {
-        let (timestamp, claimed) = items(only(delivery.headers, SIGNATURE)?)?;
+        let (timestamp, claimed) = items(only(delivery.headers, &SIGNATURE_NAME)?)?;
         in_time(seconds(timestamp)?, delivery.now, delivery.age_seconds_max)?;
         let signed = [timestamp.as_bytes(), b".", delivery.body];
         let key_index = claimed.matching_key(&self.0, &signed).ok_or(Denied::NoMatchingSignature)?;
