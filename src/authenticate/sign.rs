@@ -1,0 +1,263 @@
+//! The other side: makes the signatures that `Verifier` checks, for `ringfence sign`, the
+//! demo and the load generator, and the `curl` command a person can paste.
+//!
+//! Must not be used to answer a webhook, and never puts the secret into what it prints.
+
+use super::mac::MacKey;
+use super::secret::SecretFault;
+use super::{Scheme, Secret, standard_webhooks, stripe};
+use crate::domain::Timestamp;
+use std::fmt::Write;
+
+/// Headers to send, names in lower case.
+pub type SignedHeaders = Vec<(&'static str, String)>;
+
+/// Longest body written inside a command's argument, in bytes; Linux takes 128 KiB.
+const ARGUMENT_BYTES_MAX: usize = 64 * 1024;
+
+/// Why something cannot be signed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// The secret has not the form the scheme needs.
+    #[error("the secret does not fit `{scheme}`")]
+    Secret {
+        /// The scheme asked for.
+        scheme: Scheme,
+        /// What is wrong with it.
+        #[source]
+        fault: SecretFault,
+    },
+    /// No verifier would take this id.
+    #[error("a message id is 1 to 256 visible ASCII characters without an all-digit part after a full stop")]
+    MessageId,
+    /// No verifier would take this time.
+    #[error("the time {0} lies outside what a signature can carry")]
+    Time(Timestamp),
+}
+
+/// A scheme with its key prepared: cheap enough to sign every request of a load run.
+#[derive(Clone)]
+pub struct Signer {
+    scheme: Scheme,
+    key: MacKey,
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Signer({}, ..)", self.scheme)
+    }
+}
+
+impl Signer {
+    /// Prepares the key.
+    ///
+    /// # Errors
+    /// [`SignError::Secret`] when the secret has not the form the scheme needs.
+    pub fn new(scheme: Scheme, secret: &Secret) -> Result<Self, SignError> {
+        let key = match scheme {
+            Scheme::StandardWebhooks => standard_webhooks::key(secret),
+            Scheme::Stripe => stripe::key(secret),
+        };
+        Ok(Self { scheme, key: key.map_err(|fault| SignError::Secret { scheme, fault })? })
+    }
+
+    /// The headers that prove this body. `id` is the message's, for schemes that send one.
+    ///
+    /// # Errors
+    /// [`SignError`] when no verifier would take the id or the time.
+    pub fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> Result<SignedHeaders, SignError> {
+        if now.as_seconds() < 0 || now > Timestamp::MAX {
+            return Err(SignError::Time(now));
+        }
+        let timestamp = now.as_seconds().to_string();
+        match self.scheme {
+            Scheme::StandardWebhooks => {
+                if !standard_webhooks::is_message_id(id) {
+                    return Err(SignError::MessageId);
+                }
+                let tag = standard_webhooks::tag(&self.key, id, &timestamp, body);
+                Ok(vec![
+                    (standard_webhooks::ID, id.to_owned()),
+                    (standard_webhooks::TIMESTAMP, timestamp),
+                    (standard_webhooks::SIGNATURE, standard_webhooks::signature(&tag)),
+                ])
+            }
+            Scheme::Stripe => {
+                let tag = stripe::tag(&self.key, &timestamp, body);
+                Ok(vec![(stripe::SIGNATURE, stripe::signature(&timestamp, &tag))])
+            }
+        }
+    }
+}
+
+/// Signs one body. For many, keep a [`Signer`].
+///
+/// # Errors
+/// [`SignError`] as [`Signer::new`] and [`Signer::sign`] have it.
+pub fn sign(
+    scheme: Scheme,
+    secret: &Secret,
+    id: &str,
+    now: Timestamp,
+    body: &[u8],
+) -> Result<SignedHeaders, SignError> {
+    Signer::new(scheme, secret)?.sign(id, now, body)
+}
+
+/// Where a printed command takes the body from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CurlBody<'a> {
+    /// The bytes are in the command.
+    Inline(&'a [u8]),
+    /// The command reads this file, which must hold the signed bytes still.
+    File(&'a str),
+}
+
+/// A POSIX shell command that posts the body with these headers, byte for byte.
+#[must_use]
+pub fn curl(url: &str, headers: &[(&'static str, String)], body: CurlBody<'_>) -> String {
+    // `--globoff`: brackets in an address are brackets. A body of other bytes than plain
+    // text travels through `printf`: a shell argument cannot hold NUL, a terminal may act
+    // on control characters, and curl takes a leading `@` for a file name.
+    let (before, data) = match body {
+        CurlBody::File("-") => (String::new(), quoted("@./-")),
+        CurlBody::File(path) => (String::new(), quoted(&format!("@{path}"))),
+        CurlBody::Inline(bytes) => match plain(bytes) {
+            Some(text) => (String::new(), quoted(text)),
+            None => (format!("{} | ", printf(bytes)), "@-".to_owned()),
+        },
+    };
+    let mut command = format!("{before}curl --globoff --request POST --url {}", quoted(url));
+    for (name, value) in std::iter::once(("content-type", "application/json"))
+        .chain(headers.iter().map(|(name, value)| (*name, value.as_str())))
+    {
+        write!(command, " \\\n  --header {}", quoted(&format!("{name}: {value}"))).expect("a String takes all");
+    }
+    write!(command, " \\\n  --data-binary {data}").expect("a String takes all");
+    command
+}
+
+/// One word for a POSIX shell. Inside single quotes nothing has a meaning but the quote.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn plain(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let fits = text.len() <= ARGUMENT_BYTES_MAX && !text.starts_with('@');
+    (fits && !text.chars().any(|c| c != '\n' && c.is_control())).then_some(text)
+}
+
+/// A `printf` that writes exactly these bytes, in printable ASCII alone.
+fn printf(bytes: &[u8]) -> String {
+    let mut command = String::with_capacity(bytes.len() + 16);
+    command.push_str("printf '");
+    for byte in bytes {
+        match byte {
+            b'%' => command.push_str("%%"),
+            b'\'' | b'\\' | 0..=0x1f | 0x7f.. => write!(command, "\\{byte:03o}").expect("a String takes all"),
+            _ => command.push(char::from(*byte)),
+        }
+    }
+    command.push('\'');
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::process::Command;
+
+    /// What a real shell makes of a command when `curl` is a function that shows its last
+    /// argument, or its input when that is `@-`.
+    fn posted(command: &str) -> Vec<u8> {
+        let fake = r#"curl() { for last; do :; done; if [ "$last" = "@-" ]; then cat; else printf %s "$last"; fi; }"#;
+        let out = Command::new("sh").arg("-c").arg(format!("{fake}\n{command}")).output().unwrap();
+        assert!(out.status.success() && out.stderr.is_empty(), "{out:?}");
+        out.stdout
+    }
+
+    const NAUGHTY: &[&[u8]] = &[
+        b"",
+        b"{}",
+        br#"{"it":"isn't"}"#,
+        b"'; touch /tmp/pwned; '",
+        b"'\\''",
+        b"$(echo hi) `echo hi` ${HOME} $HOME !! ~ * ? [a] {a,b} \\ \\n \\\\",
+        b"--data-binary",
+        b"@/etc/passwd",
+        b"@-",
+        b"two\nlines\n\n",
+        b"\r\n\t",
+        b"nul\0here%s%n%%\\0101",
+        b"\x1b[31mred\x07",
+        b"\xff\xfe'%\\ not text",
+        "emoji 💶 ünïcödé \u{202e}".as_bytes(),
+    ];
+
+    #[test]
+    fn a_shell_gives_curl_exactly_the_body() {
+        for body in NAUGHTY {
+            assert_eq!(posted(&curl("http://h/", &[], CurlBody::Inline(body))), *body, "{body:?}");
+        }
+        let long = vec![b'x'; ARGUMENT_BYTES_MAX + 1];
+        assert_eq!(posted(&curl("http://h/", &[], CurlBody::Inline(&long))), long);
+    }
+
+    #[test]
+    fn a_shell_gives_quoted_words_as_they_were() {
+        for text in NAUGHTY.iter().filter_map(|body| std::str::from_utf8(body).ok()).filter(|text| !text.contains('\0'))
+        {
+            let out = Command::new("sh").arg("-c").arg(format!("printf %s {}", quoted(text))).output().unwrap();
+            assert_eq!(out.stdout, text.as_bytes(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_named_as_one_word() {
+        for (path, want) in [("a b.json", "@a b.json"), ("it's", "@it's"), ("-", "@./-"), ("$(x)", "@$(x)")] {
+            assert_eq!(posted(&curl("http://h/", &[], CurlBody::File(path))), want.as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_command_reads_as_a_person_expects() {
+        let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let now = Timestamp::from_ms(1_614_265_330_000);
+        let body = br#"{"test": 2432232314}"#;
+        let headers = sign(Scheme::StandardWebhooks, &secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", now, body).unwrap();
+        let command = curl("http://127.0.0.1:8080/v1/webhooks/visa-eu", &headers, CurlBody::Inline(body));
+        assert_eq!(
+            command,
+            r#"curl --globoff --request POST --url 'http://127.0.0.1:8080/v1/webhooks/visa-eu' \
+  --header 'content-type: application/json' \
+  --header 'webhook-id: msg_p5jXN8AQM9LWM0D4loKWxJek' \
+  --header 'webhook-timestamp: 1614265330' \
+  --header 'webhook-signature: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=' \
+  --data-binary '{"test": 2432232314}'"#
+        );
+    }
+
+    #[test]
+    fn what_no_verifier_takes_is_not_signed() {
+        let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let signer = Signer::new(Scheme::StandardWebhooks, &secret).unwrap();
+        let now = Timestamp::from_ms(1_000);
+        for id in ["", "a b", "a\n", "é", "a.1", "a.b.22", &"x".repeat(257)] {
+            assert_eq!(signer.sign(id, now, b""), Err(SignError::MessageId), "{id:?}");
+        }
+        assert!(signer.sign("a.b.c1", now, b"").is_ok());
+        let before = Timestamp::from_ms(-1);
+        assert_eq!(signer.sign("a", before, b""), Err(SignError::Time(before)));
+        assert_eq!(format!("{signer:?}"), "Signer(standard-webhooks, ..)");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn any_body_survives_the_shell(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(posted(&curl("http://h/", &[], CurlBody::Inline(&body))), body);
+        }
+    }
+}
