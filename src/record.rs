@@ -149,6 +149,9 @@ pub enum MemberInput {
         sealed: Vec<PurchaseKey>,
         /// Totals after sealing, for the merchants concerned.
         totals: Vec<SealedTotal>,
+        /// Identities of sealed purchases' events before here are forgotten: anything as
+        /// old is refused before any look-up.
+        forget_before: Timestamp,
     },
     /// Offers changed with effect in the past: decided again.
     DecidedAgain,

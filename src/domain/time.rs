@@ -95,6 +95,12 @@ impl Timestamp {
     pub fn from_local(local: civil::DateTime, zone: &TimeZone) -> Self {
         zone.to_ambiguous_timestamp(local).compatible().map_or(Self::MAX, |stamp| Self(stamp.as_millisecond()))
     }
+    /// The instant meant by a wall clock in the zone that showed this, read as if it
+    /// were UTC.
+    #[must_use]
+    pub fn read_locally(self, zone: &TimeZone) -> Self {
+        Self::from_local(self.local(&TimeZone::UTC), zone)
+    }
     fn to_jiff(self) -> jiff::Timestamp {
         jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::MAX)
     }

@@ -15,6 +15,7 @@ pub mod turn;
 
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
+use crate::decide::member::Placed;
 use crate::decide::{MemberState, Policy};
 use crate::domain::purchase::Purchase;
 use crate::domain::{CardHash, MemberId, SourceName, Timestamp};
@@ -126,6 +127,11 @@ impl Engine {
     pub fn catalogue(&self) -> Arc<Catalogue> {
         self.snapshot.load_full()
     }
+    /// The catalogue for one look, cheaper than [`Engine::catalogue`].
+    #[must_use]
+    pub fn catalogue_now(&self) -> arc_swap::Guard<Arc<Catalogue>> {
+        self.snapshot.load()
+    }
     /// The state, for those who only look.
     #[must_use]
     pub fn keeper(&self) -> &dyn Keeper {
@@ -176,24 +182,9 @@ impl Engine {
         if let Some(found) = self.members.get(member) {
             return Ok(Some(found));
         }
-        let partition = self.partition(member);
-        let head = self.keeper.read(partition, &[keys::head(member)]).await?.remove(0);
-        let Some(head) = head else { return Ok(None) };
-        let (_, head) = keys::unversioned(&head)?;
-        let mut state = MemberState::new(head);
-        let prefix = keys::purchases(member);
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let page = self.keeper.scan(partition, &prefix, after.as_deref(), 512).await?;
-            for (_, value) in &page {
-                state.purchases.push(crate::decide::member::Placed::new(crate::record::decode::<Purchase>(value)?));
-            }
-            match page.last() {
-                Some((key, _)) if page.len() == 512 => after = Some(key.clone()),
-                _ => break,
-            }
-        }
-        state.purchases.sort_by(|a, b| a.order().cmp(&b.order()));
+        let Some(state) = read_member(self.keeper.as_ref(), self.partition(member), member).await? else {
+            return Ok(None);
+        };
         let state = Arc::new(state);
         self.members.insert(member.clone(), Arc::clone(&state));
         Ok(Some(state))
@@ -244,6 +235,27 @@ impl Engine {
             self.metrics.sighting_dropped();
         }
     }
+}
+
+/// A member as the state has it: one read and a scan of its purchases.
+async fn read_member(keeper: &dyn Keeper, partition: Partition, member: &MemberId) -> Result<Option<MemberState>, EngineError> {
+    let Some(head) = keeper.read(partition, &[keys::head(member)]).await?.remove(0) else { return Ok(None) };
+    let (_, head) = keys::unversioned(&head)?;
+    let mut state = MemberState::new(head);
+    let prefix = keys::purchases(member);
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let page = keeper.scan(partition, &prefix, after.as_deref(), 512).await?;
+        for (_, value) in &page {
+            state.purchases.push(Placed::new(crate::record::decode::<Purchase>(value)?));
+        }
+        match page.last() {
+            Some((key, _)) if page.len() == 512 => after = Some(key.clone()),
+            _ => break,
+        }
+    }
+    state.purchases.sort_by(|a, b| a.order().cmp(&b.order()));
+    Ok(Some(state))
 }
 
 /// A commit under way: its place in the journal is at or after where the journal ended

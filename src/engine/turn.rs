@@ -6,6 +6,7 @@
 
 use super::budgets::Reserved;
 use super::{Engine, EngineError};
+use crate::decide::Policy;
 use crate::catalogue::Catalogue;
 use crate::decide::judge::Raises;
 use crate::decide::{
@@ -18,7 +19,7 @@ use crate::domain::{CardHash, MemberId, MerchantId, OfferId, PurchaseKey, Timest
 use crate::ledger::{AccountKind, Owner};
 use crate::record::{self, Body, Envelope, MemberInput, Record, RequestKey};
 use crate::store::keys::{self, CardClaim, Identity};
-use crate::store::{Batch, Expect, Partition};
+use crate::store::{Batch, Expect, Keeper, Partition};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct Turn {
     records: Vec<Record>,
     touched: Touched,
     removed: Vec<Vec<u8>>,
+    /// Days on which the member's agenda is to be looked at, besides those of touched purchases.
+    scheduled: Vec<u32>,
     reserved: Vec<Reserved>,
     now: Timestamp,
 }
@@ -78,6 +81,7 @@ impl Engine {
             records: Vec::new(),
             touched: Touched::default(),
             removed: Vec::new(),
+            scheduled: Vec::new(),
             reserved: Vec::new(),
             now,
         })
@@ -294,10 +298,18 @@ impl Turn {
         self.removed.extend(keys);
     }
 
-    /// Whether there is anything to commit.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.records.is_empty() && self.removed.is_empty()
+    /// Enters the member in the agenda for what the purchases bring after a mark.
+    pub fn schedule(&mut self, mark: Timestamp) {
+        let due = self.engine.due();
+        let days = self.member.purchases.iter().filter_map(|p| due.next_day(&p.purchase, mark));
+        self.scheduled = days.collect();
+        self.scheduled.sort_unstable();
+        self.scheduled.dedup();
+    }
+
+    /// Drops what was decided when it turned out to change nothing.
+    pub fn forget_steps(&mut self) {
+        self.records.clear();
     }
 
     /// Journals and applies everything decided in this turn, then lets others in. Goes on
@@ -319,24 +331,28 @@ impl Turn {
         let member = std::mem::replace(&mut turn.member, MemberState::new(MemberHead::new(turn.id().clone(), turn.now)));
         let mut batches = Vec::new();
         for record in &records {
-            batches.extend(engine.hints(record).await?);
+            batches.extend(hints(engine.keeper(), engine.partitions(), record).await?);
             // A budget learnt after this commit would count it twice.
             for offer in granted_changes(record).into_keys() {
                 engine.learn_budget(&offer).await?;
             }
         }
-        batches.push(member_batch(&member, base_version, &records, &turn.touched, removed, partition, &engine));
-        let encoded: Vec<Vec<u8>> = records.iter().map(record::encode).collect();
-        let done = if records.is_empty() {
-            // Only agenda entries that turned out to be of no account: nothing to journal.
-            let mut batch = batches.remove(0);
-            batch.expects.clear();
-            batch.puts.retain(|(_, value)| value.is_none());
-            engine.keeper().commit(batch).await.map(|_| ()).map_err(EngineError::from)
+        let mut batch = if records.is_empty() {
+            Batch { partition, ..Batch::default() }
         } else {
-            engine.journal_then_state(encoded, batches).await
+            member_batch(&member, base_version, &records, &turn.touched, partition, &engine.due())
         };
-        done?;
+        batch.puts.extend(removed.into_iter().map(|key| (key, None)));
+        let days = turn.scheduled.iter().map(|day| (keys::agenda(*day, &member.head.id), Some(Bytes::new())));
+        batch.puts.extend(days);
+        let encoded: Vec<Vec<u8>> = records.iter().map(record::encode).collect();
+        if records.is_empty() {
+            // The agenda alone: nothing to journal, and nothing lost if it is forgotten.
+            engine.keeper().commit(batch).await?;
+            return Ok(Arc::new(member));
+        }
+        batches.push(batch);
+        engine.journal_then_state(encoded, batches).await?;
         // Counted before the reservations end with the turn, so that no other turn sees
         // the budget with neither.
         for (offer, by) in records.iter().flat_map(granted_changes) {
@@ -394,66 +410,12 @@ impl Engine {
         Ok(())
     }
 
-    /// The hints a record makes, in other partitions than the member's.
-    pub(super) async fn hints(&self, record: &Record) -> Result<Vec<Batch>, EngineError> {
-        let Body::Member { member, input, .. } = &record.body else { return Ok(Vec::new()) };
-        match input.as_ref() {
-            MemberInput::CardLinked { link, replaces, .. } => {
-                let mut batches = Vec::new();
-                if let Some(old) = replaces {
-                    batches.push(self.claim(*old, member, None, Some(link.from)).await?);
-                }
-                batches.push(self.claim(link.card, member, Some(link.from), None).await?);
-                Ok(batches)
-            }
-            MemberInput::CardUnlinked { card, at } => Ok(vec![self.claim(*card, member, None, Some(*at)).await?]),
-            MemberInput::Event(input) => {
-                let owner = keys::purchase_owner(&input.purchase);
-                let partition = keys::partition_of(&owner, self.partitions());
-                let known = self.keeper().read(partition, std::slice::from_ref(&owner)).await?.remove(0);
-                if known.is_some() {
-                    return Ok(Vec::new());
-                }
-                let value = Bytes::copy_from_slice(member.as_str().as_bytes());
-                Ok(vec![Batch { partition, puts: vec![(owner, Some(value))], ..Batch::default() }])
-            }
-            _ => Ok(Vec::new()),
-        }
-    }
-
-    /// A change of a card's holders: begins (`from`) or ends (`to`) the member's claim.
-    async fn claim(
-        &self,
-        card: CardHash,
-        member: &MemberId,
-        from: Option<Timestamp>,
-        to: Option<Timestamp>,
-    ) -> Result<Batch, EngineError> {
-        let partition = keys::partition_of(&card.0, self.partitions());
-        let mut claims = self.card_claims(card).await?;
-        if let Some(to) = to {
-            for claim in claims.iter_mut().filter(|claim| &claim.member == member && claim.to.is_none()) {
-                claim.to = Some(to.max(claim.from));
-            }
-        }
-        let known = |claim: &CardClaim| &claim.member == member && Some(claim.from) == from;
-        if let Some(from) = from
-            && !claims.iter().any(known)
-        {
-            claims.push(CardClaim { member: member.clone(), from, to: None });
-        }
-        let value = record::encode(&claims).into();
-        Ok(Batch { partition, puts: vec![(keys::card(card), Some(value))], ..Batch::default() })
-    }
-
     /// Who holds or held a card, as the index remembers.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn card_claims(&self, card: CardHash) -> Result<Vec<CardClaim>, EngineError> {
-        let partition = keys::partition_of(&card.0, self.partitions());
-        let found = self.keeper().read(partition, &[keys::card(card)]).await?.remove(0);
-        Ok(found.map(|bytes| record::decode(&bytes)).transpose()?.unwrap_or_default())
+        claims_of(self.keeper(), self.partitions(), card).await
     }
 
     /// Whose purchase it is, as the index remembers.
@@ -468,15 +430,75 @@ impl Engine {
     }
 }
 
-/// Everything a turn writes in the member's own partition.
+/// The hints a record makes, in other partitions than the member's.
+pub(super) async fn hints(keeper: &dyn Keeper, partitions: u16, record: &Record) -> Result<Vec<Batch>, EngineError> {
+    let Body::Member { member, input, .. } = &record.body else { return Ok(Vec::new()) };
+    match input.as_ref() {
+        MemberInput::CardLinked { link, replaces, .. } => {
+            let mut batches = Vec::new();
+            if let Some(old) = replaces {
+                batches.push(claim(keeper, partitions, *old, member, None, Some(link.from)).await?);
+            }
+            batches.push(claim(keeper, partitions, link.card, member, Some(link.from), None).await?);
+            Ok(batches)
+        }
+        MemberInput::CardUnlinked { card, at } => {
+            Ok(vec![claim(keeper, partitions, *card, member, None, Some(*at)).await?])
+        }
+        MemberInput::Event(input) => {
+            let owner = keys::purchase_owner(&input.purchase);
+            let partition = keys::partition_of(&owner, partitions);
+            let known = keeper.read(partition, std::slice::from_ref(&owner)).await?.remove(0);
+            if known.is_some() {
+                return Ok(Vec::new());
+            }
+            let value = Bytes::copy_from_slice(member.as_str().as_bytes());
+            Ok(vec![Batch { partition, puts: vec![(owner, Some(value))], ..Batch::default() }])
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// A change of a card's holders: begins (`from`) or ends (`to`) the member's claim.
+async fn claim(
+    keeper: &dyn Keeper,
+    partitions: u16,
+    card: CardHash,
+    member: &MemberId,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+) -> Result<Batch, EngineError> {
+    let partition = keys::partition_of(&card.0, partitions);
+    let mut claims = claims_of(keeper, partitions, card).await?;
+    if let Some(to) = to {
+        for claim in claims.iter_mut().filter(|claim| &claim.member == member && claim.to.is_none()) {
+            claim.to = Some(to.max(claim.from));
+        }
+    }
+    let known = |claim: &CardClaim| &claim.member == member && Some(claim.from) == from;
+    if let Some(from) = from
+        && !claims.iter().any(known)
+    {
+        claims.push(CardClaim { member: member.clone(), from, to: None });
+    }
+    let value = record::encode(&claims).into();
+    Ok(Batch { partition, puts: vec![(keys::card(card), Some(value))], ..Batch::default() })
+}
+
+async fn claims_of(keeper: &dyn Keeper, partitions: u16, card: CardHash) -> Result<Vec<CardClaim>, EngineError> {
+    let partition = keys::partition_of(&card.0, partitions);
+    let found = keeper.read(partition, &[keys::card(card)]).await?.remove(0);
+    Ok(found.map(|bytes| record::decode(&bytes)).transpose()?.unwrap_or_default())
+}
+
+/// Everything records write in the member's own partition.
 pub(super) fn member_batch(
     member: &MemberState,
     base_version: u64,
     records: &[Record],
     touched: &Touched,
-    removed: Vec<Vec<u8>>,
     partition: Partition,
-    engine: &Engine,
+    due: &Due<'_>,
 ) -> Batch {
     let id = &member.head.id;
     let mut batch = Batch { partition, ..Batch::default() };
@@ -486,13 +508,13 @@ pub(super) fn member_batch(
         if let Some(at) = member.find(key) {
             let purchase: &Purchase = &member.purchases[at].purchase;
             batch.puts.push((keys::purchase(id, key), Some(record::encode(purchase).into())));
-            if let Some(day) = next_due_day(purchase, member.head.mark, engine) {
+            if let Some(day) = due.next_day(purchase, member.head.mark) {
                 batch.puts.push((keys::agenda(day, id), Some(Bytes::new())));
             }
         }
     }
     batch.puts.extend(touched.sealed.iter().map(|key| (keys::purchase(id, key), None)));
-    batch.puts.extend(removed.into_iter().map(|key| (key, None)));
+    batch.puts.extend(touched.forgotten.iter().map(|(card, event)| (keys::identity(id, *card, event), None)));
     for record in records {
         record_puts(&mut batch, id, record);
     }
@@ -528,15 +550,32 @@ fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
     debug_assert!(transfers.iter().all(|t| t.legs.debit != AccountKind::BudgetOverrun));
 }
 
-/// The day whose mark next changes something of the purchase: a lapse, the end of a
-/// hold, or sealing.
-fn next_due_day(purchase: &Purchase, mark: Timestamp, engine: &Engine) -> Option<u32> {
-    let worth = worth(purchase, mark, &engine.policy.lapse);
-    let lapse = worth.lapses_at.filter(|at| *at > mark && !worth.complete);
-    let holds = purchase.grants.iter().filter(|grant| grant.stage == Stage::Posted && grant.amount_minor > 0);
-    let hold = holds.filter_map(|grant| grant.available_at).filter(|at| *at > mark).min();
-    let seal = worth.time.plus_days(engine.options.retention_days);
-    let due = [lapse, hold, Some(seal)].into_iter().flatten().min()?;
-    // The first mark at or after the instant.
-    u32::try_from((due.as_ms() + DAY_MS - 1) / DAY_MS).ok()
+/// What says when time next brings something to a purchase.
+pub(super) struct Due<'a> {
+    /// When authorizations lapse.
+    pub policy: &'a Policy,
+    /// Days until a purchase is sealed.
+    pub retention_days: u32,
+}
+
+impl Engine {
+    pub(super) fn due(&self) -> Due<'_> {
+        Due { policy: &self.policy, retention_days: self.options.retention_days }
+    }
+}
+
+impl Due<'_> {
+    /// The day whose mark next changes something of the purchase: a lapse, the end of a
+    /// hold, or sealing.
+    fn next_day(&self, purchase: &Purchase, mark: Timestamp) -> Option<u32> {
+        let worth = worth(purchase, mark, &self.policy.lapse);
+        let lapse = worth.lapses_at.filter(|at| *at > mark && !worth.complete);
+        let holds = purchase.grants.iter().filter(|grant| grant.stage == Stage::Posted && grant.amount_minor > 0);
+        let hold = holds.filter_map(|grant| grant.available_at).filter(|at| *at > mark).min();
+        // A purchase past its retention that is not final yet is looked at every day.
+        let seal = worth.time.plus_days(self.retention_days).max(mark.plus_ms(1));
+        let due = [lapse, hold, Some(seal)].into_iter().flatten().min()?;
+        // The first mark at or after the instant.
+        u32::try_from((due.as_ms() + DAY_MS - 1) / DAY_MS).ok()
+    }
 }

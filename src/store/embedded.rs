@@ -174,6 +174,19 @@ impl Embedded {
     /// # Errors
     /// [`StoreError`]; nothing is lost, the next one tries again.
     pub fn checkpoint(&self, meta: &Meta) -> Result<Checkpointed, StoreError> {
+        self.flush(Some(meta))
+    }
+
+    /// Writes what was committed without saying anything of the journal: a replay that
+    /// outgrows memory.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn spill(&self) -> Result<Checkpointed, StoreError> {
+        self.flush(None)
+    }
+
+    fn flush(&self, meta: Option<&Meta>) -> Result<Checkpointed, StoreError> {
         let _one = self.writing.lock().expect("no code panics while it writes a checkpoint");
         let frozen = {
             let mut layers = self.layers_mut();
@@ -199,7 +212,7 @@ impl Embedded {
         Ok(written)
     }
 
-    fn write(&self, layer: &Layer, meta: &Meta) -> Result<Checkpointed, redb::Error> {
+    fn write(&self, layer: &Layer, meta: Option<&Meta>) -> Result<Checkpointed, redb::Error> {
         let write = self.db.begin_write()?;
         let mut done = Checkpointed::default();
         {
@@ -218,7 +231,9 @@ impl Embedded {
                     None => drop(table.remove(key.as_slice())?),
                 }
             }
-            write.open_table(META)?.insert("meta", crate::record::encode(meta).as_slice())?;
+            if let Some(meta) = meta {
+                write.open_table(META)?.insert("meta", crate::record::encode(meta).as_slice())?;
+            }
         }
         write.commit()?;
         Ok(done)

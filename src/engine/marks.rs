@@ -1,0 +1,260 @@
+//! What only the passing of time brings: lapses, ends of holds, sealing. A daily mark
+//! per partition records it; nothing here happens because a clock was read in the middle
+//! of a decision. Also the bounded job that decides members again when an offer changed
+//! with effect in the past.
+
+use super::{Engine, EngineError};
+use crate::decide::{MemberState, worth};
+use crate::domain::member::SealedTotal;
+use crate::domain::purchase::Stage;
+use crate::domain::{MemberId, MerchantId, PurchaseKey, Timestamp};
+use crate::record::{Body, MemberInput};
+use crate::store::{Batch, CATALOGUE, Partition, keys};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Members looked at between two looks at the stop flag, and keys read at a time.
+const PAGE: usize = 256;
+
+/// A job that decides members again, kept until it is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct AgainJob {
+    merchant: MerchantId,
+    since: Timestamp,
+}
+
+impl Engine {
+    /// Marks the day in every partition that has not been marked for it. Idle when all have.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses; what was done stays, the rest is done later.
+    pub async fn mark_day(self: &Arc<Self>, now: Timestamp) -> Result<u64, EngineError> {
+        let mark = Timestamp::start_of_day(now.day());
+        let mut decided = 0;
+        for partition in 0..self.partitions() {
+            if self.mark(partition) < mark {
+                decided += self.mark_partition(partition, mark).await?;
+            }
+        }
+        Ok(decided)
+    }
+
+    async fn mark_partition(self: &Arc<Self>, partition: Partition, mark: Timestamp) -> Result<u64, EngineError> {
+        let mut decided = 0;
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            if !self.is_able() {
+                return Err(EngineError::Stopping);
+            }
+            let page = self.keeper().scan(partition, b"a", after.as_deref(), PAGE).await?;
+            let mut due: BTreeMap<MemberId, Vec<Vec<u8>>> = BTreeMap::new();
+            let mut beyond = page.len() < PAGE;
+            for (key, _) in page {
+                match keys::agenda_parts(&key) {
+                    Some((day, _)) if day > mark.day() => beyond = true,
+                    Some((_, member)) => due.entry(member).or_default().push(key.clone()),
+                    None => {}
+                }
+                after = Some(key);
+            }
+            // Members of one page at once: they share the journal's syncs.
+            let turns = due.into_iter().map(|(member, keys)| self.time_passes(member, keys, mark));
+            for done in futures_util::future::join_all(turns).await {
+                decided += u64::from(done?);
+            }
+            if beyond {
+                break;
+            }
+        }
+        // Nothing to say for a partition nobody lives in.
+        let record = self.catalogue_record(Body::DayMarked { mark }, 0);
+        let mut record = record;
+        record.envelope.partition = partition;
+        record.envelope.number = self.next_number(partition);
+        let value = Bytes::copy_from_slice(&mark.as_ms().to_le_bytes());
+        let batch = Batch { partition, puts: vec![(keys::mark(), Some(value))], ..Batch::default() };
+        self.commit_apart(record, vec![batch]).await?;
+        self.marks[usize::from(partition)].fetch_max(mark.as_ms(), Ordering::AcqRel);
+        Ok(decided)
+    }
+
+    async fn time_passes(self: &Arc<Self>, member: MemberId, agenda: Vec<Vec<u8>>, mark: Timestamp) -> Result<bool, EngineError> {
+        let mut turn = self.turn(&member).await?;
+        let retention = self.options.retention_days;
+        let old = |state: &MemberState, key: &PurchaseKey| {
+            state.find(key).is_some_and(|at| state.purchases[at].time.plus_days(retention) <= mark)
+        };
+        let candidates: Vec<PurchaseKey> = turn.member.purchases.iter().map(|p| p.purchase.key.clone()).collect();
+        let sealed: Vec<PurchaseKey> =
+            candidates.into_iter().filter(|key| old(&turn.member, key) && is_final(&turn.member, key)).collect();
+        let input = self.sealing(&turn.member, sealed, mark);
+        let seals = matches!(&input, MemberInput::TimePassed { sealed, .. } if !sealed.is_empty());
+        let decided = turn.step_at(input, None, mark).await?;
+        let says = seals || !decided.changes.is_empty();
+        if !says {
+            turn.forget_steps();
+        }
+        turn.remove_with_commit(agenda);
+        turn.schedule(mark);
+        turn.commit().await?;
+        Ok(says)
+    }
+
+    /// The input that seals some of a member's purchases under a mark.
+    #[must_use]
+    pub fn sealing(&self, member: &MemberState, sealed: Vec<PurchaseKey>, mark: Timestamp) -> MemberInput {
+        let totals = totals_after(member, &sealed, mark, &self.policy.lapse);
+        let forget_before = Timestamp::from_ms(mark.as_ms() - i64::from(self.options.retention_days) * crate::domain::time::DAY_MS);
+        MemberInput::TimePassed { sealed, totals, forget_before }
+    }
+
+    /// The oldest final purchases of a member who has more than the bound.
+    #[must_use]
+    pub fn too_many_open(&self, member: &MemberState) -> Vec<PurchaseKey> {
+        let over = member.purchases.len().saturating_sub(self.options.open_purchases_max);
+        let keys = member.purchases.iter().map(|placed| &placed.purchase.key);
+        keys.filter(|key| is_final(member, key)).take(over).cloned().collect()
+    }
+
+    /// Decides again every member with a purchase at a merchant since an instant. Kept in
+    /// the state until done, so that a restart goes on with it. Linear in the members.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses; a restart goes on.
+    pub async fn decide_again(self: &Arc<Self>, merchant: &MerchantId, since: Timestamp) -> Result<u64, EngineError> {
+        let job = AgainJob { merchant: merchant.clone(), since };
+        let (key, value) = again_job(merchant, since);
+        let put = |value| Batch { partition: CATALOGUE, puts: vec![(key.clone(), value)], ..Batch::default() };
+        self.keeper().commit(put(Some(value))).await?;
+        let engine = Arc::clone(self);
+        // In a task of its own: it goes on when the caller hangs up.
+        let task = tokio::spawn(async move { engine.decide_again_now(&job).await });
+        let decided = task.await.unwrap_or(Err(EngineError::Stopping))?;
+        self.keeper().commit(put(None)).await?;
+        Ok(decided)
+    }
+
+    async fn decide_again_now(self: Arc<Self>, job: &AgainJob) -> Result<u64, EngineError> {
+        let mut decided = 0;
+        for partition in 0..self.partitions() {
+            let mut after: Option<Vec<u8>> = None;
+            loop {
+                if !self.is_able() {
+                    return Err(EngineError::Stopping);
+                }
+                let page = self.keeper().scan(partition, b"m", after.as_deref(), PAGE).await?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(last.clone());
+                let heads = page.iter().filter(|(key, _)| key.ends_with(&[0, b'h']));
+                let members: Vec<MemberId> = heads
+                    .filter_map(|(key, _)| MemberId::new(std::str::from_utf8(&key[1..key.len() - 2]).ok()?).ok())
+                    .collect();
+                for done in futures_util::future::join_all(members.into_iter().map(|m| self.again(m, job))).await {
+                    decided += u64::from(done?);
+                }
+            }
+        }
+        Ok(decided)
+    }
+
+    async fn again(self: &Arc<Self>, member: MemberId, job: &AgainJob) -> Result<bool, EngineError> {
+        let Some(state) = self.load(&member).await? else { return Ok(false) };
+        let concerned = |state: &MemberState| {
+            state.purchases.iter().any(|p| p.merchant.as_ref() == Some(&job.merchant) && p.time >= job.since)
+        };
+        if !concerned(&state) {
+            return Ok(false);
+        }
+        let mut turn = self.turn(&member).await?;
+        let decided = turn.step(MemberInput::DecidedAgain, None).await?;
+        if decided.changes.is_empty() {
+            return Ok(false);
+        }
+        turn.commit().await?;
+        Ok(true)
+    }
+
+    /// Goes on with jobs that a stop interrupted.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses.
+    pub async fn go_on_deciding_again(self: &Arc<Self>) -> Result<(), EngineError> {
+        let jobs = self.keeper().scan(CATALOGUE, b"j", None, 10_000).await?;
+        for (_, value) in jobs {
+            let job: AgainJob = crate::record::decode(&value)?;
+            self.decide_again(&job.merchant, job.since).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a job is kept, and as what.
+pub(super) fn again_job(merchant: &MerchantId, since: Timestamp) -> (Vec<u8>, Bytes) {
+    let job = AgainJob { merchant: merchant.clone(), since };
+    ([b"j", merchant.as_str().as_bytes()].concat(), crate::record::encode(&job).into())
+}
+
+/// Whether nothing of a purchase can change any more by itself: cleared or dead, and
+/// every reward available, unfrozen and not owed.
+fn is_final(member: &MemberState, key: &PurchaseKey) -> bool {
+    let Some(at) = member.find(key) else { return false };
+    member.purchases[at].purchase.grants.iter().all(|grant| {
+        let paid_back = grant.excess_minor() > 0;
+        let settled = grant.amount_minor == 0 || (grant.stage == Stage::Available && !grant.held);
+        settled && !paid_back
+    })
+}
+
+/// Totals per merchant and currency once some purchases are sealed into them.
+fn totals_after(
+    member: &MemberState,
+    sealed: &[PurchaseKey],
+    mark: Timestamp,
+    lapse: &crate::decide::LapsePolicy,
+) -> Vec<SealedTotal> {
+    let mut totals: Vec<SealedTotal> = Vec::new();
+    for placed in member.purchases.iter().filter(|placed| sealed.contains(&placed.purchase.key)) {
+        let worth = worth(&placed.purchase, mark, lapse);
+        let (Some(merchant), Some(currency)) = (&placed.merchant, worth.currency) else { continue };
+        // A purchase's rewards may be funded by another merchant's offers after it moved;
+        // they are summed where they are funded.
+        let mut merchants = vec![merchant.clone()];
+        merchants.extend(placed.purchase.grants.iter().map(|grant| grant.merchant.clone()));
+        merchants.sort();
+        merchants.dedup();
+        for funder in merchants {
+            let place = totals.iter().position(|t| t.merchant == funder && t.currency == currency).unwrap_or_else(|| {
+                let known = member.head.sealed.iter().find(|t| t.merchant == funder && t.currency == currency);
+                totals.push(known.cloned().unwrap_or(SealedTotal {
+                    merchant: funder.clone(),
+                    currency,
+                    purchases: 0,
+                    worth_minor: 0,
+                    available_minor: 0,
+                    offers: Vec::new(),
+                }));
+                totals.len() - 1
+            });
+            let total = &mut totals[place];
+            if &funder == merchant && worth.minor > 0 {
+                total.purchases += 1;
+                total.worth_minor += worth.minor;
+            }
+            let own = placed.purchase.grants.iter().filter(|g| g.merchant == funder && g.amount_minor > 0);
+            for grant in own {
+                total.available_minor += grant.remaining_minor();
+                match total.offers.iter_mut().find(|(offer, _, _)| offer == &grant.offer) {
+                    Some((_, count, minor)) => {
+                        *count += 1;
+                        *minor += grant.amount_minor;
+                    }
+                    None => total.offers.push((grant.offer.clone(), 1, grant.amount_minor)),
+                }
+            }
+        }
+    }
+    totals
+}

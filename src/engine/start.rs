@@ -1,0 +1,579 @@
+//! Starting from what the disk holds: the state file if it is sound, the journal from
+//! where the file ends, the catalogue, the marks. And stopping so that the next start
+//! has nothing to replay.
+
+use super::secrets::{SecretsError, StoreSecrets};
+use super::turn::member_batch;
+use super::{Engine, EngineError, MemberWeight, STRIPES};
+use crate::catalogue::Catalogue;
+use crate::clock::Clock;
+use crate::decide::{MemberState, Policy, Touched, apply_changes, apply_input};
+use crate::domain::member::MemberHead;
+use crate::domain::merchant::Merchant;
+use crate::domain::offer::Offer;
+use crate::journal::disk::{Disk, RealDisk};
+use crate::journal::vault::{Vault, VaultError};
+use crate::journal::{Journal, Options, Position};
+use crate::record::{self, Body, MemberInput, Record};
+use crate::store::embedded::{Checkpointed, Embedded, Meta, OpenError};
+use crate::store::{Batch, CATALOGUE, Keeper, keys};
+use crate::telemetry::Metrics;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Bounds and habits of an engine.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Folder of the state file.
+    pub state_dir: PathBuf,
+    /// Folder of the journal, the key file and the store's secrets.
+    pub journal_dir: PathBuf,
+    /// Member partitions of a new store.
+    pub partitions: u16,
+    /// Page cache of the state file.
+    pub cache_bytes: usize,
+    /// Members kept decoded.
+    pub members_cached_bytes: u64,
+    /// A checkpoint is due when so much waits for it.
+    pub checkpoint_bytes: usize,
+    /// Journal segment size.
+    pub segment_bytes: u64,
+    /// Journal queue.
+    pub queue_records_max: usize,
+    /// Largest frame.
+    pub frame_bytes_max: usize,
+    /// Days sightings are kept; 0 keeps none.
+    pub sightings_days: u32,
+    /// Days until purchases are sealed and older events refused.
+    pub retention_days: u32,
+    /// Open purchases of one member before the oldest are sealed early.
+    pub open_purchases_max: usize,
+    /// Seconds from an offer's publication until it counts.
+    pub effective_seconds: u32,
+    /// Messages the shelf holds.
+    pub dead_letters_max: u64,
+    /// Bytes kept of one message.
+    pub dead_letter_bytes_max: usize,
+    /// An event dated further ahead than this is alarmed.
+    pub future_ms_alarm: i64,
+}
+
+impl EngineOptions {
+    /// Defaults for a folder: state and journal side by side.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self {
+            state_dir: dir.to_owned(),
+            journal_dir: dir.join("journal"),
+            partitions: 256,
+            cache_bytes: 256 << 20,
+            members_cached_bytes: 128 << 20,
+            checkpoint_bytes: 64 << 20,
+            segment_bytes: 256 << 20,
+            queue_records_max: 8192,
+            frame_bytes_max: 4 << 20,
+            sightings_days: 30,
+            retention_days: 578,
+            open_purchases_max: 2000,
+            effective_seconds: 2,
+            dead_letters_max: 10_000,
+            dead_letter_bytes_max: 64 << 10,
+            future_ms_alarm: crate::domain::time::DAY_MS,
+        }
+    }
+}
+
+/// Why an engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A folder cannot be made.
+    #[error("the folder {path} cannot be used")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The journal.
+    #[error("the journal at {path} cannot be opened")]
+    Journal {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: crate::journal::OpenError,
+    },
+    /// A record of the journal cannot be replayed.
+    #[error("record at {at:?} of the journal cannot be replayed")]
+    Replay {
+        /// Where.
+        at: Position,
+        /// Why.
+        #[source]
+        source: EngineError,
+    },
+    /// The state file.
+    #[error(transparent)]
+    State(#[from] OpenError),
+    /// The key file.
+    #[error("the key file cannot be opened")]
+    Vault(#[from] VaultError),
+    /// The store's secrets.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// The store has another number of partitions than configured.
+    #[error("store.partitions: the store was created with {has} partitions and the configuration says {said}; a store keeps its number (see `ringfence migrate`)")]
+    Partitions {
+        /// What it has.
+        has: u16,
+        /// What the configuration says.
+        said: u16,
+    },
+    /// The engine could not.
+    #[error("the state cannot be read")]
+    Engine(#[from] EngineError),
+}
+
+/// What a start found and did.
+#[derive(Debug, Clone, Default)]
+pub struct Started {
+    /// Records replayed from the journal.
+    pub replayed: u64,
+    /// Bytes of a torn tail that were dropped: none of them was ever answered.
+    pub torn_bytes: u64,
+    /// Why the state file was rebuilt, when it was.
+    pub rebuilt: Option<String>,
+}
+
+impl Engine {
+    /// Opens or creates a store and replays what the state file lacks.
+    ///
+    /// # Errors
+    /// [`StartError`], with the file and position concerned.
+    pub fn start(
+        options: EngineOptions,
+        policy: Policy,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Arc<Self>, Started), StartError> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        for path in [&options.state_dir, &options.journal_dir] {
+            std::fs::create_dir_all(path).map_err(|source| StartError::Folder { path: path.clone(), source })?;
+        }
+        let state = options.state_dir.join("state.redb");
+        let mut started = Started::default();
+        let found = if state.exists() { open_state(&state, &options, &mut started)? } else { None };
+        match found {
+            Some((keeper, meta)) => {
+                check_partitions(&meta, &options)?;
+                match Self::assemble(&disk, &options, &policy, &clock, &metrics, keeper, Some(meta), &mut started) {
+                    // A state file that is ahead of its journal, or of another one, proves nothing.
+                    Err(StartError::Journal { source, .. }) if source.is_position_unknown() => {
+                        started.rebuilt = Some("the state file does not belong to this journal".to_owned());
+                    }
+                    done => return done.map(|engine| (engine, started)),
+                }
+            }
+            None if started.rebuilt.is_none() && state.exists() => {
+                started.rebuilt = Some("the state file was not finished".to_owned());
+            }
+            None => {}
+        }
+        // Built aside and renamed when whole, so that a crash leaves the old one or none.
+        let aside = options.state_dir.join("state.redb.new");
+        if aside.exists() {
+            std::fs::remove_file(&aside).map_err(|source| StartError::Folder { path: aside.clone(), source })?;
+        }
+        if let Some(why) = &started.rebuilt {
+            tracing::warn!(reason = why, "the state is rebuilt from the journal");
+        }
+        let (keeper, _) = Embedded::open(&aside, options.cache_bytes, options.checkpoint_bytes * 2)?;
+        let engine = Self::assemble(&disk, &options, &policy, &clock, &metrics, keeper, None, &mut started)?;
+        engine.checkpoint()?;
+        let rename = || -> std::io::Result<()> {
+            std::fs::rename(&aside, &state)?;
+            std::fs::File::open(&options.state_dir)?.sync_all()
+        };
+        rename().map_err(|source| StartError::Folder { path: state.clone(), source })?;
+        Ok((engine, started))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "called twice, from the function above alone")]
+    fn assemble(
+        disk: &Arc<dyn Disk>,
+        options: &EngineOptions,
+        policy: &Policy,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+        keeper: Embedded,
+        meta: Option<Meta>,
+        started: &mut Started,
+    ) -> Result<Arc<Self>, StartError> {
+        let partitions = meta.as_ref().map_or(options.partitions, |meta| meta.partitions);
+        let secrets_path = options.journal_dir.join("store.secrets");
+        let secrets = StoreSecrets::open(&secrets_path, !has_segments(&options.journal_dir))?;
+        let vault = Arc::new(Vault::open(disk.as_ref(), &options.journal_dir.join("member.keys"))?);
+        let mut journal_options = journal_options(options, &options.journal_dir, clock);
+        journal_options.vault = Some(Arc::clone(&vault));
+        let on_sync = Arc::clone(metrics);
+        journal_options.on_sync = Some(Box::new(move |took, records, bytes| {
+            on_sync.journal_sync(took, records, bytes);
+        }));
+        let numbers: Vec<AtomicU64> = (0..=partitions).map(|_| AtomicU64::new(0)).collect();
+        for (partition, number) in meta.iter().flat_map(|meta| &meta.numbers) {
+            let place = if *partition == CATALOGUE { usize::from(partitions) } else { usize::from(*partition) };
+            numbers[place].store(*number, Ordering::Relaxed);
+        }
+        let mut replay = Replay {
+            keeper: Arc::new(keeper),
+            options,
+            policy,
+            partitions,
+            numbers: &numbers,
+            members: quick_cache::sync::Cache::with_weighter(100_000, options.members_cached_bytes, MemberWeight),
+            erased: Vec::new(),
+            replayed: 0,
+        };
+        let from = meta.as_ref().map(|meta| meta.position);
+        let opened = Journal::open(Arc::clone(disk), journal_options, from, &mut |at, bytes: &[u8]| {
+            replay.record(bytes).map_err(|source| StartError::Replay { at, source })
+        });
+        let (journal, opened) = match opened {
+            Ok(opened) => opened,
+            Err(crate::journal::OpenFailed::Callback(error)) => return Err(error),
+            Err(crate::journal::OpenFailed::Open(source)) => {
+                return Err(StartError::Journal { path: options.journal_dir.clone(), source });
+            }
+        };
+        started.replayed = replay.replayed;
+        started.torn_bytes = opened.torn_bytes_dropped;
+        let Replay { keeper, members, erased, .. } = replay;
+        for slot in erased {
+            vault.erase(slot)?;
+        }
+        let sightings = if options.sightings_days == 0 {
+            None
+        } else {
+            let dir = options.journal_dir.join("sightings");
+            std::fs::create_dir_all(&dir).map_err(|source| StartError::Folder { path: dir.clone(), source })?;
+            let mut sighting_options = journal_options_small(options, &dir, clock);
+            sighting_options.process = Some(opened.process);
+            let opened = Journal::open(Arc::clone(disk), sighting_options, None, &mut |_, _: &[u8]| Ok::<(), StartError>(()));
+            match opened {
+                Ok((journal, _)) => Some(journal),
+                Err(crate::journal::OpenFailed::Callback(error)) => return Err(error),
+                Err(crate::journal::OpenFailed::Open(source)) => return Err(StartError::Journal { path: dir, source }),
+            }
+        };
+        let read = crate::engine::start::read_catalogue(&keeper)?;
+        let mut policy = policy.clone();
+        policy.holdout_key = secrets.holdout;
+        let marks: Vec<AtomicI64> = read_marks(&keeper, partitions)?;
+        let dead_letters = count_dead_letters(&keeper)?;
+        let engine = Self {
+            clock: clock.clone(),
+            policy,
+            options: options.clone(),
+            metrics: Arc::clone(metrics),
+            journal,
+            sightings,
+            vault,
+            secrets,
+            keeper,
+            snapshot: ArcSwap::from_pointee(read),
+            editing: tokio::sync::Mutex::new(()),
+            budgets: super::budgets::Budgets::default(),
+            members,
+            stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
+            card_stripes: (0..256).map(|_| Arc::default()).collect(),
+            numbers,
+            marks,
+            under_way: Mutex::default(),
+            ticket: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(dead_letters),
+            stopping: AtomicBool::new(false),
+            fell_behind: AtomicBool::new(false),
+        };
+        Ok(Arc::new(engine))
+    }
+
+    /// Writes what waits into the state file. Blocks on the disk: call it from a thread
+    /// of its own.
+    ///
+    /// # Errors
+    /// When the state file refuses; nothing is lost.
+    pub fn checkpoint(&self) -> Result<Checkpointed, EngineError> {
+        // Taken before the layer is frozen: whatever is below it is in the layer by then.
+        let position = self.low_water();
+        let partitions = self.partitions();
+        let numbers = self.numbers.iter().enumerate().map(|(place, number)| {
+            let partition = if place == usize::from(partitions) { CATALOGUE } else { u16::try_from(place).unwrap_or(CATALOGUE) };
+            (partition, number.load(Ordering::Acquire))
+        });
+        let numbers = numbers.filter(|(_, number)| *number > 0).collect();
+        let begun = std::time::Instant::now();
+        let done = self.keeper.checkpoint(&Meta { partitions, process: self.journal.process(), position, numbers })?;
+        self.metrics.checkpoint(begun.elapsed(), done.bytes as u64);
+        Ok(done)
+    }
+
+    /// Bytes that wait for a checkpoint.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.keeper.layer_bytes()
+    }
+
+    /// Takes no more commits, writes the last checkpoint and closes the journals. Blocks.
+    ///
+    /// # Errors
+    /// When the disk refuses; the next start then replays.
+    pub fn stop(&self) -> Result<(), EngineError> {
+        let able = self.is_able();
+        self.stopping.store(true, Ordering::Release);
+        if able {
+            self.checkpoint()?;
+        }
+        if let Some(sightings) = &self.sightings {
+            sightings.close()?;
+        }
+        self.journal.close()?;
+        Ok(())
+    }
+
+    /// Drops sightings older than they are kept.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn drop_old_sightings(&self) -> std::io::Result<u64> {
+        let Some(sightings) = &self.sightings else { return Ok(0) };
+        let kept = i64::from(self.options.sightings_days) * crate::domain::time::DAY_MS;
+        sightings.drop_segments_closed_before(self.clock.now().as_ms() - kept)
+    }
+}
+
+fn journal_options(options: &EngineOptions, dir: &Path, clock: &Clock) -> Options {
+    let mut out = Options::new(dir);
+    out.segment_bytes_max = options.segment_bytes;
+    out.queue_records_max = options.queue_records_max;
+    out.frame_bytes_max = options.frame_bytes_max;
+    out.clock = clock.clone();
+    out
+}
+
+/// Sightings go by whole segments: smaller ones, so that little is kept too long.
+fn journal_options_small(options: &EngineOptions, dir: &Path, clock: &Clock) -> Options {
+    let mut out = journal_options(options, dir, clock);
+    out.segment_bytes_max = options.segment_bytes.min(64 << 20);
+    out
+}
+
+fn has_segments(dir: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(dir) else { return false };
+    entries.flatten().any(|entry| entry.path().extension().is_some_and(|e| e == "seg"))
+}
+
+fn open_state(path: &Path, options: &EngineOptions, started: &mut Started) -> Result<Option<(Embedded, Meta)>, StartError> {
+    match Embedded::open(path, options.cache_bytes, options.checkpoint_bytes * 2) {
+        Ok((keeper, Some(meta))) => Ok(Some((keeper, meta))),
+        Ok((_, None)) => Ok(None),
+        Err(OpenError::Unsound { reason, .. }) => {
+            started.rebuilt = Some(reason);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn check_partitions(meta: &Meta, options: &EngineOptions) -> Result<(), StartError> {
+    if meta.partitions == options.partitions {
+        return Ok(());
+    }
+    Err(StartError::Partitions { has: meta.partitions, said: options.partitions })
+}
+
+/// Reads pages of a blocking keeper to the end.
+fn pages(keeper: &Embedded, partition: u16, prefix: &[u8], mut each: impl FnMut(&[u8], &Bytes) -> Result<(), EngineError>) -> Result<(), EngineError> {
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let page = now(keeper.scan(partition, prefix, after.as_deref(), 1024))?;
+        for (key, value) in &page {
+            each(key, value)?;
+        }
+        match page.last() {
+            Some((key, _)) if page.len() == 1024 => after = Some(key.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// The embedded keeper answers at once, except a commit that waits for room: there a
+/// start makes the room itself.
+fn now<T, E>(answer: impl Future<Output = Result<T, E>>) -> Result<T, EngineError>
+where
+    EngineError: From<E>,
+{
+    let mut answer = std::pin::pin!(answer);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match answer.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(done) => Ok(done?),
+        std::task::Poll::Pending => Err(EngineError::Contended),
+    }
+}
+
+fn read_catalogue(keeper: &Embedded) -> Result<Catalogue, EngineError> {
+    let mut merchants: Vec<Arc<Merchant>> = Vec::new();
+    let mut offers: Vec<Arc<Offer>> = Vec::new();
+    pages(keeper, CATALOGUE, b"M", |_, value| {
+        merchants.push(Arc::new(keys::unversioned(value)?.1));
+        Ok(())
+    })?;
+    pages(keeper, CATALOGUE, b"O", |_, value| {
+        offers.push(Arc::new(keys::unversioned(value)?.1));
+        Ok(())
+    })?;
+    Ok(Catalogue::build(merchants, offers, 1, seed()))
+}
+
+/// Seed of the index's hash, so that nobody can aim collisions at it.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    // Without randomness the index works as well; it is then merely easier to aim at.
+    let _ = getrandom::fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+fn read_marks(keeper: &Embedded, partitions: u16) -> Result<Vec<AtomicI64>, EngineError> {
+    (0..partitions)
+        .map(|partition| {
+            let found = now(keeper.read(partition, &[keys::mark()]))?.remove(0);
+            Ok(AtomicI64::new(keys::counter(found.as_ref())))
+        })
+        .collect()
+}
+
+fn count_dead_letters(keeper: &Embedded) -> Result<u64, EngineError> {
+    let mut count = 0;
+    pages(keeper, CATALOGUE, b"d", |_, _| {
+        count += 1;
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+/// Applies records of the journal to a state file, each at most once.
+struct Replay<'a> {
+    keeper: Arc<Embedded>,
+    options: &'a EngineOptions,
+    policy: &'a Policy,
+    partitions: u16,
+    numbers: &'a [AtomicU64],
+    members: quick_cache::sync::Cache<crate::domain::MemberId, Arc<MemberState>, MemberWeight>,
+    erased: Vec<u64>,
+    replayed: u64,
+}
+
+impl Replay<'_> {
+    fn record(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        let record: Record = record::decode(bytes)?;
+        self.replayed += 1;
+        let partition = record.envelope.partition;
+        let place = if partition == CATALOGUE { usize::from(self.partitions) } else { usize::from(partition) };
+        if let Some(number) = self.numbers.get(place) {
+            number.fetch_max(record.envelope.number, Ordering::AcqRel);
+        }
+        let document = |key: Vec<u8>, value: Bytes| Batch {
+            partition: CATALOGUE,
+            puts: vec![(key, Some(value))],
+            ..Batch::default()
+        };
+        match &record.body {
+            Body::Member { member, input, changes } => self.member(&record, member, input, changes)?,
+            Body::Merchant(merchant) => {
+                let value = keys::versioned(record.envelope.version, merchant.as_ref());
+                self.newer(keys::merchant(merchant.id.as_str()), record.envelope.version, value)?;
+            }
+            Body::Offer { offer, operator_word } => {
+                if *operator_word {
+                    // Whoever was to be decided again may not have been: the start goes on.
+                    let since = offer.life.iter().map(|step| step.effective).min().unwrap_or_default();
+                    let (key, value) = super::marks::again_job(offer.merchant(), since);
+                    self.commit(document(key, value))?;
+                }
+                let value = keys::versioned(record.envelope.version, offer.as_ref());
+                self.newer(keys::offer(offer.id.as_str()), record.envelope.version, value)?;
+            }
+            Body::DeadLetter(letter) => {
+                self.commit(document(keys::dead_letter(letter.id), record::encode(letter.as_ref()).into()))?;
+            }
+            Body::DeadLetterSettled { id, .. } => {
+                let puts = vec![(keys::dead_letter(*id), None)];
+                self.commit(Batch { partition: CATALOGUE, puts, ..Batch::default() })?;
+            }
+            Body::DayMarked { mark } => {
+                let value = Bytes::copy_from_slice(&mark.as_ms().to_le_bytes());
+                self.commit(Batch { partition, puts: vec![(keys::mark(), Some(value))], ..Batch::default() })?;
+            }
+            Body::Withdrawn { .. } => {}
+        }
+        self.make_room()
+    }
+
+    fn member(
+        &mut self,
+        record: &Record,
+        id: &crate::domain::MemberId,
+        input: &MemberInput,
+        changes: &[crate::decide::GrantChange],
+    ) -> Result<(), EngineError> {
+        let partition = record.envelope.partition;
+        let mut state = match self.members.get(id) {
+            Some(state) => state.as_ref().clone(),
+            None => now(super::read_member(self.keeper.as_ref(), partition, id))?
+                .unwrap_or_else(|| MemberState::new(MemberHead::new(id.clone(), record.envelope.at))),
+        };
+        if let MemberInput::Erased { slot: Some(slot) } = input {
+            self.erased.push(*slot);
+        }
+        let base = state.head.version;
+        if base < record.envelope.version {
+            let mut touched = Touched::default();
+            apply_input(&mut state, input, &mut touched);
+            apply_changes(&mut state, &record.envelope, changes, &mut touched);
+            let records = std::slice::from_ref(record);
+            let due = super::turn::Due { policy: self.policy, retention_days: self.options.retention_days };
+            self.commit(member_batch(&state, base, records, &touched, partition, &due))?;
+            self.members.insert(id.clone(), Arc::new(state));
+        }
+        for batch in now(super::turn::hints(self.keeper.as_ref(), self.partitions, record))? {
+            self.commit(batch)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a document unless the state has a newer one.
+    fn newer(&self, key: Vec<u8>, version: u64, value: Bytes) -> Result<(), EngineError> {
+        let found = now(self.keeper.read(CATALOGUE, std::slice::from_ref(&key)))?.remove(0);
+        let has = found.and_then(|v| v.first_chunk::<8>().copied()).map_or(0, u64::from_le_bytes);
+        if has < version {
+            self.commit(Batch { partition: CATALOGUE, puts: vec![(key, Some(value))], ..Batch::default() })?;
+        }
+        Ok(())
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), EngineError> {
+        now(self.keeper.commit(batch)).map(|_| ())
+    }
+
+    /// A long replay writes what it has now and then, with the position it began from:
+    /// what is written twice is skipped by its version.
+    fn make_room(&self) -> Result<(), EngineError> {
+        if self.keeper.layer_bytes() > self.options.checkpoint_bytes {
+            self.keeper.spill()?;
+        }
+        Ok(())
+    }
+}

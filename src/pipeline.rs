@@ -1,0 +1,432 @@
+//! The whole path of a webhook on one screen: verified body, normalised events, facts,
+//! decision, journal, state, answer. Start here.
+//!
+//! Nothing before [`receive`] has read the body, and nothing after it knows a provider's
+//! words or HTTP.
+
+use crate::authenticate::{VerifiedBody, Verifier};
+use crate::decide::Refusal;
+use crate::domain::merchant::Matched;
+use crate::domain::purchase::{AnswerLine, Stage};
+use crate::domain::{
+    CardEvent, CardHash, Currency, EventKind, MemberId, OfferId, PurchaseId, PurchaseKey, SourceName, Timestamp,
+};
+use crate::engine::turn::{Decided, Turn};
+use crate::engine::{Engine, EngineError};
+use crate::normalise::{self, Format, Message, Problem, Unreadable};
+use crate::record::{self, DeadLetter, EventInput, MemberInput, Sighting};
+use crate::telemetry::{EventOddity, Stage as Timed, WebhookOutcome};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A configured source of webhooks.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name.
+    pub name: SourceName,
+    /// Its place among the sources, for counters.
+    pub index: usize,
+    /// Who speaks.
+    pub format: Format,
+    /// How it proves itself.
+    pub verifier: Verifier,
+    /// The card network when its messages name none.
+    pub default_scheme: Option<String>,
+}
+
+/// What became of a body.
+#[derive(Debug)]
+pub struct Received {
+    /// Whether several events were asked about.
+    pub batch: bool,
+    /// One per message, in order.
+    pub results: Vec<Result<Outcome, Refused>>,
+}
+
+/// What became of one event.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The event's id, in its source's words; `None` when it has none.
+    pub event: Option<String>,
+    /// In one word.
+    pub outcome: WebhookOutcome,
+    /// The purchase it belongs to.
+    pub purchase: Option<PurchaseId>,
+    /// Who is rewarded; `None` when nobody is concerned.
+    pub member: Option<MemberId>,
+    /// Rewards of its purchase.
+    pub rewards: Vec<(AnswerLine, Currency)>,
+    /// Why offers gave nothing, or less.
+    pub refusals: Vec<(OfferId, Refusal, Currency)>,
+}
+
+/// Why an event has no outcome.
+#[derive(Debug)]
+pub enum Refused {
+    /// Readable but impossible; kept among the dead letters when there is room.
+    Impossible {
+        /// What is wrong.
+        problem: Problem,
+        /// Whether it was kept.
+        kept: bool,
+    },
+    /// Its id was seen with other content.
+    Conflict {
+        /// The id.
+        event: String,
+    },
+    /// Not now: come back with the same event.
+    NotNow(EngineError),
+}
+
+impl Outcome {
+    fn plain(event: &CardEvent, outcome: WebhookOutcome) -> Self {
+        Self {
+            event: Some(event.key.to_string()),
+            outcome,
+            purchase: event.purchase.clone(),
+            member: None,
+            rewards: Vec::new(),
+            refusals: Vec::new(),
+        }
+    }
+}
+
+/// An event of a member, with all facts gathered that do not need the member's turn.
+struct Ours {
+    place: usize,
+    event: CardEvent,
+    card: CardHash,
+    purchase: PurchaseKey,
+    matched: Option<Matched>,
+    occurred_at: Timestamp,
+    content: u64,
+}
+
+/// Takes a verified body through the whole path. Every event with an outcome other than
+/// `no_offer` and `unknown_card` is durable when this returns.
+///
+/// # Errors
+/// [`Unreadable`] when the body is not in the source's format at all.
+pub async fn receive(engine: &Arc<Engine>, source: &Source, body: &VerifiedBody) -> Result<Received, Unreadable> {
+    let begun = Instant::now();
+    let normalised = normalise::normalise(source.format, body.as_bytes())?;
+    engine.metrics.stage(Timed::Normalise, begun.elapsed());
+    let mut results: Vec<Option<Result<Outcome, Refused>>> = normalised.messages.iter().map(|_| None).collect();
+    let mut members: BTreeMap<MemberId, Vec<Ours>> = BTreeMap::new();
+    for (place, message) in normalised.messages.into_iter().enumerate() {
+        results[place] = match message {
+            Message::Event(event) => match gather(engine, source, *event, place).await {
+                Ok(Gathered::Answered(outcome)) => Some(Ok(outcome)),
+                Ok(Gathered::Ours(member, ours)) => {
+                    members.entry(member).or_default().push(ours);
+                    None
+                }
+                Err(error) => Some(Err(Refused::NotNow(error))),
+            },
+            Message::Ignored { id, .. } => Some(Ok(ignored(id))),
+            Message::Impossible { problem, .. } => Some(Err(shelve(engine, source, body, problem).await)),
+        };
+    }
+    // Members side by side, so that they share the journal's syncs; events of one member
+    // in order, in one frame.
+    let turns = members.into_iter().map(|(member, events)| take_turn(engine, member, events));
+    for answered in futures_util::future::join_all(turns).await {
+        for (place, result) in answered {
+            results[place] = Some(result);
+        }
+    }
+    let results: Vec<_> = results.into_iter().map(|result| result.expect("every message is answered above")).collect();
+    for result in &results {
+        count(engine, source, result);
+    }
+    Ok(Received { batch: normalised.batch, results })
+}
+
+enum Gathered {
+    Answered(Outcome),
+    Ours(MemberId, Ours),
+}
+
+/// Is it ours? When its card is linked and its merchant is known, or when it follows a
+/// purchase we hold. Everything else is kept apart as a sighting.
+async fn gather(engine: &Arc<Engine>, source: &Source, mut event: CardEvent, place: usize) -> Result<Gathered, EngineError> {
+    let begun = Instant::now();
+    let now = engine.clock.now();
+    if event.merchant.scheme.is_none() {
+        event.merchant.scheme = source.default_scheme.as_deref().map(Into::into);
+    }
+    if event.occurred_at.plus_days(engine.options.retention_days) < now {
+        engine.metrics.oddity(EventOddity::Late);
+        return Ok(Gathered::Answered(Outcome::plain(&event, WebhookOutcome::TooOld)));
+    }
+    if event.occurred_at > now.plus_ms(engine.options.future_ms_alarm) {
+        engine.metrics.oddity(EventOddity::Future);
+        tracing::warn!(source = %source.name, "an event is dated far ahead of our clock");
+    }
+    let catalogue = engine.catalogue_now();
+    let located = catalogue.locate(&event.merchant, event.occurred_at);
+    let known = located.filter(|located| !catalogue.offers_of(&located.merchant().id).is_empty());
+    let matched = known.map(|located| located.matched());
+    let occurred_at = match (&known, event.clock) {
+        (Some(located), crate::domain::card_event::Clock::Local) => event.occurred_at.read_locally(located.time_zone()),
+        _ => event.occurred_at,
+    };
+    drop(catalogue);
+    let purchase = PurchaseKey {
+        source: source.name.clone(),
+        id: event.purchase.clone().unwrap_or_else(|| own_purchase(&event)),
+    };
+    let follows = event.kind != EventKind::Authorization && event.purchase.is_some();
+    let holder = if follows { engine.purchase_owner(&purchase).await? } else { None };
+    if matched.is_none() && holder.is_none() {
+        let card = engine.card_hash(&source.name, &event.card);
+        return Ok(Gathered::Answered(sighted(engine, source, event, card, now, WebhookOutcome::NoOffer)));
+    }
+    let card = engine.card_hash(&source.name, &event.card);
+    let claims = engine.card_claims(card).await?;
+    let holds = |claim: &&crate::store::keys::CardClaim| match &holder {
+        Some(holder) => &claim.member == holder,
+        None => claim.from <= occurred_at && claim.to.is_none_or(|to| occurred_at < to),
+    };
+    let Some(claim) = claims.iter().find(holds) else {
+        return Ok(Gathered::Answered(sighted(engine, source, event, card, now, WebhookOutcome::UnknownCard)));
+    };
+    let content = xxhash_rust::xxh3::xxh3_64(&record::encode(&event));
+    engine.metrics.stage(Timed::Gather, begun.elapsed());
+    let member = claim.member.clone();
+    Ok(Gathered::Ours(member, Ours { place, event, card, purchase, matched, occurred_at, content }))
+}
+
+/// An event without a purchase id opens a purchase under its own key.
+fn own_purchase(event: &CardEvent) -> PurchaseId {
+    PurchaseId::new(event.key.as_str()).expect("an event key obeys the same rules")
+}
+
+fn sighted(
+    engine: &Engine,
+    source: &Source,
+    mut event: CardEvent,
+    card: CardHash,
+    received_at: Timestamp,
+    outcome: WebhookOutcome,
+) -> Outcome {
+    let answer = Outcome::plain(&event, outcome);
+    event.card = Default::default();
+    engine.keep_sighting(&Sighting { source: source.name.clone(), card, received_at, event });
+    answer
+}
+
+/// One member's events, decided in order and committed together.
+async fn take_turn(
+    engine: &Arc<Engine>,
+    member: MemberId,
+    events: Vec<Ours>,
+) -> Vec<(usize, Result<Outcome, Refused>)> {
+    let places: Vec<usize> = events.iter().map(|event| event.place).collect();
+    match decide_events(engine, &member, events).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "events were not committed; their sender is asked to come back");
+            let mut error = Some(error);
+            let all = places.into_iter().map(|place| {
+                (place, Err(Refused::NotNow(error.take().unwrap_or(EngineError::Contended))))
+            });
+            all.collect()
+        }
+    }
+}
+
+async fn decide_events(
+    engine: &Arc<Engine>,
+    member: &MemberId,
+    events: Vec<Ours>,
+) -> Result<Vec<(usize, Result<Outcome, Refused>)>, EngineError> {
+    let begun = Instant::now();
+    let mut turn = engine.turn(member).await?;
+    let mut answers = Vec::with_capacity(events.len());
+    let mut decides = false;
+    for ours in events {
+        let place = ours.place;
+        let known = turn.identity(ours.card, &ours.event.key).await?;
+        let answer = match known {
+            Some(identity) if identity.content == ours.content => Ok(again(&turn, &ours, &identity.purchase)),
+            Some(_) => Err(Refused::Conflict { event: ours.event.key.to_string() }),
+            None => {
+                decides = true;
+                Ok(decide_event(engine, &mut turn, ours).await?)
+            }
+        };
+        answers.push((place, answer));
+    }
+    engine.metrics.stage(Timed::Decide, begun.elapsed());
+    if decides {
+        turn.commit().await?;
+    }
+    Ok(answers)
+}
+
+async fn decide_event(engine: &Arc<Engine>, turn: &mut Turn, ours: Ours) -> Result<Outcome, EngineError> {
+    let Ours { event, card, purchase, matched, occurred_at, content, .. } = ours;
+    if turn.member.purchases.len() >= engine.options.open_purchases_max && turn.member.find(&purchase).is_none() {
+        let early = engine.too_many_open(&turn.member);
+        if !early.is_empty() {
+            let mark = turn.mark();
+            turn.step(engine.sealing(&turn.member, early, mark), None).await?;
+        }
+    }
+    let held = record::held(&event, card, turn.now(), occurred_at, content);
+    let before: BTreeMap<OfferId, i64> = granted(turn, &purchase);
+    let input = EventInput { purchase: purchase.clone(), event: held, matched };
+    let decided = turn.step(MemberInput::Event(Box::new(input)), None).await?;
+    note_currency(engine, turn, &purchase, &event);
+    let currency_of = |offer: &OfferId| currency_of(turn, &purchase, offer, &decided);
+    let outcome = Outcome {
+        event: Some(event.key.to_string()),
+        outcome: word(event.kind, &decided.answer, &before),
+        purchase: Some(purchase.id.clone()),
+        member: Some(turn.id().clone()),
+        rewards: decided.answer.iter().filter_map(|line| Some((line.clone(), currency_of(&line.offer)?))).collect(),
+        refusals: refusals(turn, &purchase, &decided),
+    };
+    for (_, refusal, _) in &outcome.refusals {
+        engine.metrics.refusal(refusal.code());
+    }
+    Ok(outcome)
+}
+
+fn granted(turn: &Turn, purchase: &PurchaseKey) -> BTreeMap<OfferId, i64> {
+    let Some(at) = turn.member.find(purchase) else { return BTreeMap::new() };
+    let grants = turn.member.purchases[at].purchase.grants.iter();
+    grants.map(|grant| (grant.offer.clone(), grant.amount_minor)).collect()
+}
+
+fn currency_of(turn: &Turn, purchase: &PurchaseKey, offer: &OfferId, decided: &Decided) -> Option<Currency> {
+    let at = turn.member.find(purchase)?;
+    let grant = turn.member.purchases[at].purchase.grant(offer).map(|grant| grant.currency);
+    let line = || decided.judged.iter().flat_map(|j| &j.lines).find(|line| &line.offer == offer).map(|l| l.currency);
+    grant.or_else(line)
+}
+
+fn refusals(turn: &Turn, purchase: &PurchaseKey, decided: &Decided) -> Vec<(OfferId, Refusal, Currency)> {
+    let at = turn.member.find(purchase);
+    let own = decided.judged.iter().filter(|judged| Some(judged.index) == at);
+    let lines = own.flat_map(|judged| &judged.lines);
+    lines.filter_map(|line| Some((line.offer.clone(), line.refusal.clone()?, line.currency))).collect()
+}
+
+/// The first word that applies: held, clawed back, adjusted, credited, no reward.
+fn word(kind: EventKind, answer: &[AnswerLine], before: &BTreeMap<OfferId, i64>) -> WebhookOutcome {
+    let had = |line: &AnswerLine| before.get(&line.offer).copied().unwrap_or(0) != 0;
+    let takes = matches!(
+        kind,
+        EventKind::Refund | EventKind::Chargeback | EventKind::ClearingReversal | EventKind::Reversal | EventKind::Expiry
+    );
+    if answer.iter().any(|line| line.held && line.due_minor > 0) {
+        WebhookOutcome::Held
+    } else if takes && answer.iter().any(|line| line.change_minor < 0) {
+        WebhookOutcome::ClawedBack
+    } else if answer.iter().any(|line| had(line) && line.change_minor != 0) {
+        WebhookOutcome::Adjusted
+    } else if answer.iter().any(|line| line.due_minor > 0) {
+        WebhookOutcome::Credited
+    } else {
+        WebhookOutcome::NoReward
+    }
+}
+
+/// The answer of the first delivery, once more.
+fn again(turn: &Turn, ours: &Ours, purchase: &PurchaseKey) -> Outcome {
+    let mut outcome = Outcome::plain(&ours.event, WebhookOutcome::Duplicate);
+    outcome.purchase = Some(purchase.id.clone());
+    outcome.member = Some(turn.id().clone());
+    if let Some(at) = turn.member.find(purchase) {
+        let purchase = &turn.member.purchases[at].purchase;
+        let first = purchase.events.iter().find(|event| event.key == ours.event.key && event.card == ours.card);
+        let lines = first.map_or(&[][..], |event| &event.answer);
+        let with_currency = |line: &AnswerLine| Some((line.clone(), purchase.grant(&line.offer)?.currency));
+        outcome.rewards = lines.iter().filter_map(with_currency).collect();
+    }
+    outcome
+}
+
+/// An event in another currency than its purchase is kept, and somebody should look.
+fn note_currency(engine: &Engine, turn: &Turn, purchase: &PurchaseKey, event: &CardEvent) {
+    let Some(at) = turn.member.find(purchase) else { return };
+    let worth = crate::decide::worth(&turn.member.purchases[at].purchase, turn.mark(), &engine.policy.lapse);
+    if event.amount.is_some_and(|money| worth.currency.is_some_and(|currency| currency != money.currency)) {
+        engine.metrics.oddity(EventOddity::CurrencyDiffers);
+        tracing::warn!(purchase = %purchase, "an event is in another currency than its purchase; it moves no money");
+    }
+}
+
+fn ignored(id: Option<String>) -> Outcome {
+    Outcome {
+        event: id,
+        outcome: WebhookOutcome::Ignored,
+        purchase: None,
+        member: None,
+        rewards: Vec::new(),
+        refusals: Vec::new(),
+    }
+}
+
+/// A genuine message that cannot be understood is kept, masked, for a person.
+async fn shelve(engine: &Arc<Engine>, source: &Source, body: &VerifiedBody, problem: Problem) -> Refused {
+    let masked = normalise::masked(source.format, body.as_bytes());
+    let letter = DeadLetter {
+        id: 0,
+        source: source.name.clone(),
+        received_at: engine.clock.now(),
+        code: problem.code.to_owned(),
+        path: problem.path.clone(),
+        detail: problem.detail.clone(),
+        body: (masked.len() <= engine.options.dead_letter_bytes_max).then_some(masked),
+    };
+    match engine.shelve(letter).await {
+        Ok(number) => Refused::Impossible { problem, kept: number.is_some() },
+        Err(error) => Refused::NotNow(error),
+    }
+}
+
+fn count(engine: &Engine, source: &Source, result: &Result<Outcome, Refused>) {
+    let word = match result {
+        Ok(outcome) => outcome.outcome,
+        Err(Refused::Impossible { .. }) => WebhookOutcome::Kept,
+        Err(Refused::Conflict { .. }) => {
+            engine.metrics.oddity(EventOddity::Conflict);
+            WebhookOutcome::Conflict
+        }
+        Err(Refused::NotNow(_)) => return,
+    };
+    if word == WebhookOutcome::Duplicate {
+        engine.metrics.oddity(EventOddity::Duplicate);
+    }
+    engine.metrics.outcome(source.index, word);
+}
+
+/// An error with its causes, for one line of a log.
+pub struct Chain<'a>(pub &'a dyn std::error::Error);
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// Where a reward stands, in the words of the interface.
+#[must_use]
+pub fn state_word(line: &AnswerLine) -> &'static str {
+    match (line.held, line.stage) {
+        (true, _) => "held",
+        (false, Stage::Pending) => "pending",
+        (false, Stage::Posted) => "posted",
+        (false, Stage::Available) => "available",
+    }
+}
