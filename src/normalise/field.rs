@@ -348,10 +348,12 @@ pub(super) fn problem(code: &'static str, path: impl Into<String>, detail: impl 
 pub(super) fn echo(text: &str) -> String {
     const CHARS_MAX: usize = 24;
     let mut out = String::from("`");
-    // Within a piece of 24 characters, any 12 digits may be most of a card number.
     let masked = pan::mask(text);
     let piece: String = masked.chars().take(CHARS_MAX).collect();
-    let sensitive = piece.bytes().filter(u8::is_ascii_digit).count() >= 12;
+    // A mistyped card number is still most of one.
+    let sensitive = piece
+        .split(|c: char| !c.is_ascii_digit() && c != ' ' && c != '-')
+        .any(|run| run.bytes().filter(u8::is_ascii_digit).count() >= 12);
     for c in piece.chars() {
         match c {
             '0'..='9' if sensitive => out.push('*'),
