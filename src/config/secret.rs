@@ -1,0 +1,164 @@
+//! Secrets: where they come from, and whether they deserve the name.
+//!
+//! A secret comes from the environment or a file, never from the configuration itself, and
+//! never appears in a message: the checks say which rule it breaks, not what it is.
+
+use super::values::{AuthScheme, Bad, bad};
+use base64::Engine as _;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// Fewest key bytes: Standard Webhooks asks for 24 to 64.
+pub const SECRET_KEY_BYTES_MIN: usize = 24;
+/// Most bytes of a secret's text; a longer file is the wrong file.
+pub const SECRET_TEXT_BYTES_MAX: usize = 1024;
+
+/// A secret as given, wiped when dropped. It prints as nothing.
+#[derive(Clone)]
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    /// Takes a text.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+    /// The text, for the code that signs and verifies alone.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(..)")
+    }
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SecretPlace {
+    /// In the variable of this name.
+    Env(String),
+    /// In this file.
+    File(PathBuf),
+}
+
+impl SecretPlace {
+    /// Reads `env:NAME` or `file:PATH`.
+    ///
+    /// # Errors
+    /// [`Bad`] for anything else, which is not repeated: it may well be the secret.
+    pub fn parse(text: &str) -> Result<Self, Bad> {
+        const RIGHT: &str = "\"env:NAME\" or \"file:PATH\"";
+        match text.split_once(':') {
+            Some(("env", name))
+                if name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
+            {
+                Ok(Self::Env(name.to_owned()))
+            }
+            Some(("env", _)) => bad("names no variable (letters, digits and `_`)", RIGHT),
+            Some(("file", path)) if !path.is_empty() && !path.contains('\0') => Ok(Self::File(PathBuf::from(path))),
+            Some(("file", _)) => bad("names no file", RIGHT),
+            _ => bad("secrets come from environment or file only", RIGHT),
+        }
+    }
+}
+
+impl fmt::Display for SecretPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+const RANDOM: &str = "at least 24 random bytes, such as from `openssl rand -base64 32`";
+
+/// Published examples, which everybody knows: what the specification, its libraries and
+/// their documentation print. They are long and random enough to pass every other check.
+const EXAMPLES: [&str; 3] =
+    ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "plJ3nmyCDGBKInavdOK15jsl"];
+
+/// Words of placeholders, long enough that a random secret has one by chance about once in a
+/// million.
+const PLACEHOLDERS: [&str; 11] = [
+    "changeme",
+    "change-me",
+    "change_me",
+    "default",
+    "example",
+    "password",
+    "placeholder",
+    "replace",
+    "secret",
+    "whsec_test",
+    "your-key",
+];
+
+/// Checks a secret for one scheme.
+///
+/// # Errors
+/// [`Bad`] when it is empty, short, a known example, or nothing like random.
+pub(super) fn check_secret(text: &str, scheme: AuthScheme) -> Result<(), Bad> {
+    if text.is_empty() {
+        return bad("is empty", RANDOM);
+    }
+    if text.len() > SECRET_TEXT_BYTES_MAX {
+        return bad(format!("has more than {SECRET_TEXT_BYTES_MAX} bytes"), "the secret alone");
+    }
+    if text.trim() != text || text.chars().any(char::is_control) {
+        return bad("has white space around it or control characters in it", "the secret alone, on one line");
+    }
+    let bare = text.strip_prefix("whsec_").unwrap_or(text);
+    if EXAMPLES.contains(&bare) {
+        return bad("is an example out of public documentation", RANDOM);
+    }
+    refuse_placeholder(text.as_bytes())?;
+    let key = match scheme {
+        AuthScheme::StandardWebhooks => {
+            let decoded = base64::engine::general_purpose::STANDARD.decode(bare);
+            let Ok(key) = decoded.map(Zeroizing::new) else {
+                return bad("is no base64", "`whsec_` and the key in base64, padded, as Standard Webhooks has it");
+            };
+            if key.len() < SECRET_KEY_BYTES_MIN {
+                return bad(format!("decodes to {} bytes", key.len()), RANDOM);
+            }
+            key
+        }
+        AuthScheme::Stripe => {
+            if bare.len() < SECRET_KEY_BYTES_MIN {
+                return bad(format!("has {} bytes", bare.len()), "Stripe's signing secret, `whsec_` and what follows");
+            }
+            Zeroizing::new(bare.as_bytes().to_vec())
+        }
+    };
+    refuse_placeholder(&key)?;
+    refuse_pattern(&key)
+}
+
+fn refuse_placeholder(text: &[u8]) -> Result<(), Bad> {
+    let lower = Zeroizing::new(text.to_ascii_lowercase());
+    if PLACEHOLDERS.iter().any(|word| lower.windows(word.len()).any(|window| window == word.as_bytes())) {
+        return bad("is a well-known default", RANDOM);
+    }
+    Ok(())
+}
+
+/// Refuses what repeats itself or counts up. Random bytes do neither: 24 of them hold fewer
+/// than 6 different ones, or a period, practically never.
+fn refuse_pattern(key: &[u8]) -> Result<(), Bad> {
+    let different = key.iter().collect::<BTreeSet<_>>().len();
+    let periodic = (1..=key.len() / 2).any(|period| key[period..].iter().zip(key).all(|(a, b)| a == b));
+    let step = key[1].wrapping_sub(key[0]);
+    let counting = key.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == step);
+    if different < 6 || periodic || counting {
+        return bad("repeats itself", RANDOM);
+    }
+    Ok(())
+}
