@@ -231,8 +231,11 @@ pub(crate) struct Committer {
     vault: Option<Arc<Vault>>,
     on_sync: Option<OnSync>,
     segment_bytes_max: u64,
+    segment_ms_max: Option<i64>,
     frame_bytes_max: usize,
     process: u32,
+    /// When the segment that is written was opened.
+    opened_at_ms: i64,
     file: Box<dyn DiskFile>,
     /// Where the next frame goes, and the hash of the one before it.
     end: Position,
@@ -240,6 +243,8 @@ pub(crate) struct Committer {
     /// Bytes of loose frames that no sync has reached.
     unsynced_bytes: u64,
     synced_at: Instant,
+    /// The disk had no room for relaxed records.
+    relaxed_stalled: bool,
     maker: FrameMaker,
     /// The jobs of the frame that is being made.
     group: Vec<Job>,
@@ -263,13 +268,16 @@ impl Committer {
             vault: options.vault,
             on_sync: options.on_sync,
             segment_bytes_max: options.segment_bytes_max,
+            segment_ms_max: options.segment_ms_max,
             frame_bytes_max: options.frame_bytes_max.min(super::PAYLOAD_BYTES_LIMIT),
             process: recovered.opened.process,
+            opened_at_ms: recovered.segments.last_key_value().map_or(i64::MAX, |(_, opened_at_ms)| *opened_at_ms),
             file: recovered.file,
             end: recovered.opened.end,
             chain: recovered.chain,
             unsynced_bytes: 0,
             synced_at: Instant::now(),
+            relaxed_stalled: false,
             maker: FrameMaker::default(),
             group: Vec::new(),
             stats: Stats::default(),
@@ -305,7 +313,8 @@ impl Committer {
             if ticked {
                 *tick_at = now + RELAXED_DELAY;
             }
-            let relaxed = queue.relaxed.len() > 1 || queue.closing || ticked;
+            // When the disk was full they wait for the next tick, or this would spin.
+            let relaxed = (queue.relaxed.len() > 1 && !self.relaxed_stalled) || queue.closing || ticked;
             let relaxed_work = relaxed && (!queue.relaxed.is_empty() || self.unsynced_bytes > 0);
             if !queue.jobs.is_empty() || relaxed_work || queue.closing {
                 // The queue gets the empty one back, so neither is made anew.
@@ -369,10 +378,6 @@ impl Committer {
     }
 
     fn commit_group(&mut self, records: usize, bytes: usize) -> Result<Position, Failure> {
-        if let Some(vault) = &self.vault {
-            // A key must be durable before anything that was sealed with it can be.
-            vault.sync_new().map_err(|error| Failure::Poison(format!("could not sync the vault: {error}")))?;
-        }
         if self.unsynced_bytes > 0 {
             // Only a loose frame may follow unsynced bytes.
             self.sync(0)?;
@@ -394,6 +399,7 @@ impl Committer {
         let shared = Arc::clone(&self.shared);
         // No more than is there now: whoever waits for an answer comes next.
         let gathered = hold(&shared.queue).relaxed.len();
+        self.relaxed_stalled = false;
         for _ in 0..gathered {
             let Some(chunk) = hold(&shared.queue).relaxed.pop_front() else { break };
             let records = chunk.records as usize;
@@ -409,7 +415,10 @@ impl Committer {
                     // The newest chunk may still be filling; an older one is never added to.
                     queue.relaxed.push_front(chunk);
                     return match failure {
-                        Failure::TakenBack(_) => Ok(()),
+                        Failure::TakenBack(_) => {
+                            self.relaxed_stalled = true;
+                            Ok(())
+                        }
                         poison @ Failure::Poison(_) => Err(poison),
                     };
                 }
@@ -418,10 +427,16 @@ impl Committer {
         Ok(())
     }
 
-    /// Goes on in a new segment when the frame would make this one too long.
+    /// Readies vault and segment for a frame: goes on in a new segment when it would make this one too long or too old.
     fn make_room(&mut self, payload_bytes: usize) -> Result<(), Failure> {
+        if let Some(vault) = &self.vault {
+            // A key must be durable before anything that was sealed with it can be.
+            vault.sync_new().map_err(|error| Failure::Poison(format!("could not sync the vault: {error}")))?;
+        }
         let after = self.end.offset + (FRAME_HEAD_BYTES + payload_bytes) as u64;
-        if after <= self.segment_bytes_max || self.end.offset == FIRST_FRAME {
+        let too_long = after > self.segment_bytes_max;
+        let too_old = || self.segment_ms_max.is_some_and(|most| self.segment_age_ms() >= most);
+        if self.end.offset == FIRST_FRAME || !(too_long || too_old()) {
             return Ok(());
         }
         if self.unsynced_bytes > 0 {
@@ -443,9 +458,14 @@ impl Committer {
         };
         self.end = Position { segment, offset: FIRST_FRAME };
         self.stats.syncs += 1;
+        self.opened_at_ms = opened_at_ms;
         hold(&self.shared.segments).insert(segment, opened_at_ms);
         self.publish();
         Ok(())
+    }
+
+    fn segment_age_ms(&self) -> i64 {
+        self.clock.now().as_ms().saturating_sub(self.opened_at_ms)
     }
 
     /// Writes the frame that was made; a failed write is cut away again.

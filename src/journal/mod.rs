@@ -103,6 +103,9 @@ pub struct Options {
     pub dir: PathBuf,
     /// A segment is closed when the next frame would make it longer. One frame may be longer than that.
     pub segment_bytes_max: u64,
+    /// A segment is also closed when it is this old and a frame is to be written, so that little traffic does not keep
+    /// old records from being dropped. `None` when age does not matter.
+    pub segment_ms_max: Option<i64>,
     /// How many records may wait to be written; callers beyond that wait to hand theirs over.
     pub queue_records_max: usize,
     /// Longest payload of a frame, and so the most one call may append; 64 MiB at most.
@@ -126,6 +129,7 @@ impl Options {
         Self {
             dir: dir.into(),
             segment_bytes_max: 64 * 1024 * 1024,
+            segment_ms_max: None,
             queue_records_max: 8192,
             frame_bytes_max: 4 * 1024 * 1024,
             relaxed_bytes_max: 8 * 1024 * 1024,
@@ -142,6 +146,7 @@ impl fmt::Debug for Options {
         to.debug_struct("Options")
             .field("dir", &self.dir)
             .field("segment_bytes_max", &self.segment_bytes_max)
+            .field("segment_ms_max", &self.segment_ms_max)
             .field("queue_records_max", &self.queue_records_max)
             .field("frame_bytes_max", &self.frame_bytes_max)
             .field("relaxed_bytes_max", &self.relaxed_bytes_max)

@@ -76,6 +76,9 @@ pub(crate) fn recover(
         if headers.first().is_some_and(|first: &Header| first.process != header.process) {
             return Err(broken(Fault::Process));
         }
+        if segment == 0 && header.chain != CHAIN_START {
+            return Err(broken(Fault::Chain));
+        }
         headers.push(header);
     }
     let found = headers[0].process;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Runtime;
 
 const BOUND: Duration = Duration::from_secs(20);
+const HEADER: usize = format::HEADER_BYTES;
 const DIR: &str = "/j";
 
 fn runtime() -> Runtime {
@@ -156,6 +157,19 @@ fn inv_07_a_tail_torn_at_any_byte_is_cut() {
             drop(journal);
             assert_eq!(open(&disk).2, numbered(0..7));
         }
+    }
+    // A segment that was being made, whatever of its header is there, is none.
+    for kept in 0..HEADER {
+        let disk = disk.copy();
+        let mut header = bytes[..HEADER].to_vec();
+        header[kept..].fill(0);
+        header.truncate(if kept % 2 == 0 { HEADER } else { kept });
+        disk.put(&segment(1), header);
+        let full = Options { segment_bytes_max: 100, ..options() };
+        let (journal, opened, seen) = open_with(&disk, full, None).unwrap();
+        assert_eq!((records(seen), opened.end), (numbered(0..8), placed[3].end));
+        assert_eq!(runtime().block_on(journal.append(numbered(8..9))).unwrap().segment, 1);
+        assert_eq!(open(&disk.crash_with(&mut |_| 0)).2, numbered(0..9));
     }
     // Zeros that a file system put there when it made the file longer and did not write it.
     let mut longer = bytes.clone();
@@ -573,6 +587,68 @@ fn relaxed_records_are_durable_soon_without_anybody_asking() {
     assert_eq!(open(&disk.crash_with(&mut |_| 0)).2, numbered(0..1));
 }
 
+#[test]
+fn relaxed_records_wait_for_room_on_a_full_disk() {
+    let disk = SimDisk::new();
+    // A chunk is a few records, so that several wait at once.
+    let relaxed = || Options { relaxed_bytes_max: 10_000, frame_bytes_max: 60, ..options() };
+    let (journal, ..) = open_with(&disk, relaxed(), None).unwrap();
+    runtime().block_on(journal.append(numbered(0..1))).unwrap();
+    disk.fail_writes_after(Some(30));
+    let hold = disk.hold_syncs();
+    assert!((1..40).all(|n| journal.append_relaxed(&record(n))));
+    // The first of them did not fit, and is being taken back.
+    assert!(hold.wait_for_sync(BOUND));
+    disk.fail_writes_after(None);
+    drop(hold);
+    journal.close().unwrap();
+    assert_eq!(journal.stats().relaxed_lost, 0);
+    assert_eq!(open(&disk.crash_with(&mut |_| 0)).2, numbered(0..40));
+
+    let (journal, ..) = open_with(&disk, relaxed(), None).unwrap();
+    disk.fail_writes_after(Some(0));
+    assert!((40..50).all(|n| journal.append_relaxed(&record(n))));
+    journal.close().unwrap();
+    assert_eq!(journal.stats().relaxed_lost, 10);
+    disk.fail_writes_after(None);
+    assert_eq!(open(&disk.crash_with(&mut |_| 0)).2, numbered(0..40));
+}
+
+/// Relaxed records may be lost from the end; what was answered among them may not, and nothing is refused.
+#[test]
+fn inv_07_crash_images_with_relaxed_records_keep_what_was_answered() {
+    let runtime = runtime();
+    for seed in 0..80 {
+        let mut dice = Dice(seed);
+        let disk = SimDisk::new();
+        let mut relaxed = Options { relaxed_bytes_max: 10_000, frame_bytes_max: 90, ..options() };
+        relaxed.segment_bytes_max = 150 + dice.roll(500);
+        let (journal, ..) = open_with(&disk, relaxed, None).unwrap();
+        let (mut images, mut answered) = (Vec::new(), Vec::new());
+        for n in 0..60 {
+            if dice.roll(4) == 0 {
+                runtime.block_on(journal.append(numbered(n..n + 1))).unwrap();
+                answered.push(record(n));
+            } else {
+                assert!(journal.append_relaxed(&record(n)));
+            }
+            if dice.roll(9) == 0 {
+                images.push((disk.crash(dice.roll(1 << 60)), answered.clone()));
+            }
+        }
+        drop(journal);
+        for (image, answered) in images {
+            let (journal, _, seen) = open(&image);
+            let mut left = seen.iter();
+            assert!(answered.iter().all(|record| left.any(|seen| seen == record)), "seed {seed}");
+            runtime.block_on(journal.append(numbered(60..61))).unwrap();
+            let after = image.crash(seed);
+            drop(journal);
+            assert_eq!(open(&after).2.last(), Some(&record(60)));
+        }
+    }
+}
+
 /// Loose frames may reach the disk in any order, so a hole with none but loose frames after it is no damage.
 #[test]
 fn inv_07_a_hole_before_loose_frames_is_cut_and_before_others_refused() {
@@ -634,6 +710,22 @@ fn old_segments_are_dropped_and_the_chain_goes_on() {
     assert_eq!((journal.head(), opened.end), (head, head.0));
     assert!(seen.len() < kept.len());
     assert_eq!(seen.last().unwrap().1, record(60));
+}
+
+#[test]
+fn an_old_segment_is_closed_though_it_is_short() {
+    let runtime = runtime();
+    let disk = SimDisk::new();
+    let clock = Clock::manual(Timestamp::from_ms(0));
+    let aged =
+        || Options { clock: clock.clone(), segment_ms_max: Some(1_000), segment_bytes_max: 1 << 20, ..options() };
+    for n in 0..4 {
+        clock.set(Timestamp::from_ms(i64::from(n) * 500));
+        let (journal, ..) = open_with(&disk, aged(), None).unwrap();
+        runtime.block_on(journal.append(numbered(n..n + 1))).unwrap();
+        assert_eq!(journal.end().segment, u64::from(n / 2));
+    }
+    assert_eq!(open(&disk).2, numbered(0..4));
 }
 
 #[test]
