@@ -541,3 +541,37 @@ impl Drop for Committer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::SimDisk;
+    use super::super::recover::recover;
+    use super::*;
+    use std::path::Path;
+
+    /// A frame that claims to stand on synced ground is not even written before that is so.
+    #[test]
+    fn inv_07_only_a_loose_frame_follows_unsynced_bytes() {
+        let disk = SimDisk::new();
+        let dir = Path::new("/j");
+        let recovered = recover(&disk, dir, None, Some(7), 0, &mut |_, _| Ok(())).unwrap();
+        let shared = Arc::new(Shared::new(&Options::new(dir), &recovered));
+        let lock = disk.lock(dir).unwrap().unwrap();
+        let file = segment_path(dir, 0);
+        let disk = Arc::new(disk);
+        let mut committer = Committer::new(Arc::clone(&shared), disk.clone(), Options::new(dir), recovered, lock);
+        assert!(shared.append_relaxed(b"nobody waits"));
+        assert!(committer.write_relaxed().is_ok());
+        let loose = disk.bytes(&file).unwrap();
+        assert_eq!(committer.unsynced_bytes, loose.len() as u64 - FIRST_FRAME);
+
+        disk.fail_sync_in(1);
+        let (answer, mut answered) = oneshot::channel();
+        let mut jobs = VecDeque::from([Job { records: vec![b"somebody does".to_vec()], payload_bytes: 14, answer }]);
+        let Err(Failure::Poison(why)) = committer.commit(&mut jobs) else { panic!("it was told to fail") };
+        assert_eq!(disk.bytes(&file).unwrap(), loose);
+        shared.poison(why);
+        drop(committer);
+        assert_eq!(answered.try_recv(), Ok(Err(AppendError::Poisoned)));
+    }
+}
