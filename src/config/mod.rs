@@ -76,14 +76,20 @@ pub struct ServerSettings {
     pub public_url: Option<String>,
     /// Open connections at once.
     pub connections_max: usize,
-    /// Requests being answered at once.
+    /// Requests one HTTP/2 connection may have open at once.
+    pub streams_max: u32,
+    /// Requests being read or answered at once.
     pub requests_in_flight_max: usize,
+    /// Of these, requests whose body is still on its way; fewer than all.
+    pub bodies_awaited_max: usize,
     /// Bytes of a request's line and headers.
     pub header_bytes_max: usize,
     /// Headers of a request.
     pub headers_max: usize,
-    /// Time to send a request's headers.
+    /// Time from a connection's opening to the end of its first request's headers.
     pub header_time_max: Duration,
+    /// Time a connection may stay open without a request.
+    pub quiet_time_max: Duration,
     /// Bytes of a body.
     pub body_bytes_max: usize,
     /// Time to send a body.
@@ -307,7 +313,11 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
         sources: sources.into_iter().map(FoundSource::settle).collect::<Option<Vec<_>>>()?,
         lines: std::mem::take(&mut reader.lines),
     };
-    refuse_contradictions(reader, &settings);
+    // A value that was wrong by itself stands in as a harmless one: what it seems to contradict
+    // is nobody's mistake.
+    if reader.problems.is_empty() {
+        refuse_contradictions(reader, &settings);
+    }
     Some(settings)
 }
 
@@ -315,10 +325,13 @@ fn read_server(reader: &mut Reader<'_>) -> Option<ServerSettings> {
     let listen = reader.required("server.listen", "an address and port", values::parse_listen);
     let public_url = reader.optional("server.public_url", values::parse_public_url);
     let connections_max = reader.integer("server.connections_max", 1, 1_000_000);
+    let streams_max = reader.integer("server.streams_max", 1, 10_000);
     let requests_in_flight_max = reader.integer("server.requests_in_flight_max", 1, 1_000_000);
+    let bodies_awaited_max = reader.integer("server.bodies_awaited_max", 1, 1_000_000);
     let header_bytes_max = reader.integer("server.header_bytes_max", 8192, MIB);
     let headers_max = reader.integer("server.headers_max", 8, 1024);
     let header_time_max = seconds(reader, "server.header_seconds_max", 1, 300);
+    let quiet_time_max = seconds(reader, "server.quiet_seconds_max", 1, 3600);
     let body_bytes_max = reader.integer("server.body_bytes_max", 1024, 64 * MIB);
     let body_time_max = seconds(reader, "server.body_seconds_max", 1, 300);
     let drain_time_max = seconds(reader, "server.drain_seconds_max", 0, 600);
@@ -334,10 +347,13 @@ fn read_server(reader: &mut Reader<'_>) -> Option<ServerSettings> {
         listen: listen?,
         public_url,
         connections_max,
+        streams_max,
         requests_in_flight_max,
+        bodies_awaited_max,
         header_bytes_max,
         headers_max,
         header_time_max,
+        quiet_time_max,
         body_bytes_max,
         body_time_max,
         drain_time_max,
@@ -551,6 +567,14 @@ fn refuse_contradictions(reader: &mut Reader<'_>, settings: &Settings) {
     let mut refuse = |path: &str, wrong: String, right: &str| {
         reader.problem(path, values::Bad { wrong, right: right.to_owned() });
     };
+    let server = &settings.server;
+    if server.bodies_awaited_max >= server.requests_in_flight_max {
+        refuse(
+            "server.bodies_awaited_max",
+            format!("{} is not less than requests_in_flight_max", server.bodies_awaited_max),
+            "fewer, so that slow senders cannot take every place",
+        );
+    }
     let purchases = &settings.purchases;
     if purchases.lapse_days > purchases.lapse_days_long {
         refuse(

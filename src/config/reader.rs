@@ -266,10 +266,10 @@ fn variable(pattern: &str) -> String {
     format!("RINGFENCE_{}", pattern.replace("[]", "__0").replace('.', "__").to_ascii_uppercase())
 }
 
-/// Whether a variable names exactly this path (and not a whole of which this is a part).
+/// Whether a variable names this path or something in it (and not a whole of which this is a part).
 fn is_of_variable(name: &str, path: &str) -> bool {
-    let path = path.replace('[', "__").replace(']', "").replace('.', "__");
-    name.strip_prefix("RINGFENCE_").is_some_and(|rest| rest.eq_ignore_ascii_case(&path))
+    let path = format!("ringfence_{}", path.replace('[', "__").replace(']', "").replace('.', "__"));
+    name.to_ascii_lowercase().strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with("__"))
 }
 
 /// A path that came from outside, fit to be printed.

@@ -4,7 +4,8 @@
 //! never appears in a message: the checks say which rule it breaks, not what it is.
 
 use super::values::{AuthScheme, Bad, bad};
-use base64::Engine as _;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
@@ -14,6 +15,14 @@ use zeroize::Zeroizing;
 pub const SECRET_KEY_BYTES_MIN: usize = 24;
 /// Most bytes of a secret's text; a longer file is the wrong file.
 pub const SECRET_TEXT_BYTES_MAX: usize = 1024;
+
+/// Providers hand out keys with padding and without, and now and then with bits left over.
+const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// A secret as given, wiped when dropped. It prints as nothing.
 #[derive(Clone)]
@@ -112,8 +121,8 @@ pub(super) fn check_secret(text: &str, scheme: AuthScheme) -> Result<(), Bad> {
     if text.len() > SECRET_TEXT_BYTES_MAX {
         return bad(format!("has more than {SECRET_TEXT_BYTES_MAX} bytes"), "the secret alone");
     }
-    if text.trim() != text || text.chars().any(char::is_control) {
-        return bad("has white space around it or control characters in it", "the secret alone, on one line");
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return bad("has white space or control characters in it", "the secret alone, on one line");
     }
     let bare = text.strip_prefix("whsec_").unwrap_or(text);
     if EXAMPLES.contains(&bare) {
@@ -122,9 +131,8 @@ pub(super) fn check_secret(text: &str, scheme: AuthScheme) -> Result<(), Bad> {
     refuse_placeholder(text.as_bytes())?;
     let key = match scheme {
         AuthScheme::StandardWebhooks => {
-            let decoded = base64::engine::general_purpose::STANDARD.decode(bare);
-            let Ok(key) = decoded.map(Zeroizing::new) else {
-                return bad("is no base64", "`whsec_` and the key in base64, padded, as Standard Webhooks has it");
+            let Ok(key) = KEY_BASE64.decode(bare).map(Zeroizing::new) else {
+                return bad("is no base64", "`whsec_` and the key in base64, as Standard Webhooks has it");
             };
             if key.len() < SECRET_KEY_BYTES_MIN {
                 return bad(format!("decodes to {} bytes", key.len()), RANDOM);
