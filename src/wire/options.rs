@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct WireOptions {
     /// Connections open at once. One more is accepted, told 503 and closed.
     pub connections_max: usize,
+    /// Connections of one address (IPv6: of one /64) open at once, so that nobody takes all of them. Proxies are
+    /// addresses like others: leave them the connections they need.
+    pub connections_per_address_max: usize,
     /// Bytes of a request's head, request line included. At least 8192 (hyper's own minimum; less is raised to it).
     /// It bounds memory rather than counts: over HTTP/1.1 a head up to the next buffer size, at most twice this, may pass.
     pub header_bytes_max: usize,
@@ -46,7 +49,8 @@ impl Default for WireOptions {
     fn default() -> Self {
         Self {
             connections_max: 8_192,
-            header_bytes_max: 32 * 1024,
+            connections_per_address_max: 4_096,
+            header_bytes_max: 16 * 1024,
             headers_max: 100,
             streams_max: 128,
             body_bytes_max: 1024 * 1024,
@@ -70,7 +74,7 @@ pub struct WireCounters {
     pub connections_open: AtomicU64,
     /// Accepted, those closed at once included.
     pub connections_accepted: AtomicU64,
-    /// Closed at once because `connections_max` were open.
+    /// Closed at once because `connections_max` or `connections_per_address_max` were open.
     pub connections_refused: AtomicU64,
     /// Closed because no request came in time.
     pub connections_quiet: AtomicU64,

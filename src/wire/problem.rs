@@ -39,7 +39,8 @@ struct Members<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
-    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 impl Problem {
@@ -75,7 +76,7 @@ impl Problem {
     /// The answer to the request of this name.
     #[must_use]
     pub fn to_response(&self, request: &RequestId) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(Bytes::from(self.to_json(request.as_str()))));
+        let mut response = Response::new(Full::new(Bytes::from(self.to_json(Some(request)))));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -89,8 +90,9 @@ impl Problem {
         response
     }
     /// The body alone, for the places (a batch's results) where a problem stands inside another answer.
+    /// Without a request it is about a connection, or the answer around it names the request.
     #[must_use]
-    pub fn to_json(&self, request_id: &str) -> Vec<u8> {
+    pub fn to_json(&self, request: Option<&RequestId>) -> Vec<u8> {
         let members = Members {
             kind: Cow::Owned(format!("urn:ringfence:problem:{}", self.code)),
             title: self.title,
@@ -98,7 +100,7 @@ impl Problem {
             code: self.code,
             detail: &self.detail,
             field: self.field.as_deref(),
-            request_id,
+            request_id: request.map(RequestId::as_str),
         };
         serde_json::to_vec(&members).expect("strings and a number are JSON")
     }
@@ -130,6 +132,14 @@ pub(super) fn headers_too_many(headers_max: usize) -> Problem {
         .closing()
 }
 
+/// No room for another connection, or for another one of this address.
+pub(super) fn connections_full(retry_after_seconds: u32) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "connections_full", "Too many connections are open")
+        .with_detail("Close connections that are not used, or come back later.")
+        .with_retry_after(retry_after_seconds)
+        .closing()
+}
+
 /// No room now.
 pub(super) fn overloaded(retry_after_seconds: u32) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too many requests are in flight")
@@ -151,8 +161,8 @@ mod tests {
     fn members_in_their_order_and_absent_ones_left_out() {
         let bare = Problem::new(StatusCode::NOT_FOUND, "no_such_offer", "No such offer");
         assert_eq!(
-            String::from_utf8(bare.to_json("r-1")).unwrap(),
-            r#"{"type":"urn:ringfence:problem:no_such_offer","title":"No such offer","status":404,"code":"no_such_offer","request_id":"r-1"}"#
+            String::from_utf8(bare.to_json(None)).unwrap(),
+            r#"{"type":"urn:ringfence:problem:no_such_offer","title":"No such offer","status":404,"code":"no_such_offer"}"#
         );
         let full = bare.with_detail("\"O1\" is not here").with_field("offer").with_retry_after(7);
         let response = full.to_response(&RequestId::from_number(1));
@@ -161,8 +171,8 @@ mod tests {
         assert_eq!(response.headers()["retry-after"], "7");
         assert_eq!(response.headers().get("connection"), None);
         assert_eq!(
-            String::from_utf8(full.to_json("r-1")).unwrap(),
-            r#"{"type":"urn:ringfence:problem:no_such_offer","title":"No such offer","status":404,"code":"no_such_offer","detail":"\"O1\" is not here","field":"offer","request_id":"r-1"}"#
+            String::from_utf8(full.to_json(Some(&RequestId::from_number(10)))).unwrap(),
+            r#"{"type":"urn:ringfence:problem:no_such_offer","title":"No such offer","status":404,"code":"no_such_offer","detail":"\"O1\" is not here","field":"offer","request_id":"000000000000000a"}"#
         );
     }
 }

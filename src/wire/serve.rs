@@ -2,14 +2,16 @@
 //! One sweep over all connections stands in for timers per connection and request, which hyper would
 //! arm anew for every head.
 
+use super::address::AddressKey;
 use super::exchange::{Line, Shared, exchange};
 use super::options::{WireCounters, WireOptions, count};
-use super::problem::{Problem, overloaded};
+use super::problem::{Problem, connections_full};
 use super::request::{Handler, RequestIds};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -50,7 +52,7 @@ pub async fn serve<H: Handler>(
 ) -> Stopped {
     let counters = options.counters.clone();
     let builder = Arc::new(builder(&options));
-    let refusal = refusal(&overloaded(options.retry_after_seconds));
+    let refusal = refusal(&connections_full(options.retry_after_seconds));
     // Without randomness from the machine, names start at zero: less handy, not less safe.
     let ids = RequestIds::starting_at(getrandom::u64().unwrap_or(0));
     let shared = Arc::new(Shared { options, handler, ids, bodies_awaited: 0.into() });
@@ -58,6 +60,7 @@ pub async fn serve<H: Handler>(
     let mut lines = Lines::new(counters.clone());
     let mut sweep = sweep_timer(options);
 
+    let mut accepting = true;
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
@@ -68,7 +71,8 @@ pub async fn serve<H: Handler>(
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     count(&counters.connections_accepted);
-                    if lines.open.len() < options.connections_max {
+                    accepting = true;
+                    if lines.has_room(options, peer) {
                         lines.open(&builder, &shared, stream, peer);
                     } else {
                         count(&counters.connections_refused);
@@ -78,7 +82,10 @@ pub async fn serve<H: Handler>(
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "could not accept a connection");
+                    // Said once, not twenty times a second.
+                    if std::mem::take(&mut accepting) {
+                        tracing::error!(%error, "cannot accept connections; trying on");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -148,7 +155,7 @@ fn builder(options: &WireOptions) -> auto::Builder<TokioExecutor> {
 
 /// The bytes for a connection that is one too many.
 fn refusal(problem: &Problem) -> Vec<u8> {
-    let body = problem.to_json("none");
+    let body = problem.to_json(None);
     let mut bytes = format!(
         "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\nretry-after: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
         problem.status,
@@ -177,6 +184,8 @@ fn sweep_timer(options: &WireOptions) -> tokio::time::Interval {
 struct Lines {
     tasks: JoinSet<()>,
     open: HashMap<Id, Open>,
+    /// How many of the open ones each address has; addresses without any are not in it.
+    by_address: HashMap<AddressKey, usize>,
     counters: Arc<WireCounters>,
 }
 
@@ -190,7 +199,12 @@ struct Open {
 
 impl Lines {
     fn new(counters: Arc<WireCounters>) -> Self {
-        Self { tasks: JoinSet::new(), open: HashMap::new(), counters }
+        Self { tasks: JoinSet::new(), open: HashMap::new(), by_address: HashMap::new(), counters }
+    }
+
+    fn has_room(&self, options: &WireOptions, peer: SocketAddr) -> bool {
+        let of_address = self.by_address.get(&peer.ip().into()).copied().unwrap_or(0);
+        self.open.len() < options.connections_max && of_address < options.connections_per_address_max
     }
 
     fn open<H: Handler>(
@@ -203,6 +217,7 @@ impl Lines {
         // Answers are small and written at once; without this some would wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let line = Arc::new(Line::new(peer.ip()));
+        *self.by_address.entry(line.peer.into()).or_default() += 1;
         let task = self.tasks.spawn(run(builder.clone(), shared.clone(), line.clone(), stream));
         self.open.insert(task.id(), Open { line, task, quiet_since: Instant::now(), begun: 0 });
         self.counters.connections_open.store(self.open.len() as u64, Ordering::Relaxed);
@@ -213,7 +228,14 @@ impl Lines {
             Ok((id, ())) => id,
             Err(error) => error.id(),
         };
-        self.open.remove(&id);
+        if let Some(open) = self.open.remove(&id)
+            && let Entry::Occupied(mut of_address) = self.by_address.entry(open.line.peer.into())
+        {
+            *of_address.get_mut() -= 1;
+            if *of_address.get() == 0 {
+                of_address.remove();
+            }
+        }
         self.counters.connections_open.store(self.open.len() as u64, Ordering::Relaxed);
     }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rand::{RngExt, SeedableRng};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -379,7 +380,7 @@ async fn inv_09_connections_are_bounded() {
     }
     let refused = world.line().await.rest().await;
     assert!(refused.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{refused}");
-    assert!(refused.contains("retry-after: 1\r\n") && refused.contains(r#""code":"overloaded""#), "{refused}");
+    assert!(refused.contains("retry-after: 1\r\n") && refused.contains(r#""code":"connections_full""#), "{refused}");
     let [mut stays, leaves] = kept;
     drop(leaves);
     until(|| world.counters.connections_open.load(Ordering::Relaxed) == 1).await;
@@ -389,6 +390,65 @@ async fn inv_09_connections_are_bounded() {
         assert!(line.answer().await.contains("200 OK"));
     }
     assert_eq!(world.counters.connections_refused.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn inv_09_one_address_cannot_take_all_connections() {
+    let world = World::with(|options| options.connections_per_address_max = 1).await;
+    let mut first = world.line().await;
+    first.send(get("/")).await;
+    first.answer().await;
+    assert!(world.line().await.rest().await.contains("connections_full"));
+    drop(first);
+    until(|| world.counters.connections_open.load(Ordering::Relaxed) == 0).await;
+    let mut next = world.line().await;
+    next.send(get("/")).await;
+    assert!(next.answer().await.contains("200 OK"));
+}
+
+/// Requests with random damage: whatever comes of them, it is not our fault and not our end.
+#[tokio::test]
+async fn inv_09_damaged_requests_are_never_a_5xx() {
+    let world = World::with(|options| options.body_bytes_max = 500).await;
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+    let whole = [
+        post("/a", 40),
+        "POST /c HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n".to_owned(),
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0\0\0\u{1}\u{1}\u{5}\0\0\0\u{1}\u{2}".to_owned(),
+    ];
+    for case in 0..600 {
+        let mut bytes = whole[case % whole.len()].clone().into_bytes();
+        for _ in 0..random.random_range(1..6) {
+            let at = random.random_range(0..bytes.len().max(1));
+            match random.random_range(0..4) {
+                _ if bytes.is_empty() => bytes.push(b'G'),
+                0 => bytes[at] = random.random(),
+                1 => drop(bytes.remove(at)),
+                2 => bytes.insert(at, *b"\r\n: 0,".get(at % 6).unwrap()),
+                _ => bytes.truncate(at.max(1)),
+            }
+        }
+        let mut line = world.line().await;
+        let _ = line.0.write_all(&bytes).await;
+        let _ = line.0.shutdown().await;
+        let answer = line.rest().await;
+        assert!(
+            !answer.lines().any(|line| line.starts_with("HTTP/1.1 5")),
+            "{case}: {:?} -> {answer}",
+            String::from_utf8_lossy(&bytes)
+        );
+    }
+    assert!(world.tell(&get("/").replace("host: x", "connection: close")).await.contains("200 OK"));
+    assert_eq!(world.counters.handler_panics.load(Ordering::Relaxed), 0);
+    until(|| world.counters.requests_in_flight.load(Ordering::Relaxed) == 0).await;
+    assert!(world.stop().await.drained);
+}
+
+#[tokio::test]
+async fn the_machines_signal_is_seen_even_before_anybody_waits() {
+    let signal = shutdown_signal().unwrap();
+    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).unwrap();
+    assert_eq!(signal.await, "SIGTERM");
 }
 
 #[tokio::test]
