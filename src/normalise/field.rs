@@ -454,7 +454,7 @@ impl<'a> Scalar<'a> {
             return Ok(None);
         }
         within(text, ID_BYTES_MAX, path)?;
-        if text.chars().any(char::is_control) {
+        if has_control(text) {
             return Err(problem("bad_identifier", path, "must not contain control characters"));
         }
         Ok(Some(CompactString::new(text)))
@@ -539,10 +539,14 @@ fn guarded<'t>(text: &'t str, path: &str, right: &str) -> Result<&'t str, Proble
         return Err(problem("bad_identifier", path, "must not be empty"));
     }
     within(text, ID_BYTES_MAX, path)?;
-    if text.chars().any(char::is_control) {
+    if has_control(text) {
         return Err(problem("bad_identifier", path, "must not contain control characters"));
     }
     Ok(text)
+}
+
+fn has_control(text: &str) -> bool {
+    if text.is_ascii() { text.bytes().any(|b| b.is_ascii_control()) } else { text.chars().any(char::is_control) }
 }
 
 fn within(text: &str, bytes_max: usize, path: &str) -> Result<(), Problem> {

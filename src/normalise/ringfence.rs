@@ -77,7 +77,7 @@ enum Top<'a> {
 pub(super) fn read(body: &str) -> Result<Normalised, Unreadable> {
     let top = serde_json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
     match top {
-        Top::One(event) => Ok(Normalised { batch: false, messages: vec![message(*event, None)] }),
+        Top::One(event) => Ok(Normalised { batch: false, messages: vec![message(&event, None)] }),
         Top::Batch(Batch::Given(messages)) if !messages.is_empty() => Ok(Normalised { batch: true, messages }),
         Top::Batch(Batch::Given(_) | Batch::Absent) => {
             Err(unreadable("batch_empty", "events", format!("must hold 1 to {BATCH_MESSAGES_MAX} events, holds none")))
@@ -136,7 +136,7 @@ impl<'de> Shape<'de> for Top<'de> {
 impl<'de> Judge<'de> for RawEvent<'de> {
     fn judge(event: Part<'de, Self>, index: usize) -> Message {
         match event {
-            Part::Given(event) => message(event, Some(index)),
+            Part::Given(event) => message(&event, Some(index)),
             other => match other.object("") {
                 Err(mut problem) => {
                     problem.path = format!("events[{index}]");
@@ -151,8 +151,8 @@ impl<'de> Judge<'de> for RawEvent<'de> {
     }
 }
 
-fn message(event: RawEvent<'_>, index: Option<usize>) -> Message {
-    match judge(&event) {
+fn message(event: &RawEvent<'_>, index: Option<usize>) -> Message {
+    match judge(event) {
         Ok(Judged::Event(event)) => Message::Event(event),
         Ok(Judged::Ignored(why)) => Message::Ignored { id: event.id.repeatable(), why },
         Err(mut problem) => {
@@ -346,9 +346,17 @@ fn sequence(raw: &Part<'_, RawSequence<'_>>) -> Result<Option<Sequence>, Problem
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use serde_json::{Value, json};
+
+    /// A valid body of each kind, for the tests that hold for every dialect.
+    pub(in super::super) fn valid() -> Vec<(EventKind, Value)> {
+        let of = |kind: EventKind| {
+            (kind, with(&[("type", json!(kind.as_str())), ("billing", json!({"minor": 3990, "currency": "EUR"}))]))
+        };
+        EventKind::ALL.map(of).to_vec()
+    }
 
     fn sample() -> Value {
         json!({

@@ -397,9 +397,27 @@ fn merchant(raw: &Part<'_, RawMerchant<'_>>, scheme: Option<CompactString>) -> R
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use serde_json::{Value, json};
+
+    /// A valid body of each kind, for the tests that hold for every dialect.
+    pub(in super::super) fn valid() -> Vec<(EventKind, Value)> {
+        let (moved, begun, changed) =
+            ("issuing_transaction.created", "issuing_authorization.created", "issuing_authorization.updated");
+        [
+            (EventKind::Clearing, moved, TRANSACTION, json!({})),
+            (EventKind::Refund, moved, TRANSACTION, json!({"type": "refund", "amount": 100, "merchant_amount": 100})),
+            (EventKind::Authorization, begun, AUTHORIZATION, json!({"merchant_amount": 700})),
+            (EventKind::Advice, changed, AUTHORIZATION, json!({"merchant_amount": 700})),
+            (EventKind::Reversal, changed, AUTHORIZATION, json!({"status": "reversed"})),
+            (EventKind::Expiry, changed, AUTHORIZATION, json!({"status": "expired"})),
+        ]
+        .map(|(kind, word, sample, changes)| {
+            (kind, serde_json::from_str(&envelope(word, 2000, sample, changes, None)).unwrap())
+        })
+        .to_vec()
+    }
 
     const AUTHORIZATION: &str =
         include_str!("../../tests/data/normalise/stripe-issuing/issuing_authorization.object.json");
