@@ -151,7 +151,12 @@ enum Gathered {
 
 /// Is it ours? When its card is linked and its merchant is known, or when it follows a
 /// purchase we hold. Everything else is kept apart as a sighting.
-async fn gather(engine: &Arc<Engine>, source: &Source, mut event: CardEvent, place: usize) -> Result<Gathered, EngineError> {
+async fn gather(
+    engine: &Arc<Engine>,
+    source: &Source,
+    mut event: CardEvent,
+    place: usize,
+) -> Result<Gathered, EngineError> {
     let begun = Instant::now();
     let now = engine.clock.now();
     if event.merchant.scheme.is_none() {
@@ -174,10 +179,8 @@ async fn gather(engine: &Arc<Engine>, source: &Source, mut event: CardEvent, pla
         _ => event.occurred_at,
     };
     drop(catalogue);
-    let purchase = PurchaseKey {
-        source: source.name.clone(),
-        id: event.purchase.clone().unwrap_or_else(|| own_purchase(&event)),
-    };
+    let purchase =
+        PurchaseKey { source: source.name.clone(), id: event.purchase.clone().unwrap_or_else(|| own_purchase(&event)) };
     let follows = event.kind != EventKind::Authorization && event.purchase.is_some();
     let holder = if follows { engine.purchase_owner(&purchase).await? } else { None };
     if matched.is_none() && holder.is_none() {
@@ -230,9 +233,9 @@ async fn take_turn(
         Err(error) => {
             tracing::warn!(error = %Chain(&error), "events were not committed; their sender is asked to come back");
             let mut error = Some(error);
-            let all = places.into_iter().map(|place| {
-                (place, Err(Refused::NotNow(error.take().unwrap_or(EngineError::Contended))))
-            });
+            let all = places
+                .into_iter()
+                .map(|place| (place, Err(Refused::NotNow(error.take().unwrap_or(EngineError::Contended)))));
             all.collect()
         }
     }
@@ -321,7 +324,11 @@ fn word(kind: EventKind, answer: &[AnswerLine], before: &BTreeMap<OfferId, i64>)
     let had = |line: &AnswerLine| before.get(&line.offer).copied().unwrap_or(0) != 0;
     let takes = matches!(
         kind,
-        EventKind::Refund | EventKind::Chargeback | EventKind::ClearingReversal | EventKind::Reversal | EventKind::Expiry
+        EventKind::Refund
+            | EventKind::Chargeback
+            | EventKind::ClearingReversal
+            | EventKind::Reversal
+            | EventKind::Expiry
     );
     if answer.iter().any(|line| line.held && line.due_minor > 0) {
         WebhookOutcome::Held

@@ -335,7 +335,13 @@ impl Redemption {
 
 /// The held form of an event: what decisions read, without token and descriptor.
 #[must_use]
-pub fn held(event: &CardEvent, card: CardHash, received_at: Timestamp, occurred_at: Timestamp, content: u64) -> HeldEvent {
+pub fn held(
+    event: &CardEvent,
+    card: CardHash,
+    received_at: Timestamp,
+    occurred_at: Timestamp,
+    content: u64,
+) -> HeldEvent {
     HeldEvent {
         key: event.key.clone(),
         kind: event.kind,

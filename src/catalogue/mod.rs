@@ -464,3 +464,9 @@ impl Catalogue {
 }
 
 const OVERLAY_SIDE: Side<fn(u32) -> bool> = Side { overlay: true, live: |_| true };
+
+impl crate::decide::OfferBook for Catalogue {
+    fn offers_of(&self, merchant: &MerchantId) -> &[Arc<Offer>] {
+        Self::offers_of(self, merchant)
+    }
+}

@@ -137,7 +137,13 @@ fn redeem(member: &mut MemberState, redemption: &Redemption, touched: &mut Touch
     }
 }
 
-fn use_lot(member: &mut MemberState, lot: &LotUse, minor: i64, currency: crate::domain::Currency, touched: &mut Touched) {
+fn use_lot(
+    member: &mut MemberState,
+    lot: &LotUse,
+    minor: i64,
+    currency: crate::domain::Currency,
+    touched: &mut Touched,
+) {
     match (&lot.purchase, &lot.offer) {
         (Some(purchase), Some(offer)) => {
             if let Some(at) = member.find(purchase) {

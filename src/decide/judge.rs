@@ -107,7 +107,8 @@ pub fn judge(
         }
         let worth = worth(&placed.purchase, mark, &policy.lapse);
         let offers = placed.merchant.as_ref().map_or(&[][..], |m| book.offers_of(m));
-        let view = View { member, purchase: &placed.purchase, worth: &worth, local_day: placed.local_day, policy, mark };
+        let view =
+            View { member, purchase: &placed.purchase, worth: &worth, local_day: placed.local_day, policy, mark };
         let mut lines: Vec<Line> = offers.iter().filter_map(|offer| view.line(offer, &usage)).collect();
         stack(&mut lines, offers, worth.minor);
         for line in &mut lines {
@@ -130,7 +131,13 @@ fn version_of<'a>(offers: &'a [Arc<Offer>], line: &Line) -> Option<&'a OfferVers
 
 /// Due is what the terms give, cut to what the budget granted. Lower is free; higher
 /// needs a new reservation, and only when the terms rose or the purchase itself spoke.
-fn cut_to_verdict(line: &mut Line, purchase: &Purchase, own: Option<&PurchaseKey>, raises: &Raises, asks: &mut Vec<Ask>) {
+fn cut_to_verdict(
+    line: &mut Line,
+    purchase: &Purchase,
+    own: Option<&PurchaseKey>,
+    raises: &Raises,
+    asks: &mut Vec<Ask>,
+) {
     let (granted, terms_before) = purchase.grant(&line.offer).map_or((0, 0), |g| (g.amount_minor, g.terms_minor));
     let more = line.terms_minor - granted;
     if more <= 0 {
@@ -203,7 +210,8 @@ impl View<'_> {
             Ok(minor) => (minor, None),
             Err(refusal) => (0, Some(refusal)),
         };
-        let available_at = self.worth.cleared_at.filter(|_| self.worth.complete).map(|at| at.plus_days(terms.hold_days));
+        let available_at =
+            self.worth.cleared_at.filter(|_| self.worth.complete).map(|at| at.plus_days(terms.hold_days));
         let stage = match available_at {
             None => Stage::Pending,
             Some(at) if at <= self.mark => Stage::Available,
@@ -247,7 +255,8 @@ impl View<'_> {
         if life.is_some() {
             return life;
         }
-        let cash_like = |mcc: &u16| !terms.cash_like && self.policy.cash_like_mcc.iter().any(|range| range.contains(mcc));
+        let cash_like =
+            |mcc: &u16| !terms.cash_like && self.policy.cash_like_mcc.iter().any(|range| range.contains(mcc));
         if let Some(mcc) = worth.mcc.filter(cash_like) {
             return Some(Refusal::CashLike { mcc });
         }
@@ -338,12 +347,16 @@ fn stack(lines: &mut [Line], offers: &[Arc<Offer>], worth_minor: i64) {
         })
         .collect();
     let better = |a: &usize, b: &usize| {
-        (lines[*b].terms_minor, rules[*b].2).cmp(&(lines[*a].terms_minor, rules[*a].2)).then(lines[*a].offer.cmp(&lines[*b].offer))
+        (lines[*b].terms_minor, rules[*b].2)
+            .cmp(&(lines[*a].terms_minor, rules[*a].2))
+            .then(lines[*a].offer.cmp(&lines[*b].offer))
     };
     let exclusive = |i: &usize| rules[*i].0 == StackingMode::Exclusive && lines[*i].terms_minor > 0;
     let mut beaten = Vec::new();
     for i in (0..lines.len()).filter(exclusive) {
-        let rivals = (0..lines.len()).filter(exclusive).filter(|j| *j == i || (rules[i].1.is_some() && rules[*j].1 == rules[i].1));
+        let rivals = (0..lines.len())
+            .filter(exclusive)
+            .filter(|j| *j == i || (rules[i].1.is_some() && rules[*j].1 == rules[i].1));
         let best = rivals.min_by(better).expect("the offer itself is among them");
         if best != i {
             beaten.push((i, lines[best].offer.clone()));

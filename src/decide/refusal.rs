@@ -125,11 +125,15 @@ impl Refusal {
             Self::NotEligible => "the offer is not available to this member".to_owned(),
             Self::NothingStands { lapsed: true } => "the authorization lapsed without a clearing".to_owned(),
             Self::NothingStands { lapsed: false } => "the purchase was refunded or reversed in full".to_owned(),
-            Self::SpendTooLow { needs_minor, has_minor } => format!("needs {}, has {}", money(*needs_minor), money(*has_minor)),
+            Self::SpendTooLow { needs_minor, has_minor } => {
+                format!("needs {}, has {}", money(*needs_minor), money(*has_minor))
+            }
             Self::TimeUnknown => "the offer depends on the hour, and the network sent only the day".to_owned(),
             Self::OutsideHours { bought } => format!("bought at {bought}, local time of the shop"),
             Self::RewardRoundsToZero => "the reward is less than the smallest unit of the currency".to_owned(),
-            Self::CapReached { cap, used } => format!("at most {cap} rewarded purchases in the period, {used} before this one"),
+            Self::CapReached { cap, used } => {
+                format!("at most {cap} rewarded purchases in the period, {used} before this one")
+            }
             Self::RewardCapReached { cap_minor } => format!("at most {} for one member", money(*cap_minor)),
             Self::ExcludedByAnother { by } => format!("the offer {by} gives more, and only one of the group counts"),
             Self::PurchaseCovered => "other offers already give the whole purchase back".to_owned(),

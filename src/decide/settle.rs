@@ -3,8 +3,8 @@
 
 use super::judge::{Judged, Line};
 use super::member::MemberState;
-use crate::domain::purchase::{Grant, Stage};
 use crate::domain::PurchaseKey;
+use crate::domain::purchase::{Grant, Stage};
 use crate::ledger::{Legs, transfers_between};
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,8 @@ pub fn settle(member: &MemberState, judged: &[Judged], record: u64) -> Vec<Grant
             let grant = granted(old, line);
             // What gave nothing and gives nothing is not worth a line in the books; what
             // the terms asked of a spent budget is, or it would be asked again.
-            let idle = |old: &Grant| old.amount_minor == 0 && old.terms_minor == line.terms_minor && old.lost == line.lost;
+            let idle =
+                |old: &Grant| old.amount_minor == 0 && old.terms_minor == line.terms_minor && old.lost == line.lost;
             let quiet = line.due_minor == 0 && old.map_or(line.terms_minor == 0, idle);
             if !quiet && old != Some(&grant) {
                 change(old, grant);

@@ -23,7 +23,11 @@ pub struct LapsePolicy {
 
 impl Default for LapsePolicy {
     fn default() -> Self {
-        Self { days: 10, days_long: 31, long_mcc: vec![3351..=3999, 4411..=4411, 7011..=7012, 7512..=7513, 7519..=7519] }
+        Self {
+            days: 10,
+            days_long: 31,
+            long_mcc: vec![3351..=3999, 4411..=4411, 7011..=7012, 7512..=7513, 7519..=7519],
+        }
     }
 }
 
@@ -138,7 +142,11 @@ pub fn worth<'a>(purchase: &'a Purchase, mark: Timestamp, policy: &LapsePolicy) 
 
 /// The best evidenced value: by evidence, then clearing over authorization over the
 /// rest, then first in order.
-fn best<'a, T>(events: &'a [HeldEvent], value: impl Fn(&'a HeldEvent) -> Option<T>, rank: impl Fn(&T) -> u8) -> Option<T> {
+fn best<'a, T>(
+    events: &'a [HeldEvent],
+    value: impl Fn(&'a HeldEvent) -> Option<T>,
+    rank: impl Fn(&T) -> u8,
+) -> Option<T> {
     let kind_rank = |kind: EventKind| match kind {
         EventKind::Clearing => 0,
         EventKind::Authorization => 1,

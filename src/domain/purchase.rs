@@ -2,7 +2,9 @@
 //! made, and what each offer has granted for it so far.
 
 use super::merchant::Matched;
-use super::{CardHash, Channel, Currency, EventKey, EventKind, MerchantId, Money, OfferId, PurchaseKey, Sequence, Timestamp};
+use super::{
+    CardHash, Channel, Currency, EventKey, EventKind, MerchantId, Money, OfferId, PurchaseKey, Sequence, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// A card event as kept with its purchase: what decisions read, and no token.

@@ -154,7 +154,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`ActError`]; `CardLinkedElsewhere` when another member holds it.
-    pub async fn link_card(self: &Arc<Self>, member: &MemberId, linking: Linking) -> Result<(Arc<MemberState>, bool), ActError> {
+    pub async fn link_card(
+        self: &Arc<Self>,
+        member: &MemberId,
+        linking: Linking,
+    ) -> Result<(Arc<MemberState>, bool), ActError> {
         let card = self.card_hash(&linking.source, &linking.token);
         // Card before member, so that two members cannot take one card at once.
         let _card = Arc::clone(self.stripe_of_card(card)).lock_owned().await;
@@ -189,7 +193,12 @@ impl Engine {
     ///
     /// # Errors
     /// [`ActError`].
-    pub async fn unlink_card(self: &Arc<Self>, member: &MemberId, card: CardHash, at: Option<Timestamp>) -> Result<(), ActError> {
+    pub async fn unlink_card(
+        self: &Arc<Self>,
+        member: &MemberId,
+        card: CardHash,
+        at: Option<Timestamp>,
+    ) -> Result<(), ActError> {
         let mut turn = self.known(member, None).await?;
         if !turn.member.head.cards.iter().any(|link| link.card == card) {
             return Err(ActError::UnknownCard);

@@ -2,6 +2,7 @@
 //! immutable snapshot that is swapped whole.
 
 use super::{Engine, EngineError};
+use crate::catalogue::Catalogue;
 use crate::domain::merchant::Merchant;
 use crate::domain::offer::{LifeChange, LifeStep, Offer, OfferVersion, Terms};
 use crate::domain::{MerchantId, OfferId, Timestamp};
@@ -73,7 +74,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`EditError`].
-    pub async fn put_merchant(self: &Arc<Self>, merchant: Merchant, if_match: Option<u64>) -> Result<(u64, bool), EditError> {
+    pub async fn put_merchant(
+        self: &Arc<Self>,
+        merchant: Merchant,
+        if_match: Option<u64>,
+    ) -> Result<(u64, bool), EditError> {
         let _editing = self.editing.lock().await;
         let key = keys::merchant(merchant.id.as_str());
         let has = self.document_version(&key).await?;
@@ -83,7 +88,7 @@ impl Engine {
         }
         let record = self.catalogue_record(Body::Merchant(Box::new(merchant.clone())), has + 1);
         self.commit_document(record, key, has, keys::versioned(has + 1, &merchant)).await?;
-        self.snapshot.store(Arc::new(self.catalogue().with_merchant(Arc::new(merchant))));
+        self.swap(|known, revision| known.with_merchant(Arc::new(merchant), revision));
         Ok((has + 1, has == 0))
     }
 
@@ -92,7 +97,12 @@ impl Engine {
     ///
     /// # Errors
     /// [`EditError`].
-    pub async fn put_offer(self: &Arc<Self>, id: &OfferId, terms: Terms, if_match: Option<u64>) -> Result<(u64, bool), EditError> {
+    pub async fn put_offer(
+        self: &Arc<Self>,
+        id: &OfferId,
+        terms: Terms,
+        if_match: Option<u64>,
+    ) -> Result<(u64, bool), EditError> {
         let _editing = self.editing.lock().await;
         let catalogue = self.catalogue();
         if catalogue.merchant(&terms.merchant).is_none() {
@@ -106,7 +116,8 @@ impl Engine {
             Some(known) => known.as_ref().clone(),
             None => Offer { id: id.clone(), versions: Vec::new(), life: Vec::new() },
         };
-        let version = u32::try_from(offer.versions.len() + 1).map_err(|_| EditError::NotNow("the offer has too many versions"))?;
+        let version = u32::try_from(offer.versions.len() + 1)
+            .map_err(|_| EditError::NotNow("the offer has too many versions"))?;
         offer.versions.push(OfferVersion { offer: id.clone(), version, terms });
         self.commit_offer(offer, has, false).await?;
         Ok((has + 1, has == 0))
@@ -118,7 +129,12 @@ impl Engine {
     ///
     /// # Errors
     /// [`EditError`].
-    pub async fn step_offer(self: &Arc<Self>, id: &OfferId, step: Step, operator_word: Option<Timestamp>) -> Result<Timestamp, EditError> {
+    pub async fn step_offer(
+        self: &Arc<Self>,
+        id: &OfferId,
+        step: Step,
+        operator_word: Option<Timestamp>,
+    ) -> Result<Timestamp, EditError> {
         let (merchant, effective) = {
             let _editing = self.editing.lock().await;
             let known = self.catalogue().offer(id).cloned().ok_or(EditError::Unknown("offer"))?;
@@ -151,8 +167,30 @@ impl Engine {
         let record = self.catalogue_record(body, has + 1);
         let value = keys::versioned(has + 1, &offer);
         self.commit_document(record, keys::offer(offer.id.as_str()), has, value).await?;
-        self.snapshot.store(Arc::new(self.catalogue().with_offer(Arc::new(offer))));
+        self.swap(|known, revision| known.with_offer(Arc::new(offer), revision));
         Ok(())
+    }
+
+    /// Puts a new snapshot in place. Called with `editing` held, so that none is lost.
+    fn swap(self: &Arc<Self>, change: impl FnOnce(&Catalogue, u64) -> Catalogue) {
+        let known = self.catalogue();
+        let next = Arc::new(change(&known, known.revision() + 1));
+        let wants_merging = next.wants_merging();
+        self.snapshot.store(Arc::clone(&next));
+        if wants_merging && !self.merging.swap(true, Ordering::AcqRel) {
+            let engine = Arc::clone(self);
+            // Seconds of work for a large catalogue, beside the service.
+            tokio::task::spawn_blocking(move || engine.merge(&next));
+        }
+    }
+
+    fn merge(self: Arc<Self>, snapshot: &Catalogue) {
+        let merged = snapshot.merged(super::start::seed());
+        let _editing = self.editing.blocking_lock();
+        if let Some(adopted) = self.catalogue().adopt(&merged) {
+            self.snapshot.store(Arc::new(adopted));
+        }
+        self.merging.store(false, Ordering::Release);
     }
 
     pub(super) fn catalogue_record(&self, body: Body, version: u64) -> Record {
@@ -200,7 +238,7 @@ impl Engine {
     pub async fn shelve(self: &Arc<Self>, mut letter: DeadLetter) -> Result<Option<u64>, EngineError> {
         if self.dead_letters.fetch_add(1, Ordering::AcqRel) >= self.options.dead_letters_max {
             self.dead_letters.fetch_sub(1, Ordering::AcqRel);
-            self.metrics.dead_letter_dropped();
+            self.metrics.dead_letters_dropped(1);
             return Ok(None);
         }
         let mut record = self.catalogue_record(Body::Withdrawn { number: 0 }, 0);

@@ -163,7 +163,11 @@ impl Engine {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn answered(&self, partition: crate::store::Partition, key: &[u8; 16]) -> Result<Option<RequestKey>, EngineError> {
+    pub async fn answered(
+        &self,
+        partition: crate::store::Partition,
+        key: &[u8; 16],
+    ) -> Result<Option<RequestKey>, EngineError> {
         let found = self.keeper().read(partition, &[keys::request(key)]).await?.remove(0);
         let kept: Option<RequestKey> = found.map(|bytes| record::decode(&bytes)).transpose()?;
         Ok(kept.filter(|kept| kept.forever || self.clock.now() < kept.at.plus_days(1)))
@@ -192,9 +196,13 @@ impl Engine {
     ///
     /// # Errors
     /// When the key file fails, or the field is not ours.
-    pub fn open_sealed(&self, member: &MemberId, sealed: &crate::domain::member::Sealed) -> Result<Option<Vec<u8>>, EngineError> {
+    pub fn open_sealed(
+        &self,
+        member: &MemberId,
+        sealed: &crate::domain::member::Sealed,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         let nonce = nonce(sealed.record, self.partition(member));
-        self.vault.open(sealed.slot, nonce, member.as_str().as_bytes(), &sealed.bytes).map_err(EngineError::from)
+        self.vault.unseal(sealed.slot, nonce, member.as_str().as_bytes(), &sealed.bytes).map_err(EngineError::from)
     }
 
     /// Seals a field under the member's key, made now if there is none.
@@ -210,7 +218,7 @@ impl Engine {
     ) -> Result<crate::domain::member::Sealed, EngineError> {
         let slot = match slot {
             Some(slot) => slot,
-            None => self.vault.create()?,
+            None => self.vault.create(getrandom::fill)?,
         };
         let bytes = self.vault.seal(slot, nonce(record, self.partition(member)), member.as_str().as_bytes(), plain)?;
         Ok(crate::domain::member::Sealed { slot, record, bytes })

@@ -81,7 +81,12 @@ impl Engine {
         Ok(decided)
     }
 
-    async fn time_passes(self: &Arc<Self>, member: MemberId, agenda: Vec<Vec<u8>>, mark: Timestamp) -> Result<bool, EngineError> {
+    async fn time_passes(
+        self: &Arc<Self>,
+        member: MemberId,
+        agenda: Vec<Vec<u8>>,
+        mark: Timestamp,
+    ) -> Result<bool, EngineError> {
         let mut turn = self.turn(&member).await?;
         let retention = self.options.retention_days;
         let old = |state: &MemberState, key: &PurchaseKey| {
@@ -107,7 +112,8 @@ impl Engine {
     #[must_use]
     pub fn sealing(&self, member: &MemberState, sealed: Vec<PurchaseKey>, mark: Timestamp) -> MemberInput {
         let totals = totals_after(member, &sealed, mark, &self.policy.lapse);
-        let forget_before = Timestamp::from_ms(mark.as_ms() - i64::from(self.options.retention_days) * crate::domain::time::DAY_MS);
+        let forget_before =
+            Timestamp::from_ms(mark.as_ms() - i64::from(self.options.retention_days) * crate::domain::time::DAY_MS);
         MemberInput::TimePassed { sealed, totals, forget_before }
     }
 
@@ -226,18 +232,19 @@ fn totals_after(
         merchants.sort();
         merchants.dedup();
         for funder in merchants {
-            let place = totals.iter().position(|t| t.merchant == funder && t.currency == currency).unwrap_or_else(|| {
-                let known = member.head.sealed.iter().find(|t| t.merchant == funder && t.currency == currency);
-                totals.push(known.cloned().unwrap_or(SealedTotal {
-                    merchant: funder.clone(),
-                    currency,
-                    purchases: 0,
-                    worth_minor: 0,
-                    available_minor: 0,
-                    offers: Vec::new(),
-                }));
-                totals.len() - 1
-            });
+            let place =
+                totals.iter().position(|t| t.merchant == funder && t.currency == currency).unwrap_or_else(|| {
+                    let known = member.head.sealed.iter().find(|t| t.merchant == funder && t.currency == currency);
+                    totals.push(known.cloned().unwrap_or(SealedTotal {
+                        merchant: funder.clone(),
+                        currency,
+                        purchases: 0,
+                        worth_minor: 0,
+                        available_minor: 0,
+                        offers: Vec::new(),
+                    }));
+                    totals.len() - 1
+                });
             let total = &mut totals[place];
             if &funder == merchant && worth.minor > 0 {
                 total.purchases += 1;

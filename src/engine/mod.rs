@@ -105,7 +105,7 @@ pub struct Engine {
     under_way: Mutex<BTreeMap<u64, Position>>,
     ticket: AtomicU64,
     dead_letters: AtomicU64,
-    checkpointed_at: AtomicU64,
+    merging: AtomicBool,
     stopping: AtomicBool,
     /// The journal holds something that the state does not: nothing more is committed.
     fell_behind: AtomicBool,
@@ -218,7 +218,9 @@ impl Engine {
                     under_way.keep();
                     self.fell_behind.store(true, Ordering::Release);
                     failed?;
-                    tracing::error!("a version moved under a member's lock; restart the service, it replays the journal");
+                    tracing::error!(
+                        "a version moved under a member's lock; restart the service, it replays the journal"
+                    );
                     return Err(EngineError::Contended);
                 }
             }
@@ -230,7 +232,7 @@ impl Engine {
     /// Keeps an event that is not ours now, without waiting.
     pub fn keep_sighting(&self, sighting: &crate::record::Sighting) {
         if let Some(sightings) = &self.sightings
-            && !sightings.append_relaxed(crate::record::encode(sighting))
+            && !sightings.append_relaxed(&crate::record::encode(sighting))
         {
             self.metrics.sighting_dropped();
         }
@@ -238,7 +240,11 @@ impl Engine {
 }
 
 /// A member as the state has it: one read and a scan of its purchases.
-async fn read_member(keeper: &dyn Keeper, partition: Partition, member: &MemberId) -> Result<Option<MemberState>, EngineError> {
+async fn read_member(
+    keeper: &dyn Keeper,
+    partition: Partition,
+    member: &MemberId,
+) -> Result<Option<MemberState>, EngineError> {
     let Some(head) = keeper.read(partition, &[keys::head(member)]).await?.remove(0) else { return Ok(None) };
     let (_, head) = keys::unversioned(&head)?;
     let mut state = MemberState::new(head);

@@ -36,7 +36,9 @@ pub enum SecretsError {
         source: std::io::Error,
     },
     /// There is a journal and no secrets: its cards could never be found again.
-    #[error("{path} is missing beside a journal that has records: restore it from your backup, without it no card can be recognised")]
+    #[error(
+        "{path} is missing beside a journal that has records: restore it from your backup, without it no card can be recognised"
+    )]
     Missing {
         /// Which file.
         path: PathBuf,
@@ -70,7 +72,9 @@ impl StoreSecrets {
                 Self::write(path, &bytes).map_err(io)?;
                 Ok(Self::parse(&bytes).expect("just made"))
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(SecretsError::Missing { path: path.to_owned() }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(SecretsError::Missing { path: path.to_owned() })
+            }
             Err(error) => Err(io(error)),
         }
     }

@@ -13,7 +13,7 @@ use crate::domain::merchant::Merchant;
 use crate::domain::offer::Offer;
 use crate::journal::disk::{Disk, RealDisk};
 use crate::journal::vault::{Vault, VaultError};
-use crate::journal::{Journal, Options, Position};
+use crate::journal::{Journal, OpenError as JournalError, Options};
 use crate::record::{self, Body, MemberInput, Record};
 use crate::store::embedded::{Checkpointed, Embedded, Meta, OpenError};
 use crate::store::{Batch, CATALOGUE, Keeper, keys};
@@ -107,15 +107,6 @@ pub enum StartError {
         #[source]
         source: crate::journal::OpenError,
     },
-    /// A record of the journal cannot be replayed.
-    #[error("record at {at:?} of the journal cannot be replayed")]
-    Replay {
-        /// Where.
-        at: Position,
-        /// Why.
-        #[source]
-        source: EngineError,
-    },
     /// The state file.
     #[error(transparent)]
     State(#[from] OpenError),
@@ -126,7 +117,9 @@ pub enum StartError {
     #[error(transparent)]
     Secrets(#[from] SecretsError),
     /// The store has another number of partitions than configured.
-    #[error("store.partitions: the store was created with {has} partitions and the configuration says {said}; a store keeps its number (see `ringfence migrate`)")]
+    #[error(
+        "store.partitions: the store was created with {has} partitions and the configuration says {said}; a store keeps its number (see `ringfence migrate`)"
+    )]
     Partitions {
         /// What it has.
         has: u16,
@@ -160,7 +153,21 @@ impl Engine {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<(Arc<Self>, Started), StartError> {
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        Self::start_on(Arc::new(RealDisk), options, policy, clock, metrics)
+    }
+
+    /// As [`Engine::start`], with the journal and the key file on a given disk: tests give
+    /// one that fails on purpose.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_on(
+        disk: Arc<dyn Disk>,
+        options: EngineOptions,
+        policy: Policy,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Arc<Self>, Started), StartError> {
         for path in [&options.state_dir, &options.journal_dir] {
             std::fs::create_dir_all(path).map_err(|source| StartError::Folder { path: path.clone(), source })?;
         }
@@ -172,7 +179,7 @@ impl Engine {
                 check_partitions(&meta, &options)?;
                 match Self::assemble(&disk, &options, &policy, &clock, &metrics, keeper, Some(meta), &mut started) {
                     // A state file that is ahead of its journal, or of another one, proves nothing.
-                    Err(StartError::Journal { source, .. }) if source.is_position_unknown() => {
+                    Err(StartError::Journal { source, .. }) if proves_nothing(&source) => {
                         started.rebuilt = Some("the state file does not belong to this journal".to_owned());
                     }
                     done => return done.map(|engine| (engine, started)),
@@ -215,13 +222,14 @@ impl Engine {
     ) -> Result<Arc<Self>, StartError> {
         let partitions = meta.as_ref().map_or(options.partitions, |meta| meta.partitions);
         let secrets_path = options.journal_dir.join("store.secrets");
-        let secrets = StoreSecrets::open(&secrets_path, !has_segments(&options.journal_dir))?;
+        let secrets = StoreSecrets::open(&secrets_path, !has_segments(disk.as_ref(), &options.journal_dir))?;
         let vault = Arc::new(Vault::open(disk.as_ref(), &options.journal_dir.join("member.keys"))?);
         let mut journal_options = journal_options(options, &options.journal_dir, clock);
+        journal_options.process = meta.as_ref().map(|meta| meta.process);
         journal_options.vault = Some(Arc::clone(&vault));
         let on_sync = Arc::clone(metrics);
-        journal_options.on_sync = Some(Box::new(move |took, records, bytes| {
-            on_sync.journal_sync(took, records, bytes);
+        journal_options.on_sync = Some(Box::new(move |took, records| {
+            on_sync.journal_sync(took, records as u64, 0);
         }));
         let numbers: Vec<AtomicU64> = (0..=partitions).map(|_| AtomicU64::new(0)).collect();
         for (partition, number) in meta.iter().flat_map(|meta| &meta.numbers) {
@@ -240,14 +248,12 @@ impl Engine {
         };
         let from = meta.as_ref().map(|meta| meta.position);
         let opened = Journal::open(Arc::clone(disk), journal_options, from, &mut |at, bytes: &[u8]| {
-            replay.record(bytes).map_err(|source| StartError::Replay { at, source })
+            let _ = at; // The journal names the position itself.
+            replay.record(bytes)
         });
         let (journal, opened) = match opened {
             Ok(opened) => opened,
-            Err(crate::journal::OpenFailed::Callback(error)) => return Err(error),
-            Err(crate::journal::OpenFailed::Open(source)) => {
-                return Err(StartError::Journal { path: options.journal_dir.clone(), source });
-            }
+            Err(source) => return Err(StartError::Journal { path: options.journal_dir.clone(), source }),
         };
         started.replayed = replay.replayed;
         started.torn_bytes = opened.torn_bytes_dropped;
@@ -262,14 +268,12 @@ impl Engine {
             std::fs::create_dir_all(&dir).map_err(|source| StartError::Folder { path: dir.clone(), source })?;
             let mut sighting_options = journal_options_small(options, &dir, clock);
             sighting_options.process = Some(opened.process);
-            let opened = Journal::open(Arc::clone(disk), sighting_options, None, &mut |_, _: &[u8]| Ok::<(), StartError>(()));
-            match opened {
-                Ok((journal, _)) => Some(journal),
-                Err(crate::journal::OpenFailed::Callback(error)) => return Err(error),
-                Err(crate::journal::OpenFailed::Open(source)) => return Err(StartError::Journal { path: dir, source }),
-            }
+            sighting_options.segment_ms_max = Some(crate::domain::time::DAY_MS);
+            let opened =
+                Journal::open(Arc::clone(disk), sighting_options, None, &mut |_, _: &[u8]| Ok::<(), EngineError>(()));
+            Some(opened.map_err(|source| StartError::Journal { path: dir, source })?.0)
         };
-        let read = crate::engine::start::read_catalogue(&keeper)?;
+        let read = read_catalogue(&keeper)?;
         let mut policy = policy.clone();
         policy.holdout_key = secrets.holdout;
         let marks: Vec<AtomicI64> = read_marks(&keeper, partitions)?;
@@ -295,6 +299,7 @@ impl Engine {
             under_way: Mutex::default(),
             ticket: AtomicU64::new(0),
             dead_letters: AtomicU64::new(dead_letters),
+            merging: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             fell_behind: AtomicBool::new(false),
         };
@@ -311,7 +316,8 @@ impl Engine {
         let position = self.low_water();
         let partitions = self.partitions();
         let numbers = self.numbers.iter().enumerate().map(|(place, number)| {
-            let partition = if place == usize::from(partitions) { CATALOGUE } else { u16::try_from(place).unwrap_or(CATALOGUE) };
+            let partition =
+                if place == usize::from(partitions) { CATALOGUE } else { u16::try_from(place).unwrap_or(CATALOGUE) };
             (partition, number.load(Ordering::Acquire))
         });
         let numbers = numbers.filter(|(_, number)| *number > 0).collect();
@@ -371,12 +377,22 @@ fn journal_options_small(options: &EngineOptions, dir: &Path, clock: &Clock) -> 
     out
 }
 
+/// Whether the state file says it was made from another journal, or from more of this one
+/// than there is.
+fn proves_nothing(error: &JournalError) -> bool {
+    matches!(error, JournalError::Lost { .. } | JournalError::NoBoundary { .. } | JournalError::OtherProcess { .. })
+}
+
 fn has_segments(dir: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(dir) else { return false };
     entries.flatten().any(|entry| entry.path().extension().is_some_and(|e| e == "seg"))
 }
 
-fn open_state(path: &Path, options: &EngineOptions, started: &mut Started) -> Result<Option<(Embedded, Meta)>, StartError> {
+fn open_state(
+    path: &Path,
+    options: &EngineOptions,
+    started: &mut Started,
+) -> Result<Option<(Embedded, Meta)>, StartError> {
     match Embedded::open(path, options.cache_bytes, options.checkpoint_bytes * 2) {
         Ok((keeper, Some(meta))) => Ok(Some((keeper, meta))),
         Ok((_, None)) => Ok(None),
@@ -396,7 +412,12 @@ fn check_partitions(meta: &Meta, options: &EngineOptions) -> Result<(), StartErr
 }
 
 /// Reads pages of a blocking keeper to the end.
-fn pages(keeper: &Embedded, partition: u16, prefix: &[u8], mut each: impl FnMut(&[u8], &Bytes) -> Result<(), EngineError>) -> Result<(), EngineError> {
+fn pages(
+    keeper: &Embedded,
+    partition: u16,
+    prefix: &[u8],
+    mut each: impl FnMut(&[u8], &Bytes) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
     let mut after: Option<Vec<u8>> = None;
     loop {
         let page = now(keeper.scan(partition, prefix, after.as_deref(), 1024))?;
@@ -439,7 +460,7 @@ fn read_catalogue(keeper: &Embedded) -> Result<Catalogue, EngineError> {
 }
 
 /// Seed of the index's hash, so that nobody can aim collisions at it.
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     let mut bytes = [0; 8];
     // Without randomness the index works as well; it is then merely easier to aim at.
     let _ = getrandom::fill(&mut bytes);

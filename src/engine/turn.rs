@@ -6,8 +6,8 @@
 
 use super::budgets::Reserved;
 use super::{Engine, EngineError};
-use crate::decide::Policy;
 use crate::catalogue::Catalogue;
+use crate::decide::Policy;
 use crate::decide::judge::Raises;
 use crate::decide::{
     GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, judge, settle, worth,
@@ -113,7 +113,10 @@ impl Turn {
     #[must_use]
     pub fn next_reference(&self) -> crate::domain::member::RecordRef {
         // Reserved for sealing: a number of its own, so that a nonce is never used twice.
-        crate::domain::member::RecordRef { process: self.engine.journal.process(), number: self.engine.next_number(self.partition) }
+        crate::domain::member::RecordRef {
+            process: self.engine.journal.process(),
+            number: self.engine.next_number(self.partition),
+        }
     }
     /// The latest daily mark that counts for this member.
     #[must_use]
@@ -124,7 +127,11 @@ impl Turn {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn identity(&self, card: CardHash, event: &crate::domain::EventKey) -> Result<Option<Identity>, EngineError> {
+    pub async fn identity(
+        &self,
+        card: CardHash,
+        event: &crate::domain::EventKey,
+    ) -> Result<Option<Identity>, EngineError> {
         for record in &self.records {
             if let Body::Member { input, .. } = &record.body
                 && let MemberInput::Event(input) = input.as_ref()
@@ -134,7 +141,8 @@ impl Turn {
                 return Ok(Some(Identity { content: input.event.content, purchase: input.purchase.clone() }));
             }
         }
-        let found = self.engine.keeper().read(self.partition, &[keys::identity(self.id(), card, event)]).await?.remove(0);
+        let found =
+            self.engine.keeper().read(self.partition, &[keys::identity(self.id(), card, event)]).await?.remove(0);
         Ok(found.map(|bytes| record::decode(&bytes)).transpose()?)
     }
 
@@ -194,10 +202,8 @@ impl Turn {
         let Some(own) = own else {
             // A registration, a link or a pay-out changes no reward, but a card or an
             // activation may: those are judged from the first purchase on.
-            let moves_no_reward = matches!(
-                input,
-                MemberInput::Registered { .. } | MemberInput::Redeemed(_) | MemberInput::Erased { .. }
-            );
+            let moves_no_reward =
+                matches!(input, MemberInput::Registered { .. } | MemberInput::Redeemed(_) | MemberInput::Erased { .. });
             return (if moves_no_reward { usize::MAX } else { 0 }, None);
         };
         let at = self.member.find(own).expect("applied just above");
@@ -328,7 +334,8 @@ impl Turn {
         let (partition, base_version) = (turn.partition, turn.base_version);
         let records = std::mem::take(&mut turn.records);
         let removed = std::mem::take(&mut turn.removed);
-        let member = std::mem::replace(&mut turn.member, MemberState::new(MemberHead::new(turn.id().clone(), turn.now)));
+        let empty = MemberState::new(MemberHead::new(turn.id().clone(), turn.now));
+        let member = std::mem::replace(&mut turn.member, empty);
         let mut batches = Vec::new();
         for record in &records {
             batches.extend(hints(engine.keeper(), engine.partitions(), record).await?);
@@ -396,7 +403,8 @@ impl Engine {
     /// Sums what the state counts as granted under an offer, once, if it has a budget.
     pub(super) async fn learn_budget(&self, offer: &OfferId) -> Result<(), EngineError> {
         let catalogue = self.snapshot.load();
-        let budgeted = catalogue.offer(offer).is_some_and(|o| o.versions.iter().any(|v| v.terms.budget_minor.is_some()));
+        let budgeted =
+            catalogue.offer(offer).is_some_and(|o| o.versions.iter().any(|v| v.terms.budget_minor.is_some()));
         if !budgeted || self.budgets.knows(offer) {
             return Ok(());
         }
@@ -539,7 +547,8 @@ fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
     }
     let mut sums: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
     for transfer in &transfers {
-        for (kind, minor) in [(transfer.legs.debit, -transfer.legs.minor), (transfer.legs.credit, transfer.legs.minor)] {
+        for (kind, minor) in [(transfer.legs.debit, -transfer.legs.minor), (transfer.legs.credit, transfer.legs.minor)]
+        {
             let owner = if kind.owner() == Owner::Merchant { transfer.merchant.as_ref() } else { None };
             *sums.entry(keys::sum(kind, transfer.currency, owner)).or_default() += minor;
         }

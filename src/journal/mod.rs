@@ -48,7 +48,7 @@ mod read;
 mod recover;
 #[cfg(test)]
 mod tests;
-mod vault;
+pub mod vault;
 
 pub use format::Fault;
 pub use read::{Entry, Page, ReadError, read_from};

@@ -293,13 +293,24 @@ mod tests {
 
     #[test]
     fn a_clearing_releases_and_posts() {
-        let (pending, posted) = (grant(200, Stage::Pending, false, 0, false), grant(190, Stage::Posted, false, 0, false));
+        let (pending, posted) =
+            (grant(200, Stage::Pending, false, 0, false), grant(190, Stage::Posted, false, 0, false));
         let legs = transfers_between(Some(&pending), &posted);
         assert_eq!(
             legs,
             [
-                Legs { debit: AccountKind::MemberPending, credit: AccountKind::MerchantBudget, minor: 200, corrects: Some(7) },
-                Legs { debit: AccountKind::MerchantFunding, credit: AccountKind::MemberPosted, minor: 190, corrects: Some(7) },
+                Legs {
+                    debit: AccountKind::MemberPending,
+                    credit: AccountKind::MerchantBudget,
+                    minor: 200,
+                    corrects: Some(7)
+                },
+                Legs {
+                    debit: AccountKind::MerchantFunding,
+                    credit: AccountKind::MemberPosted,
+                    minor: 190,
+                    corrects: Some(7)
+                },
             ]
         );
     }

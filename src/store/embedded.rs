@@ -11,7 +11,7 @@ use super::{Answer, Batch, Committed, Keeper, Key, Pairs, Partition, StoreError}
 use crate::journal::Position;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -139,7 +139,9 @@ impl Embedded {
             write.open_table(STATE)?;
             let table = write.open_table(META)?;
             let value = table.get("meta")?;
-            value.map(|value| crate::record::decode::<Meta>(value.value()).map_err(|e| redb::Error::Corrupted(e.to_string())))
+            value.map(|value| {
+                crate::record::decode::<Meta>(value.value()).map_err(|e| redb::Error::Corrupted(e.to_string()))
+            })
         };
         write.commit()?;
         meta.transpose()
@@ -206,7 +208,8 @@ impl Embedded {
             frozen
         };
         let written = self.write(&frozen, meta).map_err(StoreError::failed("writing a checkpoint"))?;
-        self.table.store(Arc::new(Self::read_table(&self.db).map_err(StoreError::failed("reading the checkpoint back"))?));
+        self.table
+            .store(Arc::new(Self::read_table(&self.db).map_err(StoreError::failed("reading the checkpoint back"))?));
         self.layers_mut().frozen = None;
         self.room.notify_waiters();
         Ok(written)
@@ -287,9 +290,16 @@ impl Embedded {
         Ok(Committed::Yes)
     }
 
-    fn scan_now(&self, partition: Partition, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Pairs, StoreError> {
+    fn scan_now(
+        &self,
+        partition: Partition,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Pairs, StoreError> {
         let prefix = full(partition, prefix);
-        let from = after.map_or_else(|| Bound::Included(prefix.clone()), |after| Bound::Excluded(full(partition, after)));
+        let from =
+            after.map_or_else(|| Bound::Included(prefix.clone()), |after| Bound::Excluded(full(partition, after)));
         let bounds = (from.clone(), Bound::Unbounded);
         let layers = self.layers();
         let mut active = layers.active.range(bounds.clone()).take_while(|(k, _)| k.starts_with(&prefix)).peekable();
@@ -314,7 +324,8 @@ impl Embedded {
         let mut in_file = next_in_file()?;
         let mut pairs = Pairs::new();
         while pairs.len() < limit {
-            let heads = [active.peek().map(|(k, _)| *k), frozen.peek().map(|(k, _)| *k), in_file.as_ref().map(|(k, _)| k)];
+            let heads =
+                [active.peek().map(|(k, _)| *k), frozen.peek().map(|(k, _)| *k), in_file.as_ref().map(|(k, _)| k)];
             let Some(least) = heads.into_iter().flatten().min().cloned() else { break };
             // The newest layer that has the key says what it is; the others step over it.
             let mut value = None;
@@ -398,7 +409,13 @@ impl Keeper for Embedded {
             self.commit_now(batch)
         })
     }
-    fn scan<'a>(&'a self, partition: Partition, prefix: &'a [u8], after: Option<&'a [u8]>, limit: usize) -> Answer<'a, Pairs> {
+    fn scan<'a>(
+        &'a self,
+        partition: Partition,
+        prefix: &'a [u8],
+        after: Option<&'a [u8]>,
+        limit: usize,
+    ) -> Answer<'a, Pairs> {
         Box::pin(std::future::ready(self.scan_now(partition, prefix, after, limit)))
     }
 }

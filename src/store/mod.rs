@@ -68,7 +68,9 @@ pub enum StoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Bytes are not what was written.
-    #[error("a value of partition {partition} is broken; stop the service and remove the state file, it is rebuilt from the journal")]
+    #[error(
+        "a value of partition {partition} is broken; stop the service and remove the state file, it is rebuilt from the journal"
+    )]
     Broken {
         /// Where.
         partition: Partition,
@@ -90,5 +92,11 @@ pub trait Keeper: Send + Sync {
     /// Commits a batch if its expectations hold.
     fn commit(&self, batch: Batch) -> Answer<'_, Committed>;
     /// Pairs whose key begins with a prefix and is greater than `after`, at most `limit`.
-    fn scan<'a>(&'a self, partition: Partition, prefix: &'a [u8], after: Option<&'a [u8]>, limit: usize) -> Answer<'a, Pairs>;
+    fn scan<'a>(
+        &'a self,
+        partition: Partition,
+        prefix: &'a [u8],
+        after: Option<&'a [u8]>,
+        limit: usize,
+    ) -> Answer<'a, Pairs>;
 }
