@@ -1,5 +1,6 @@
 //! Ringfence: card-linked offers and fraud screening.
 
+pub mod audit;
 pub mod authenticate;
 pub mod catalogue;
 pub mod clock;
