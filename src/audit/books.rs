@@ -59,13 +59,18 @@ pub(super) struct Holding {
     accounts: [i64; 11],
 }
 
+/// Sums that cannot stop an audit: what is as large as this is a difference anyhow.
+fn add(to: &mut i64, by: i64) {
+    *to = to.saturating_add(by);
+}
+
 /// What the state of a reward says its accounts hold: what remains lies where its stage
 /// says, against the merchant; what was used stands against the merchant's funding as far
 /// as it still stands, and the rest is owed, or lost.
 fn said(grant: &Grant) -> [i64; 11] {
     let mut accounts = [0; 11];
-    let remains = (grant.amount_minor - grant.used_minor).max(0);
-    let excess = (grant.used_minor - grant.amount_minor).max(0);
+    let remains = grant.amount_minor.saturating_sub(grant.used_minor).max(0);
+    let excess = grant.used_minor.saturating_sub(grant.amount_minor).max(0);
     let (lies_in, against) = match grant.stage {
         Stage::Pending => (AccountKind::MemberPending, AccountKind::MerchantBudget),
         Stage::Posted => (AccountKind::MemberPosted, AccountKind::MerchantFunding),
@@ -73,10 +78,11 @@ fn said(grant: &Grant) -> [i64; 11] {
     };
     let lies_in = if grant.held { AccountKind::MemberHeld } else { lies_in };
     let bears = if grant.lost { AccountKind::FraudLoss } else { AccountKind::MemberOwed };
-    accounts[lies_in as usize] += remains;
-    accounts[against as usize] -= remains;
-    accounts[AccountKind::MerchantFunding as usize] -= grant.used_minor - excess;
-    accounts[bears as usize] -= excess;
+    let mut put = |kind: AccountKind, minor: i64| add(&mut accounts[kind as usize], minor);
+    put(lies_in, remains);
+    put(against, remains.saturating_neg());
+    put(AccountKind::MerchantFunding, excess.saturating_sub(grant.used_minor));
+    put(bears, excess.saturating_neg());
     accounts
 }
 
@@ -158,7 +164,7 @@ struct Budget {
     granted: i64,
     /// Raised under versions without a budget: never counted against one.
     free: i64,
-    /// Budgets of the newest published version: from when, how much.
+    /// Budgets of the newest published version, with when each was overtaken.
     said: Vec<(Timestamp, i64)>,
     document: u64,
 }
@@ -167,11 +173,11 @@ impl Budget {
     /// The most a decision of this time may have read.
     fn most(&self, at: Timestamp) -> i64 {
         let mut most = None::<i64>;
-        for (from, budget) in self.said.iter().rev() {
-            most = most.max(Some(*budget));
-            if from.plus_ms(SNAPSHOT_MS) < at {
+        for (until, budget) in self.said.iter().rev() {
+            if until.plus_ms(SNAPSHOT_MS) < at {
                 break;
             }
+            most = most.max(Some(*budget));
         }
         most.unwrap_or(i64::MAX)
     }
@@ -198,7 +204,7 @@ impl Numbers {
             return false;
         }
         let from = match before {
-            Some((from, to)) if to + 1 == number => from,
+            Some((from, to)) if to.checked_add(1) == Some(number) => from,
             _ => number,
         };
         let to = number.checked_add(1).and_then(|next| self.0.remove(&next)).unwrap_or(number);
@@ -272,7 +278,7 @@ impl<'a> Books<'a> {
                 let known = self.merchants.entry(merchant.id.clone()).or_default();
                 let (before, version) = (*known, record.envelope.version);
                 *known = version;
-                self.report.look(Named::Documents, version == before + 1, || {
+                self.report.look(Named::Documents, Some(version) == before.checked_add(1), || {
                     format!("{name}: merchant {} has version {version} after {before}", merchant.id)
                 });
             }
@@ -297,7 +303,7 @@ impl<'a> Books<'a> {
             offer.versions.starts_with(&known.versions) && known.life.iter().all(|step| offer.life.contains(step))
         });
         let budget = self.budgets.entry(offer.id.clone()).or_default();
-        let follows = version == budget.document + 1;
+        let follows = Some(version) == budget.document.checked_add(1);
         self.report.totals.offers += u64::from(budget.document == 0);
         budget.document = version;
         let numbered = offer.versions.iter().zip(1..).all(|(v, number)| v.version == number && v.offer == offer.id);
@@ -330,7 +336,8 @@ impl<'a> Books<'a> {
             return;
         };
         let version = record.envelope.version;
-        if self.several && version != member.head.version + 1 && !member.waiting.contains_key(&version) {
+        if self.several && Some(version) != member.head.version.checked_add(1) && !member.waiting.contains_key(&version)
+        {
             member.waiting.insert(version, (place, record));
         } else {
             self.apply(&mut member, place, record);
@@ -347,7 +354,7 @@ impl<'a> Books<'a> {
         let name = Name { place, process, partition, number };
         let id = member.head.id.clone();
         let follows = envelope.previous == member.last
-            && envelope.version == member.head.version + 1
+            && Some(envelope.version) == member.head.version.checked_add(1)
             && partition == member.partition
             && envelope.epoch >= member.epoch
             && envelope.mark >= member.mark;
@@ -361,7 +368,8 @@ impl<'a> Books<'a> {
         });
         if let Some(request) = &envelope.request {
             let known = self.requests.insert(request.key, (request.at, request.forever));
-            let again = known.is_some_and(|(at, forever)| forever || request.at.as_ms() - at.as_ms() < REQUEST_MS);
+            let again = known
+                .is_some_and(|(at, forever)| forever || request.at.as_ms().saturating_sub(at.as_ms()) < REQUEST_MS);
             self.report.look(Named::RequestKeys, !again, || format!("{name}: member {id}: request answered twice"));
         }
         let mut moved: Vec<(Currency, AccountKind)> = Vec::new();
@@ -395,7 +403,10 @@ impl<'a> Books<'a> {
             let of = AccountKind::ALL.iter().filter_map(|kind| self.sums.get(&(*currency, *kind)));
             let (debit, credit) =
                 of.fold((0_i128, 0_i128), |(d, c), (debit, credit)| (d + i128::from(*debit), c + i128::from(*credit)));
-            let resting = self.sums.get(&(*currency, AccountKind::PayOut)).map_or(0, |(debit, credit)| credit - debit);
+            let resting = self
+                .sums
+                .get(&(*currency, AccountKind::PayOut))
+                .map_or(0, |(debit, credit)| credit.saturating_sub(*debit));
             if debit != credit || resting != 0 {
                 self.report.differ(Named::DebitEqualsCredit, || {
                     format!("{name}: {currency}: debit {debit}, credit {credit}, {resting} rests in pay_out")
@@ -413,9 +424,9 @@ impl<'a> Books<'a> {
         minor: i64,
         moved: &mut Vec<(Currency, AccountKind)>,
     ) {
-        self.sums.entry((currency, debit)).or_default().0 += minor;
-        self.sums.entry((currency, credit)).or_default().1 += minor;
-        for (kind, by) in [(debit, -minor), (credit, minor)] {
+        add(&mut self.sums.entry((currency, debit)).or_default().0, minor);
+        add(&mut self.sums.entry((currency, credit)).or_default().1, minor);
+        for (kind, by) in [(debit, minor.saturating_neg()), (credit, minor)] {
             moved.push((currency, kind));
             let of_member = matches!(
                 kind,
@@ -427,7 +438,7 @@ impl<'a> Books<'a> {
                     | AccountKind::MemberOwed
             );
             if of_member {
-                *member.balances.entry((currency, kind)).or_default() += by;
+                add(member.balances.entry((currency, kind)).or_default(), by);
             }
         }
     }
@@ -467,7 +478,7 @@ impl<'a> Books<'a> {
             }
             MemberInput::TimePassed { sealed, totals, forget_before } => {
                 let retention = i64::from(self.options.retention_days) * DAY_MS;
-                if forget_before.as_ms() > envelope.mark.as_ms() - retention {
+                if forget_before.as_ms() > envelope.mark.as_ms().saturating_sub(retention) {
                     self.report.differ(Named::Sealing, || format!("{name}: forgets what may still be delivered"));
                 }
                 if !sealed.is_empty() {
@@ -504,8 +515,8 @@ impl<'a> Books<'a> {
                     of_debit: Some(lot),
                     of_credit: Some(to),
                 });
-                left -= minor;
-                *open -= minor;
+                left = left.saturating_sub(minor);
+                *open = open.saturating_sub(minor);
                 if *open <= 0 {
                     owed.pop_front();
                 }
@@ -538,21 +549,22 @@ impl<'a> Books<'a> {
         });
         for step in moves {
             self.transfer(name, member, step.debit, step.credit, step.minor);
-            for (lot, kind, by) in [(step.of_debit, step.debit, -step.minor), (step.of_credit, step.credit, step.minor)]
+            for (lot, kind, by) in
+                [(step.of_debit, step.debit, step.minor.saturating_neg()), (step.of_credit, step.credit, step.minor)]
             {
                 let Some(lot) = lot else { continue };
                 match (&lot.purchase, &lot.offer) {
                     (Some(purchase), Some(offer)) => {
                         if let Some(holding) = member.holding(purchase, offer) {
-                            holding.accounts[kind as usize] += by;
+                            add(&mut holding.accounts[kind as usize], by);
                             // Using a lot adds to what was used, settling takes off it.
-                            holding.grant.used_minor -= by;
+                            add(&mut holding.grant.used_minor, by.saturating_neg());
                         }
                     }
                     _ => {
                         let totals = member.head.sealed.iter_mut();
                         for total in totals.filter(|t| t.merchant == lot.merchant && t.currency == currency) {
-                            total.available_minor += by;
+                            add(&mut total.available_minor, by);
                         }
                     }
                 }
@@ -576,8 +588,11 @@ impl<'a> Books<'a> {
             (Some(purchase), Some(offer)) => member.holding(purchase, offer).is_some_and(|holding| {
                 let grant = &holding.grant;
                 let free = grant.stage == Stage::Available && !grant.held;
-                let most =
-                    if pays { grant.amount_minor - grant.used_minor } else { grant.used_minor - grant.amount_minor };
+                let most = if pays {
+                    grant.amount_minor.saturating_sub(grant.used_minor)
+                } else {
+                    grant.used_minor.saturating_sub(grant.amount_minor)
+                };
                 let right = if pays { free } else { !grant.lost };
                 right && lot.minor <= most && grant.currency == currency && grant.merchant == lot.merchant
             }),
@@ -639,8 +654,8 @@ impl<'a> Books<'a> {
         });
         let holding = &mut list[place];
         for legs in transfers {
-            holding.accounts[legs.debit as usize] -= legs.minor;
-            holding.accounts[legs.credit as usize] += legs.minor;
+            add(&mut holding.accounts[legs.debit as usize], legs.minor.saturating_neg());
+            add(&mut holding.accounts[legs.credit as usize], legs.minor);
         }
         holding.grant = Grant { used_minor: used, ..grant.clone() };
         let (say, holds) = (said(&holding.grant), holding.accounts);
@@ -661,16 +676,16 @@ impl<'a> Books<'a> {
             });
         }
         let budget = self.budgets.entry(grant.offer.clone()).or_default();
-        let by = grant.amount_minor - had;
-        budget.granted += by;
+        let by = grant.amount_minor.saturating_sub(had);
+        add(&mut budget.granted, by);
         if by <= 0 {
             return;
         }
         if !budgeted {
-            budget.free += by;
+            add(&mut budget.free, by);
             return;
         }
-        let (counted, most) = (budget.granted - budget.free, budget.most(at));
+        let (counted, most) = (budget.granted.saturating_sub(budget.free), budget.most(at));
         self.report.look(Named::Budgets, counted <= most, || {
             format!("{name}: offer {} has given {counted} of a budget of {most} {}", grant.offer, grant.currency)
         });
@@ -700,7 +715,7 @@ impl<'a> Books<'a> {
             let total = total_of(&mut member.head.sealed, &merchant, currency);
             if minor > 0 {
                 total.purchases += 1;
-                total.worth_minor += minor;
+                add(&mut total.worth_minor, minor);
             }
             touched.insert((merchant, currency));
         }
@@ -717,11 +732,12 @@ impl<'a> Books<'a> {
             });
             for Holding { grant, .. } in holdings.into_iter().filter(|holding| holding.grant.amount_minor > 0) {
                 let total = total_of(&mut member.head.sealed, &grant.merchant, grant.currency);
-                total.available_minor += (grant.amount_minor - grant.used_minor).max(0);
+                let left = grant.amount_minor.saturating_sub(grant.used_minor).max(0);
+                add(&mut total.available_minor, left);
                 match total.offers.iter_mut().find(|(offer, _, _)| offer == &grant.offer) {
                     Some((_, count, minor)) => {
                         *count += 1;
-                        *minor += grant.amount_minor;
+                        add(minor, grant.amount_minor);
                     }
                     None => total.offers.push((grant.offer.clone(), 1, grant.amount_minor)),
                 }
@@ -776,20 +792,23 @@ impl<'a> Books<'a> {
                     (false, Stage::Available) => (2, "available"),
                 };
                 let line = rewards.entry((grant.currency, order, state)).or_default();
-                *line = (line.0 + 1, line.1 + (grant.amount_minor - grant.used_minor).max(0));
+                line.0 += 1;
+                add(&mut line.1, grant.amount_minor.saturating_sub(grant.used_minor).max(0));
             }
             for total in member.head.sealed.iter().filter(|total| total.available_minor != 0) {
-                rewards.entry((total.currency, 4, "sealed")).or_default().1 += total.available_minor;
+                add(&mut rewards.entry((total.currency, 4, "sealed")).or_default().1, total.available_minor);
             }
         }
         for ((currency, kind), (debit, credit)) in sums {
-            let balance = credit - debit;
+            let balance = credit.saturating_sub(debit);
             match kind {
-                AccountKind::MemberPaid => rewards.entry((currency, 5, "paid")).or_default().1 += balance,
-                AccountKind::MemberOwed => rewards.entry((currency, 6, "owed")).or_default().1 -= balance,
+                AccountKind::MemberPaid => add(&mut rewards.entry((currency, 5, "paid")).or_default().1, balance),
+                AccountKind::MemberOwed => {
+                    add(&mut rewards.entry((currency, 6, "owed")).or_default().1, balance.saturating_neg());
+                }
                 _ => {}
             }
-            let (debit_minor, credit_minor) = ((-balance).max(0), balance.max(0));
+            let (debit_minor, credit_minor) = (balance.saturating_neg().max(0), balance.max(0));
             report.trial_balance.push(TrialLine { account: kind, currency, debit_minor, credit_minor });
         }
         let line = |((currency, _, state), (rewards, minor))| RewardLine { state, currency, rewards, minor };

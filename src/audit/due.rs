@@ -238,7 +238,8 @@ fn cap(
     let offer = offers.offers_of(&grant.merchant).iter().find(|offer| offer.id == grant.offer)?;
     let limits = &offer.version(grant.version)?.terms.limits;
     let sealed = member.head.sealed.iter().flat_map(|total| &total.offers).filter(|(id, _, _)| id == &grant.offer);
-    let (sealed_count, sealed_minor) = sealed.fold((0_u64, 0_i64), |(n, sum), (_, c, m)| (n + u64::from(*c), sum + m));
+    let (sealed_count, sealed_minor) =
+        sealed.fold((0_u64, 0_i128), |(n, sum), (_, c, m)| (n + u64::from(*c), sum + i128::from(*m)));
     if let Some(count) = limits.per_member {
         let sealed = if count.every == Period::Ever { sealed_count } else { 0 };
         let used = earlier.iter().filter(|(day, _)| same_period(count.every, *day, date)).count() as u64 + sealed;
@@ -247,8 +248,9 @@ fn cap(
         }
     }
     let most = limits.reward_per_member_minor?;
-    let sum = earlier.iter().map(|(_, minor)| minor).sum::<i64>() + sealed_minor + grant.amount_minor;
-    (sum > most).then(|| format!("the member has {sum} of at most {most}"))
+    let uses = earlier.iter().map(|(_, minor)| i128::from(*minor)).sum::<i128>();
+    let sum = uses + sealed_minor + i128::from(grant.amount_minor);
+    (sum > i128::from(most)).then(|| format!("the member has {sum} of at most {most}"))
 }
 
 fn same_period(every: Period, a: jiff::civil::Date, b: jiff::civil::Date) -> bool {
