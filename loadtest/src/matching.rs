@@ -290,7 +290,7 @@ fn changes(side: &Side, random: &mut Random) {
     let mut catalogue = side.catalogue.clone();
     let mut times = [Vec::new(), Vec::new()];
     let mut revision = 1;
-    while !catalogue.wants_merging() {
+    while !catalogue.wants_merging() && revision < 2_000 {
         let number = random.below(side.merchants);
         let merchant = Arc::new(make_merchant(number));
         let offer = Arc::new(make_offer(number, (number & !1) + u64::from(number % 4 != 0)));
