@@ -4,7 +4,9 @@
 //! Both catalogues are looked up in turn within one run. Keys are uniformly random, their
 //! texts computed from a counter, so that making a key touches nothing of the index; each
 //! look-up waits for the one before, as a webhook's does: nothing is overlapped. Half of the
-//! marks name the acquirer, one in ten a MID that nobody registered.
+//! marks name the acquirer, one in ten a MID that nobody registered. Beside it, measured in
+//! the same turns, one random read of as much memory as the index has: the least that any
+//! index of that size could take on this machine at this moment.
 
 use ringfence::catalogue::Catalogue;
 use ringfence::domain::merchant::{Location, Merchant, Mid};
@@ -95,9 +97,9 @@ fn make_merchant(number: u64) -> Merchant {
         let shop = usize::try_from(mid % shops).expect("below three");
         locations[shop].mids.push(Mid {
             scheme: Some(scheme_text(mid).into()),
-            acquirer: (mid % 4 != 0).then(|| acquirer_text(mid).into()),
+            acquirer: (!mid.is_multiple_of(4)).then(|| acquirer_text(mid).into()),
             mid: mid_text(mid).into(),
-            from: (mid % 64 == 0).then(|| Timestamp::from_ms(1_700_000_000_000)),
+            from: mid.is_multiple_of(64).then(|| Timestamp::from_ms(1_700_000_000_000)),
             to: None,
             shared: false,
         });
@@ -114,7 +116,9 @@ fn make_merchant(number: u64) -> Merchant {
     }
 }
 
-fn make_offer(number: u64, merchant: u64) -> Offer {
+/// One for each merchant on average: of four merchants one has none and one has two.
+fn make_offer(number: u64) -> Offer {
+    let merchant = (number & !1) + u64::from(!number.is_multiple_of(4));
     let id = OfferId::new(format!("o{number:08}")).expect("a short id");
     let terms = Terms {
         merchant: MerchantId::new(format!("m{merchant:08}")).expect("a short id"),
@@ -147,9 +151,7 @@ struct Side {
 fn build(merchants: u64, seed: u64) -> Side {
     let before = resident_bytes();
     let documents: Vec<_> = (0..merchants).map(|number| Arc::new(make_merchant(number))).collect();
-    // One offer for each merchant on average: none, one, one, two.
-    let offers: Vec<_> =
-        (0..merchants).map(|number| Arc::new(make_offer(number, (number & !1) + u64::from(number % 4 != 0)))).collect();
+    let offers: Vec<_> = (0..merchants).map(|number| Arc::new(make_offer(number))).collect();
     let between = resident_bytes();
     let started = Instant::now();
     let catalogue = Catalogue::build(documents, offers, 1, seed);
@@ -187,10 +189,11 @@ fn make_marks(marks: &mut [MerchantMark], random: &mut Random, side: &Side) {
     }
 }
 
-/// Nanoseconds of so many look-ups, and how many found a merchant.
+/// Tenths of a nanosecond per look-up, and how many found a merchant. It is the median
+/// over batches, so that being interrupted for another program does not count.
 fn time(side: &Side, kind: Kind, lookups: usize, random: &mut Random) -> (u128, usize) {
     let mut marks = vec![MerchantMark::default(); BATCH];
-    let (mut nanoseconds, mut found) = (0, 0);
+    let (mut batches, mut found) = (Vec::new(), 0);
     for _ in 0..lookups.div_ceil(BATCH) {
         make_marks(&mut marks, random, side);
         let started = Instant::now();
@@ -210,9 +213,24 @@ fn time(side: &Side, kind: Kind, lookups: usize, random: &mut Random) -> (u128, 
             };
             last = black_box(last);
         }
-        nanoseconds += started.elapsed().as_nanos();
+        batches.push(10 * started.elapsed().as_nanos() / BATCH as u128);
     }
-    (nanoseconds, found)
+    (summary(batches).0, found)
+}
+
+/// Tenths of a nanosecond per random read, each waiting for the one before.
+fn probe(memory: &[u64], random: &mut Random) -> u128 {
+    let bound = memory.len() as u64;
+    let mut place = random.next();
+    let batches = (0..1_000).map(|_| {
+        let started = Instant::now();
+        for step in 0..BATCH as u64 {
+            let at = (u128::from(mix(place ^ step)) * u128::from(bound)) >> 64;
+            place = black_box(memory[usize::try_from(at).expect("below the length")]);
+        }
+        10 * started.elapsed().as_nanos() / BATCH as u128
+    });
+    summary(batches.collect()).0
 }
 
 /// Prints tenths with a point.
@@ -254,32 +272,43 @@ pub fn run(args: &Args) {
         );
     }
     let mut random = Random(args.seed);
+    let memories = [&small, &large]
+        .map(|side| (0..side.catalogue.mid_index_bytes() / 8).map(|_| random.next()).collect::<Vec<u64>>());
     println!("nanoseconds per look-up, {} rounds of {} look-ups a side, sides alternating", args.rounds, args.lookups);
-    println!("  candidates       side     median      min      max");
+    println!("  candidates       side     median      min      max   a read");
     for (kind, name) in [(Kind::Returned, "returned"), (Kind::Read, "returned, read")] {
-        let (mut rounds, mut hits) = ([Vec::new(), Vec::new()], [0, 0]);
+        let (mut rounds, mut reads, mut hits) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()], [0, 0]);
         for _ in 0..args.rounds {
             for (number, side) in [&small, &large].into_iter().enumerate() {
                 // The caches now hold the other side: what the small one has there in service
                 // it gets back before the clock runs.
-                time(side, kind, args.lookups / 10, &mut random);
-                let (nanoseconds, found) = time(side, kind, args.lookups, &mut random);
-                rounds[number].push(10 * nanoseconds / (args.lookups.div_ceil(BATCH) * BATCH) as u128);
+                time(side, kind, args.lookups / 2, &mut random);
+                let (median, found) = time(side, kind, args.lookups, &mut random);
+                rounds[number].push(median);
                 hits[number] += found;
+                probe(&memories[number], &mut random);
+                reads[number].push(probe(&memories[number], &mut random));
             }
         }
-        let looked = (args.lookups.div_ceil(BATCH) * BATCH * args.rounds * 11 / 10) as u128;
+        let looked = args.lookups.div_ceil(BATCH) * BATCH * args.rounds;
         let mut medians = [0, 0];
         for (number, side) in ["small", "large"].into_iter().enumerate() {
             let (median, min, max) = summary(std::mem::take(&mut rounds[number]));
             medians[number] = median;
-            println!("  {name:<15}  {side:<6}  {:>7}  {:>7}  {:>7}", tenths(median), tenths(min), tenths(max));
+            let (read, ..) = summary(std::mem::take(&mut reads[number]));
+            println!(
+                "  {name:<15}  {side:<6}  {:>7}  {:>7}  {:>7}  {:>7}",
+                tenths(median),
+                tenths(min),
+                tenths(max),
+                tenths(read)
+            );
         }
         println!(
             "  {name:<15}  ratio   {:>7}  (hits per mille {} and {})",
             tenths(10 * medians[1] / medians[0].max(1)),
-            1000 * hits[0] as u128 / looked.max(1) * 11 / 10,
-            1000 * hits[1] as u128 / looked.max(1) * 11 / 10,
+            1000 * hits[0] / looked.max(1),
+            1000 * hits[1] / looked.max(1),
         );
     }
     changes(&large, &mut random);
@@ -293,7 +322,7 @@ fn changes(side: &Side, random: &mut Random) {
     while !catalogue.wants_merging() && revision < 2_000 {
         let number = random.below(side.merchants);
         let merchant = Arc::new(make_merchant(number));
-        let offer = Arc::new(make_offer(number, (number & !1) + u64::from(number % 4 != 0)));
+        let offer = Arc::new(make_offer(number));
         revision += 1;
         let started = Instant::now();
         catalogue = catalogue.with_merchant(merchant, revision);
@@ -309,8 +338,8 @@ fn changes(side: &Side, random: &mut Random) {
         println!("  {name:<13}  {:>8} {:>8} {:>8}", tenths(median), tenths(min), tenths(max));
     }
     let full = Side { catalogue, ..*side };
-    let (nanoseconds, _) = time(&full, Kind::Returned, 1_000_000, random);
-    println!("with the overlay full: {} ns per look-up", tenths(nanoseconds / 100_000));
+    let (median, _) = time(&full, Kind::Returned, 1_000_000, random);
+    println!("with the overlay full: {} ns per look-up", tenths(median));
     let started = Instant::now();
     let merged = full.catalogue.merged(random.next());
     println!("merging: {} ms", started.elapsed().as_millis());

@@ -33,7 +33,7 @@ impl Key {
             return Some(Self::Long(long));
         }
         let mut short = gather(bytes).to_le_bytes();
-        if upper {
+        if upper && short.iter().fold(false, |lower, byte| lower | byte.is_ascii_lowercase()) {
             short.make_ascii_uppercase();
         }
         short[SHORT_BYTES_MAX] = u8::try_from(bytes.len()).unwrap_or(u8::MAX);

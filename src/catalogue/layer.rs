@@ -363,7 +363,7 @@ impl Layer {
         &self.zones[(self.rows[location as usize].zone_and_offers >> 8) as usize]
     }
 
-    /// Whether anybody registered a store id, and a descriptor. O(1).
+    /// Whether anybody registered a store id. O(1).
     pub(super) fn has_stores(&self) -> bool {
         self.stores.len() > 0
     }
