@@ -85,7 +85,10 @@ async fn deliver(engine: &Arc<Engine>, source: &Source, facts: &[(String, String
         for (id, received) in futures_util::future::join_all(sends).await {
             match &received.results[0] {
                 Ok(outcome) => {
-                    assert!(!matches!(outcome.outcome, WebhookOutcome::NoOffer | WebhookOutcome::UnknownCard), "{id}: {outcome:?}");
+                    assert!(
+                        !matches!(outcome.outcome, WebhookOutcome::NoOffer | WebhookOutcome::UnknownCard),
+                        "{id}: {outcome:?}"
+                    );
                     answered.insert(id.clone());
                 }
                 Err(Refused::NotNow(_)) => {}
@@ -148,7 +151,10 @@ async fn run(seed: u64) {
             let body = &facts.iter().find(|(known, _)| known == id).expect("one of ours").1;
             let again = world::receive(&engine, &source, body).await;
             let outcome = again.results[0].as_ref().map(|outcome| outcome.outcome);
-            assert!(matches!(outcome, Ok(WebhookOutcome::Duplicate)), "{id} was answered and is not there: {outcome:?}");
+            assert!(
+                matches!(outcome, Ok(WebhookOutcome::Duplicate)),
+                "{id} was answered and is not there: {outcome:?}"
+            );
         }
     }
     let rest: Vec<_> = facts.clone();

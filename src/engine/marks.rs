@@ -98,8 +98,10 @@ impl Engine {
             state.find(key).is_some_and(|at| state.purchases[at].time.plus_days(retention) <= mark)
         };
         let candidates: Vec<PurchaseKey> = turn.member.purchases.iter().map(|p| p.purchase.key.clone()).collect();
-        let sealed: Vec<PurchaseKey> =
-            candidates.into_iter().filter(|key| old(&turn.member, key) && is_final(&turn.member, key, mark, &self.policy.lapse)).collect();
+        let sealed: Vec<PurchaseKey> = candidates
+            .into_iter()
+            .filter(|key| old(&turn.member, key) && is_final(&turn.member, key, mark, &self.policy.lapse))
+            .collect();
         let input = self.sealing(&turn.member, sealed, mark);
         let seals = matches!(&input, MemberInput::TimePassed { sealed, .. } if !sealed.is_empty());
         let decided = turn.step_at(input, None, mark).await?;
@@ -131,7 +133,8 @@ impl Engine {
         // Daily and weekly caps look at single purchases: the last month stays open.
         let old = |key: &&PurchaseKey| {
             let at = member.find(key).expect("one of the member's");
-            member.purchases[at].time.plus_days(31) < self.clock.now() && is_final(member, key, mark, &self.policy.lapse)
+            member.purchases[at].time.plus_days(31) < self.clock.now()
+                && is_final(member, key, mark, &self.policy.lapse)
         };
         keys.filter(old).take(over).cloned().collect()
     }
@@ -277,7 +280,12 @@ fn totals_after(
                         used.count += 1;
                         used.minor += grant.amount_minor;
                     }
-                    None => total.offers.push(SealedUse { offer: grant.offer.clone(), month, count: 1, minor: grant.amount_minor }),
+                    None => total.offers.push(SealedUse {
+                        offer: grant.offer.clone(),
+                        month,
+                        count: 1,
+                        minor: grant.amount_minor,
+                    }),
                 }
             }
         }

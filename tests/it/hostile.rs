@@ -33,9 +33,16 @@ async fn naughty_strings_are_kept_or_refused_and_shown_as_they_came() {
     let strings: Vec<String> = serde_json::from_slice(&std::fs::read(list).expect("the list is there")).unwrap();
     assert!(strings.len() > 400);
     for (n, text) in strings.iter().enumerate() {
-        let mut body: serde_json::Value =
-            serde_json::from_str(&world::event(&format!("n{n}"), "authorization", &format!("p{n}"), "tok", 100, world::BEGIN, "1"))
-                .unwrap();
+        let mut body: serde_json::Value = serde_json::from_str(&world::event(
+            &format!("n{n}"),
+            "authorization",
+            &format!("p{n}"),
+            "tok",
+            100,
+            world::BEGIN,
+            "1",
+        ))
+        .unwrap();
         body["merchant"]["descriptor"] = text.as_str().into();
         let (status, answer) = service.post("visa-eu", body.to_string()).await;
         assert!(status == 200 || status == 422, "{text:?}: {status} {answer}");

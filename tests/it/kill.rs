@@ -143,7 +143,9 @@ async fn inv_07_every_answered_event_survives_kill_9_under_load() {
     }
     let usd = Currency::parse("USD").unwrap();
     for member in 0..MEMBERS {
-        let rewards = (0..sent).filter(|n| n % MEMBERS == member).map(|n| (100 + i64::try_from(n % 9_000).unwrap()) * 500 / 10_000);
+        let rewards = (0..sent)
+            .filter(|n| n % MEMBERS == member)
+            .map(|n| (100 + i64::try_from(n % 9_000).unwrap()) * 500 / 10_000);
         let state = engine.load(&MemberId::new(format!("m{member}")).unwrap()).await.unwrap().unwrap();
         let balance = state.head.balance(usd);
         assert_eq!(balance.posted_minor + balance.available_minor, rewards.sum::<i64>(), "m{member}: {balance:?}");

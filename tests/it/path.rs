@@ -18,7 +18,12 @@ async fn town(extra: &[(&str, &str)]) -> Service {
 fn one(answer: &Value) -> (&str, i64, i64, &str) {
     let reward = &answer["rewards"][0];
     let number = |name: &str| reward[name].as_i64().unwrap_or(0);
-    (answer["outcome"].as_str().unwrap_or("?"), number("due_minor"), number("change_minor"), reward["state"].as_str().unwrap_or("-"))
+    (
+        answer["outcome"].as_str().unwrap_or("?"),
+        number("due_minor"),
+        number("change_minor"),
+        reward["state"].as_str().unwrap_or("-"),
+    )
 }
 
 #[tokio::test]
@@ -119,7 +124,8 @@ async fn inv_05_a_budget_is_never_passed_by_concurrent_members() {
     }
     let at = "2026-11-21T11:00:00Z";
     let sends = (0..40).map(|n| {
-        let body = world::event(&format!("e{n}"), "clearing", &format!("p{n}"), &format!("tok_{n}"), 1_500, at, "123456");
+        let body =
+            world::event(&format!("e{n}"), "clearing", &format!("p{n}"), &format!("tok_{n}"), 1_500, at, "123456");
         service.post("visa-eu", body)
     });
     let answers = futures_util::future::join_all(sends).await;

@@ -114,7 +114,14 @@ pub fn merchant(id: &str, mids: &[&str]) -> Merchant {
             postcode: None,
             mids: mids
                 .iter()
-                .map(|mid| Mid { scheme: None, acquirer: None, mid: (*mid).into(), from: None, to: None, shared: false })
+                .map(|mid| Mid {
+                    scheme: None,
+                    acquirer: None,
+                    mid: (*mid).into(),
+                    from: None,
+                    to: None,
+                    shared: false,
+                })
                 .collect(),
             store_ids: Vec::new(),
             descriptors: Vec::new(),
