@@ -340,11 +340,6 @@ impl Desk {
             assert_eq!(-sum(A::FraudLoss), of(&|g| if g.lost { g.excess_minor() } else { 0 }), "fraud loss");
         }
     }
-
-    /// An event of a purchase of source `net` by ann's card.
-    pub fn said(&mut self, line: &str, base: Timestamp) -> Option<Step> {
-        self.event(crate::said::event(line, base, "p", &format!("k{}", self.seen.len() + 1)))
-    }
 }
 
 /// Puts events together to a purchase, as the state would keep them.
