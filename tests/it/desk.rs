@@ -61,12 +61,17 @@ pub struct Step {
     pub moved: Vec<(PurchaseKey, Option<Grant>, Grant)>,
 }
 
+/// A grant's amount, stage, whether it is frozen, and when it may be paid.
+pub type Granted = (i64, Stage, bool, Option<Timestamp>);
+/// Per account, owner (of a merchant's) and currency.
+pub type Sums = BTreeMap<(AccountKind, Option<MerchantId>, Currency), i64>;
+
 /// Everything about grants and books that may not depend on order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Books {
-    pub grants: BTreeMap<(PurchaseKey, OfferId), (i64, Stage, bool, Option<Timestamp>)>,
+    pub grants: BTreeMap<(PurchaseKey, OfferId), Granted>,
     pub balances: Vec<(Currency, Balance)>,
-    pub sums: BTreeMap<(AccountKind, Option<MerchantId>, Currency), i64>,
+    pub sums: Sums,
 }
 
 /// See the module.
@@ -76,7 +81,7 @@ pub struct Desk {
     pub shelf: Shelf,
     pub policy: Policy,
     pub mark: Timestamp,
-    sums: BTreeMap<(AccountKind, Option<MerchantId>, Currency), i64>,
+    sums: Sums,
     seen: BTreeMap<(CardHash, EventKey), u64>,
     number: u64,
 }
