@@ -63,8 +63,8 @@ impl Reply {
     }
     /// A document that is JSON text already.
     #[must_use]
-    pub fn json_text(body: impl Into<Bytes>) -> Self {
-        Self::Json { status: StatusCode::OK, body: body.into(), version: None }
+    pub fn json_text(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        Self::Json { status, body: body.into(), version: None }
     }
     /// The status, for counters.
     #[must_use]
@@ -164,6 +164,11 @@ pub fn not_allowed(detail: impl Into<String>) -> Reply {
 pub fn not_found(detail: impl Into<String>) -> Reply {
     problem(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
 }
+/// 404 for a path.
+#[must_use]
+pub fn no_route() -> Reply {
+    not_found("no route has this path; see /docs")
+}
 /// 405.
 #[must_use]
 pub fn not_this_method(allowed: &str) -> Reply {
@@ -221,6 +226,7 @@ impl From<ActError> for Reply {
             ActError::CardLinkedElsewhere => conflict("card_linked_elsewhere", error.to_string()),
             ActError::UnknownCard => not_found("the member has no such card"),
             ActError::NotEnough { .. } => conflict("not_enough_available", error.to_string()),
+            ActError::KeyReused => conflict("idempotency_key_reused", error.to_string()),
             ActError::TooMany(_) => impossible("too_many", "", error.to_string()),
             ActError::Engine(error) => error.into(),
         }
@@ -233,6 +239,7 @@ impl From<EditError> for Reply {
             EditError::Unknown(what) => not_found(format!("there is no such {what}")),
             EditError::VersionDiffers { has, given } => other_version(has, given),
             EditError::OtherMerchant => conflict("offer_of_other_merchant", error.to_string()),
+            EditError::KeyReused => conflict("idempotency_key_reused", error.to_string()),
             EditError::NotNow(why) => conflict("not_in_this_state", why),
             EditError::Engine(error) => error.into(),
         }

@@ -4,6 +4,7 @@
 //! 200 for everything that is durable, so that nobody retries what is safe.
 
 use super::Doors;
+use super::read;
 use super::reply::{self, Reply};
 use crate::normalise::Format;
 use crate::pipeline::{self, Outcome, Received, Refused, Source};
@@ -39,7 +40,7 @@ pub(super) async fn receive(doors: &Doors, name: &str, request: &Request) -> Rep
             return reply::not_proven();
         }
     };
-    if !is_json(request) {
+    if !read::is_json(request) {
         return reply::wrong_type();
     }
     match pipeline::receive(&doors.engine, source, &verified.body).await {
@@ -52,13 +53,6 @@ pub(super) async fn receive(doors: &Doors, name: &str, request: &Request) -> Rep
             reply::unreadable(unreadable.problem.code, &unreadable.problem.path, detail)
         }
     }
-}
-
-/// Providers that send no type mean JSON.
-fn is_json(request: &Request) -> bool {
-    let Some(given) = request.headers.get(hyper::header::CONTENT_TYPE) else { return true };
-    let essence = given.to_str().unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    essence == "application/json" || essence.ends_with("+json")
 }
 
 fn answer(source: &Source, received: &Received) -> Reply {

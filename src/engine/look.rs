@@ -2,6 +2,8 @@
 
 use super::{Engine, EngineError};
 use crate::decide::{Judged, MemberState, Scope, Worth, judge, worth};
+use crate::domain::merchant::Merchant;
+use crate::domain::offer::Offer;
 use crate::domain::{Currency, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
 use crate::ledger::{AccountKind, Legs, Transfer};
 use crate::record::{self, DeadLetter, Record, RequestKey};
@@ -157,6 +159,63 @@ impl Engine {
         let (judged, _) = judge(member, &scope, catalogue.as_ref(), &self.policy, mark, &BTreeMap::new());
         let judged = judged.into_iter().find(|judged| judged.index == at);
         Some(Explained { worth: worth(&placed.purchase, mark, &self.policy.lapse), judged })
+    }
+
+    /// A merchant's document with its version.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn merchant_document(&self, id: &MerchantId) -> Result<Option<(u64, Merchant)>, EngineError> {
+        let found = self.keeper().read(CATALOGUE, &[keys::merchant(id.as_str())]).await?.remove(0);
+        Ok(found.map(|bytes| keys::unversioned(&bytes)).transpose()?)
+    }
+
+    /// An offer's document with its version.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn offer_document(&self, id: &OfferId) -> Result<Option<(u64, Offer)>, EngineError> {
+        let found = self.keeper().read(CATALOGUE, &[keys::offer(id.as_str())]).await?.remove(0);
+        Ok(found.map(|bytes| keys::unversioned(&bytes)).transpose()?)
+    }
+
+    /// Offers with their versions, by id, after an id; of one merchant when one is given.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn offer_documents(
+        &self,
+        merchant: Option<&MerchantId>,
+        after: Option<&OfferId>,
+        limit: usize,
+    ) -> Result<Vec<(u64, Offer)>, EngineError> {
+        let Some(merchant) = merchant else {
+            let after = after.map(|id| keys::offer(id.as_str()));
+            let page = self.keeper().scan(CATALOGUE, b"O", after.as_deref(), limit).await?;
+            return page.iter().map(|(_, value)| Ok(keys::unversioned(value)?)).collect();
+        };
+        let catalogue = self.catalogue();
+        let theirs = catalogue.offers_of(merchant).iter().filter(|offer| after.is_none_or(|after| offer.id > *after));
+        let wanted: Vec<_> = theirs.take(limit).map(|offer| keys::offer(offer.id.as_str())).collect();
+        let found = self.keeper().read(CATALOGUE, &wanted).await?;
+        found.iter().flatten().map(|value| Ok(keys::unversioned(value)?)).collect()
+    }
+
+    /// What an offer has granted, and what is reserved of its budget at this moment.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn offer_use(&self, offer: &OfferId) -> Result<(i64, i64), EngineError> {
+        self.learn_budget(offer).await?;
+        if let Some(used) = self.budgets.look(offer) {
+            return Ok(used);
+        }
+        let key = [keys::granted(offer)];
+        let mut granted = 0;
+        for partition in 0..self.partitions() {
+            granted += keys::counter(self.keeper().read(partition, &key).await?[0].as_ref());
+        }
+        Ok((granted, 0))
     }
 
     /// The answer kept for a repeated request in a member's partition.
