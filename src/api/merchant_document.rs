@@ -341,6 +341,8 @@ mod tests {
             (r#"{"name":"B","name":"C","time_zone":"UTC"}"#.into(), "duplicate_key", "name"),
             (r#"{"name":7,"time_zone":"UTC"}"#.into(), "wrong_type", "name"),
             ("[]".into(), "wrong_type", ""),
+            (r#"["B","UTC"]"#.into(), "wrong_type", ""),
+            (with(r#"["a"]"#), "wrong_type", "locations[0]"),
             (r#"{"name":" ","time_zone":"UTC"}"#.into(), "bad_value", "name"),
             (r#"{"name":"4242 4242 4242 4242","time_zone":"UTC"}"#.into(), "card_number", "name"),
             (r#"{"name":"B","time_zone":"Mars/Base"}"#.into(), "bad_value", "time_zone"),

@@ -2,19 +2,24 @@
 //! answers; a door turns a request into a call and the call's result into a reply.
 
 pub mod access;
+pub mod books;
 pub mod cards;
 pub mod check;
+pub mod docs;
 pub mod member_document;
 pub mod members;
 pub mod merchant_document;
 pub mod merchants;
+pub mod money;
 pub mod offer_document;
 pub mod offers;
 pub mod operations;
 mod page;
+pub mod purchases;
 pub mod read;
 pub mod reply;
 pub mod routes;
+pub mod shelf;
 pub mod webhooks;
 
 use crate::authenticate::keys::KeyRing;

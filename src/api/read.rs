@@ -11,6 +11,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use matchit::Params;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::str::FromStr;
 
@@ -43,7 +44,7 @@ pub(super) fn is_json(request: &Request) -> bool {
 }
 
 /// The document in the body.
-pub(super) fn document<T: DeserializeOwned>(request: &Request) -> Result<T, Reply> {
+pub(super) fn document<T: DeserializeOwned + Serialize>(request: &Request) -> Result<T, Reply> {
     if !is_json(request) {
         return Err(reply::wrong_type());
     }
@@ -51,7 +52,7 @@ pub(super) fn document<T: DeserializeOwned>(request: &Request) -> Result<T, Repl
 }
 
 /// The document in the body, or an empty one when there is no body.
-pub(super) fn document_or_default<T: DeserializeOwned + Default>(request: &Request) -> Result<T, Reply> {
+pub(super) fn document_or_default<T: DeserializeOwned + Serialize + Default>(request: &Request) -> Result<T, Reply> {
     if request.body.is_empty() { Ok(T::default()) } else { document(request) }
 }
 
@@ -59,7 +60,7 @@ pub(super) fn document_or_default<T: DeserializeOwned + Default>(request: &Reque
 ///
 /// # Errors
 /// [`Unread`], with the path of the first fault.
-pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unread> {
+pub fn parse<T: DeserializeOwned + Serialize>(body: &[u8]) -> Result<T, Unread> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let not_json =
         |error: &serde_json::Error| Unread::NotJson(format!("the body is not JSON: {}", quoted(&error.to_string())));
@@ -71,7 +72,31 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unread> {
         }
     })?;
     json.end().map_err(|error| not_json(&error))?;
+    if body.contains(&b'[') {
+        let given = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
+        let read = serde_json::to_value(&value).map_err(|error| not_json(&error))?;
+        if let Some(path) = list_for_object(&given, &read, "") {
+            return Err(Unread::Fault(Fault::new("wrong_type", path, "is a list; expected an object")));
+        }
+    }
     Ok(value)
+}
+
+/// Serde takes a list where an object belongs, by the order of its keys. Nobody means that.
+fn list_for_object(given: &Value, read: &Value, path: &str) -> Option<String> {
+    match (given, read) {
+        (Value::Array(_), Value::Object(_)) => Some(path.to_owned()),
+        (Value::Array(given), Value::Array(read)) => given
+            .iter()
+            .zip(read)
+            .enumerate()
+            .find_map(|(place, (given, read))| list_for_object(given, read, &format!("{path}[{place}]"))),
+        (Value::Object(given), Value::Object(read)) => given.iter().find_map(|(key, given)| {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            list_for_object(given, read.get(key)?, &path)
+        }),
+        _ => None,
+    }
 }
 
 /// Serde's words in ours.
@@ -101,6 +126,9 @@ fn fault(path: &str, message: &str) -> Fault {
         (", there are no fields", "; no key is allowed here"),
     ] {
         detail = detail.replace(theirs, ours);
+    }
+    if message.starts_with("invalid length") {
+        return Fault::new("wrong_type", path, "is a list; expected an object");
     }
     let code = match message {
         _ if message.starts_with("unknown field") => "unknown_field",

@@ -11,6 +11,66 @@ use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+use std::borrow::Cow;
+
+/// Every code a refusal may have, in order.
+pub const CODES: [&str; 55] = [
+    "amount_negative",
+    "amount_not_integer",
+    "amount_sign",
+    "amount_too_large",
+    "amount_zero",
+    "bad_country",
+    "bad_identifier",
+    "bad_mcc",
+    "bad_sequence",
+    "bad_time",
+    "bad_value",
+    "batch_empty",
+    "batch_too_large",
+    "body_broken",
+    "body_too_large",
+    "body_too_slow",
+    "card_linked_elsewhere",
+    "card_number",
+    "connections_full",
+    "contradiction",
+    "duplicate_key",
+    "event_differs",
+    "headers_too_many",
+    "idempotency_key_missing",
+    "idempotency_key_reused",
+    "internal",
+    "member_erased",
+    "message_not_kept",
+    "method_not_allowed",
+    "missing_field",
+    "not_allowed",
+    "not_authenticated",
+    "not_enough_available",
+    "not_found",
+    "not_in_this_state",
+    "not_json",
+    "not_now",
+    "not_utf8",
+    "offer_of_other_merchant",
+    "overloaded",
+    "source_not_configured",
+    "too_long",
+    "too_many",
+    "too_many_requests",
+    "unknown_card",
+    "unknown_channel",
+    "unknown_currency",
+    "unknown_field",
+    "unknown_status",
+    "unknown_type",
+    "unreadable",
+    "version_differs",
+    "wrong_media_type",
+    "wrong_shape",
+    "wrong_type",
+];
 
 /// What is answered.
 #[derive(Debug)]
@@ -27,7 +87,7 @@ pub enum Reply {
     /// Anything else that is not an error.
     Text {
         /// Of which type.
-        content_type: &'static str,
+        content_type: Cow<'static, str>,
         /// The bytes.
         body: Bytes,
     },
@@ -94,7 +154,13 @@ impl Reply {
                 }
                 response
             }
-            Self::Text { content_type, body } => with(StatusCode::OK, content_type, body),
+            Self::Text { content_type, body } => {
+                let mut response = with(StatusCode::OK, "application/octet-stream", body);
+                if let Ok(value) = HeaderValue::from_str(&content_type) {
+                    response.headers_mut().insert(CONTENT_TYPE, value);
+                }
+                response
+            }
             Self::Empty => {
                 let mut response = Response::new(Full::default());
                 *response.status_mut() = StatusCode::NO_CONTENT;

@@ -1,7 +1,7 @@
 //! The table of routes.
 
 use super::reply::{self, Reply};
-use super::{Doors, cards, members, merchants, offers, operations};
+use super::{Doors, books, cards, docs, members, merchants, money, offers, operations, purchases, shelf};
 use crate::telemetry::RouteGroup;
 use crate::wire::Request;
 use matchit::{Params, Router};
@@ -29,11 +29,33 @@ pub enum Route {
     Card,
     /// One activation of a member.
     Activation,
+    /// What a member has.
+    Balance,
+    /// A member's transfers.
+    Statement,
+    /// A member's pay-outs.
+    Redemptions,
+    /// One purchase.
+    Purchase,
+    /// What could not be understood.
+    DeadLetters,
+    /// One of those, tried again.
+    Replay,
+    /// The books, summed.
+    TrialBalance,
+    /// The books' transfers.
+    Transfers,
+    /// This interface, for machines.
+    OpenApi,
+    /// This interface, for people.
+    Docs,
+    /// A file of those pages.
+    DocsFile,
 }
 
 impl Route {
     /// Every route with its path and what it takes.
-    pub(super) const ALL: [(&'static str, Self, &'static str); 10] = [
+    pub(super) const ALL: [(&'static str, Self, &'static str); 22] = [
         ("/healthz", Self::Health, "GET"),
         ("/readyz", Self::Ready, "GET"),
         ("/metrics", Self::Metrics, "GET"),
@@ -44,6 +66,18 @@ impl Route {
         ("/v1/members/{id}", Self::Member, "DELETE, GET, PUT"),
         ("/v1/members/{id}/cards/{source}/{token}", Self::Card, "DELETE, PUT"),
         ("/v1/members/{id}/activations/{offer}", Self::Activation, "DELETE, PUT"),
+        ("/v1/members/{id}/balance", Self::Balance, "GET"),
+        ("/v1/members/{id}/statement", Self::Statement, "GET"),
+        ("/v1/members/{id}/redemptions", Self::Redemptions, "POST"),
+        ("/v1/purchases/{source}/{purchase}", Self::Purchase, "GET"),
+        ("/v1/dead-letters", Self::DeadLetters, "GET"),
+        ("/v1/dead-letters/{id}/replay", Self::Replay, "POST"),
+        ("/v1/ledger/trial-balance", Self::TrialBalance, "GET"),
+        ("/v1/ledger/transfers", Self::Transfers, "GET"),
+        ("/openapi.json", Self::OpenApi, "GET"),
+        ("/docs", Self::Docs, "GET"),
+        ("/docs/", Self::DocsFile, "GET"),
+        ("/docs/{*file}", Self::DocsFile, "GET"),
     ];
 
     /// For counters and limits.
@@ -95,6 +129,17 @@ pub(super) async fn answer(doors: &Doors, route: Route, params: &Params<'_, '_>,
         (Route::Card, "DELETE") => cards::delete(doors, params, request).await,
         (Route::Activation, "PUT") => members::opt_in(doors, params, request).await,
         (Route::Activation, "DELETE") => members::opt_out(doors, params, request).await,
+        (Route::Balance, "GET") => money::balance(doors, params, request).await,
+        (Route::Statement, "GET") => money::statement(doors, params, request).await,
+        (Route::Redemptions, "POST") => money::redeem(doors, params, request).await,
+        (Route::Purchase, "GET") => purchases::get(doors, params, request).await,
+        (Route::DeadLetters, "GET") => shelf::list(doors, request).await,
+        (Route::Replay, "POST") => shelf::replay(doors, params, request).await,
+        (Route::TrialBalance, "GET") => books::trial_balance(doors, request).await,
+        (Route::Transfers, "GET") => books::transfers(doors, request).await,
+        (Route::OpenApi, "GET") => Ok(docs::openapi()),
+        (Route::Docs, "GET") => Ok(docs::redirect()),
+        (Route::DocsFile, "GET") => docs::file(params.get("file").unwrap_or("")),
         _ => Err(reply::not_this_method(route.methods())),
     };
     done.unwrap_or_else(|refused| refused)
