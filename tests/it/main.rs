@@ -1,4 +1,5 @@
 //! Tests of the whole: one binary, a module per feature.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 #[path = "../world/mod.rs"]
 mod world;
