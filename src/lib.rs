@@ -1,8 +1,11 @@
 //! Ringfence: card-linked offers and fraud screening.
 
+pub mod api;
+pub mod app;
 pub mod authenticate;
 pub mod catalogue;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod decide;
 pub mod domain;

@@ -1,2 +1,89 @@
-//! Ringfence.
-fn main() {}
+//! The words of the command line; what they do is in `ringfence::commands`.
+
+use clap::{Parser, Subcommand};
+use ringfence::authenticate::Role;
+use ringfence::commands::{self, ConfigArgs, Failure};
+use ringfence::pipeline::Chain;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Card-linked offers and fraud screening: signed card webhooks in, cashback out, in books
+/// that balance. Without a command: the demo.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Words {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The service.
+    Serve(ConfigArgs),
+    /// Says what is wrong with the configuration and the store; exit 1 when something is.
+    Check(ConfigArgs),
+    /// API keys.
+    Keys {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(subcommand)]
+        what: Keys,
+    },
+    /// Prints a curl command with a source's signature for a body (from FILE or stdin).
+    Sign {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The source, as configured.
+        #[arg(long)]
+        source: String,
+        /// The body.
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Keys {
+    /// Makes a key; its secret is shown once.
+    Create {
+        /// operator, risk, merchant, app or auditor.
+        #[arg(long)]
+        role: Role,
+        /// The merchant, for the role merchant.
+        #[arg(long)]
+        merchant: Option<String>,
+        /// A note for people.
+        #[arg(long)]
+        label: Option<String>,
+    },
+    /// Lists keys.
+    List,
+    /// Revokes a key.
+    Revoke {
+        /// Its id, as listed.
+        id: String,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Words::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("ringfence: {}", Chain(failure.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: Words) -> Result<(), Failure> {
+    match words.command {
+        None => Err("the demo is not there yet".into()),
+        Some(Command::Serve(config)) => commands::serve::serve(&config),
+        Some(Command::Check(config)) => commands::serve::check(&config),
+        Some(Command::Keys { config, what }) => match what {
+            Keys::Create { role, merchant, label } => commands::keys::create(&config, role, merchant, label),
+            Keys::List => commands::keys::list(&config),
+            Keys::Revoke { id } => commands::keys::revoke(&config, &id),
+        },
+        Some(Command::Sign { config, source, file }) => commands::sign::sign(&config, &source, file.as_deref()),
+    }
+}

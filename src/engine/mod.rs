@@ -148,6 +148,11 @@ impl Engine {
         let off = [&self.stopping, &self.fell_behind].iter().any(|flag| flag.load(Ordering::Acquire));
         !off && !self.journal.is_poisoned()
     }
+    /// Whether a failed sync has ended this journal; only a restart goes on.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.journal.is_poisoned()
+    }
     /// Keyed hash of a card token, within its source.
     #[must_use]
     pub fn card_hash(&self, source: &SourceName, token: &str) -> CardHash {

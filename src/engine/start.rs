@@ -383,9 +383,8 @@ fn proves_nothing(error: &JournalError) -> bool {
     matches!(error, JournalError::Lost { .. } | JournalError::NoBoundary { .. } | JournalError::OtherProcess { .. })
 }
 
-fn has_segments(dir: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(dir) else { return false };
-    entries.flatten().any(|entry| entry.path().extension().is_some_and(|e| e == "seg"))
+fn has_segments(disk: &dyn Disk, dir: &Path) -> bool {
+    disk.list(dir).is_ok_and(|names| names.iter().any(|name| name.ends_with(".seg")))
 }
 
 fn open_state(

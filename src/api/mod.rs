@@ -1,0 +1,118 @@
+//! The doors: every HTTP route, by audience. `reply` alone knows statuses and headers of
+//! answers; a door turns a request into a call and the call's result into a reply.
+
+pub mod access;
+pub mod operations;
+pub mod reply;
+pub mod routes;
+pub mod webhooks;
+
+use crate::authenticate::keys::KeyRing;
+use crate::engine::Engine;
+use crate::pipeline::Source;
+use crate::telemetry::{RateLimitKind, RouteGroup};
+use crate::wire::{AddressKey, Handler, Limiter, Request, TrustedProxies, WireCounters};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Response;
+use reply::Reply;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How fast callers may go; `None` is as fast as they like.
+#[derive(Default)]
+pub struct Limits {
+    /// Per source, in order of the sources.
+    pub sources: Vec<Option<Limiter<str>>>,
+    /// Per API key.
+    pub keys: Option<Limiter<str>>,
+    /// Per client address.
+    pub addresses: Option<Limiter<AddressKey>>,
+}
+
+/// Everything a request may need.
+pub struct Doors {
+    /// Commits and looks.
+    pub engine: Arc<Engine>,
+    /// By name.
+    pub sources: HashMap<String, Source>,
+    /// Who may call.
+    pub keys: KeyRing,
+    /// How fast.
+    pub limits: Limits,
+    /// Whose forwarded addresses are believed.
+    pub proxies: TrustedProxies,
+    /// Whether the service takes traffic.
+    pub ready: AtomicBool,
+    /// What the wire counts.
+    pub wire: Arc<WireCounters>,
+    router: matchit::Router<routes::Route>,
+}
+
+impl Doors {
+    /// Puts the doors together.
+    #[must_use]
+    pub fn new(
+        engine: Arc<Engine>,
+        sources: Vec<Source>,
+        keys: KeyRing,
+        limits: Limits,
+        proxies: TrustedProxies,
+        wire: Arc<WireCounters>,
+    ) -> Self {
+        let sources = sources.into_iter().map(|source| (source.name.to_string(), source)).collect();
+        let ready = AtomicBool::new(false);
+        Self { engine, sources, keys, limits, proxies, ready, wire, router: routes::router() }
+    }
+
+    /// Switches readiness.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
+        self.engine.metrics.set_ready(ready && self.engine.is_able());
+    }
+
+    async fn answer(&self, request: &Request) -> (RouteGroup, Reply) {
+        let path = request.uri.path();
+        // The busiest door first, without the router.
+        if let Some(name) = path.strip_prefix("/v1/webhooks/") {
+            let reply = match self.address_may(request) {
+                Ok(()) => webhooks::receive(self, name, request).await,
+                Err(reply) => reply,
+            };
+            return (RouteGroup::Webhooks, reply);
+        }
+        let Ok(found) = self.router.at(path) else {
+            return (RouteGroup::Unknown, reply::not_found("no route has this path; see /docs"));
+        };
+        let group = found.value.group();
+        // Probes and scrapes must get through when somebody floods the API.
+        if group == RouteGroup::Api
+            && let Err(reply) = self.address_may(request)
+        {
+            return (group, reply);
+        }
+        (group, routes::answer(self, *found.value, &found.params, request).await)
+    }
+
+    fn address_may(&self, request: &Request) -> Result<(), Reply> {
+        let Some(limiter) = &self.limits.addresses else { return Ok(()) };
+        let address = self.proxies.caller(request.peer, &request.headers);
+        limiter.check(&AddressKey::from(address)).map_err(|wait| {
+            self.engine.metrics.rate_limited(RateLimitKind::Address);
+            reply::slow_down(wait.seconds, "too many requests from this address")
+        })
+    }
+}
+
+impl Handler for Doors {
+    async fn handle(&self, request: Request) -> Response<Full<Bytes>> {
+        let (group, reply) = self.answer(&request).await;
+        self.engine.metrics.answer(group, reply.status());
+        if group == RouteGroup::Webhooks {
+            self.engine.metrics.stage(crate::telemetry::Stage::Total, request.arrived.elapsed());
+        }
+        tracing::debug!(request = %request.id, path = request.uri.path(), status = reply.status(), "answered");
+        reply.into_response(&request.id)
+    }
+}

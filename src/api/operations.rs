@@ -1,0 +1,50 @@
+//! What operators and their machines ask: alive, ready, metrics.
+
+use super::Doors;
+use super::reply::{self, Reply};
+use bytes::Bytes;
+use serde::Serialize;
+use std::sync::atomic::Ordering;
+
+#[derive(Serialize)]
+struct Status {
+    status: &'static str,
+}
+
+/// The process is there.
+pub(super) fn alive() -> Reply {
+    Reply::ok(&Status { status: "ok" })
+}
+
+/// The service takes traffic: started, not stopping, and able to commit.
+pub(super) fn ready(doors: &Doors) -> Reply {
+    let ready = doors.ready.load(Ordering::Acquire) && doors.engine.is_able();
+    doors.engine.metrics.set_ready(ready);
+    doors.engine.metrics.set_journal_poisoned(doors.engine.is_poisoned());
+    if ready {
+        Reply::ok(&Status { status: "ready" })
+    } else {
+        reply::come_back("starting, stopping, or unable to commit")
+    }
+}
+
+/// All metrics, the books' sums included.
+pub(super) async fn metrics(doors: &Doors) -> Reply {
+    match doors.engine.trial_balance().await {
+        Ok(balance) => {
+            let mut totals = std::collections::BTreeMap::new();
+            for ((_, currency), minor) in &balance.sums {
+                *totals.entry(*currency).or_insert(0_i128) += i128::from(*minor);
+            }
+            for (currency, minor) in totals {
+                doors.engine.metrics.set_books_sum(currency, minor);
+            }
+        }
+        Err(error) => return error.into(),
+    }
+    doors.engine.metrics.set_journal_poisoned(doors.engine.is_poisoned());
+    Reply::Text {
+        content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        body: Bytes::from(doors.engine.metrics.encode()),
+    }
+}
