@@ -24,8 +24,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 /// Of the size of our answer to an event that concerns nobody.
-const ANSWER_NO_OFFER: &str =
-    r#"{"event":"evt_0123abcd_1234567","outcome":"no_offer","purchase":"pur_0123abcd_1234567","rewards":[],"refusals":[]}"#;
+const ANSWER_NO_OFFER: &str = r#"{"event":"evt_0123abcd_1234567","outcome":"no_offer","purchase":"pur_0123abcd_1234567","rewards":[],"refusals":[]}"#;
 /// Of the size of our answer to an event that is credited.
 const ANSWER_CREDITED: &str = r#"{"event":"evt_0123abcd_1234567","outcome":"credited","purchase":"pur_0123abcd_1234567","rewards":[{"offer":"off_0123abcd_123","member":"mem_0123abcd_00012345","state":"pending","due_minor":1000,"change_minor":1000,"currency":"USD","available_at":null}],"refusals":[]}"#;
 /// Longest body, as the service has it.
@@ -78,7 +77,8 @@ pub fn serve(bound: Bound, args: &Args) -> Result<(), Fault> {
         Bound::Bare => None,
         Bound::Append => {
             let options = Options::new(args.dir.join("bound-journal"));
-            let opened = Journal::open(Arc::new(RealDisk), options, None, &mut |_, _: &[u8]| Ok::<(), std::io::Error>(()));
+            let opened =
+                Journal::open(Arc::new(RealDisk), options, None, &mut |_, _: &[u8]| Ok::<(), std::io::Error>(()));
             Some(opened.map_err(|e| fault(e.to_string()))?.0)
         }
     };

@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> Result<(), Fault> {
 fn turns(
     args: &Args,
     servers: [&Server; 2],
-    mut traffic: [&mut Traffic<'_>; 2],
+    traffic: [&mut Traffic<'_>; 2],
     mix: Mix,
     count: usize,
 ) -> Result<Turns, Fault> {
@@ -116,7 +116,10 @@ impl Turns {
         rows.extend([
             row(format!("{name}: {bound}"), format!("{} µs, {} per second", theirs.text(2), rates(0).text(0))),
             row(format!("{name}: ours"), format!("{} µs, {} per second", ours.text(2), rates(1).text(0))),
-            row(format!("{name}: ratio"), format!("{} by turns, {whole:.3} in all; at least {target:.2}", ratios.text(3))),
+            row(
+                format!("{name}: ratio"),
+                format!("{} by turns, {whole:.3} in all; at least {target:.2}", ratios.text(3)),
+            ),
         ]);
         json!({
             "requests_per_turn": self.count, "bound_cpu_micros": theirs.json(), "ours_cpu_micros": ours.json(),

@@ -43,10 +43,6 @@ impl Requests {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.bytes[start..self.ends[index]]
     }
-    /// Mean size on the wire.
-    pub fn bytes_mean(&self) -> usize {
-        self.bytes.len() / self.ends.len().max(1)
-    }
 }
 
 /// When the next request goes out.

@@ -23,7 +23,8 @@ impl Spread {
         rounds.sort_by(f64::total_cmp);
         let at = |place: usize| rounds.get(place).copied().unwrap_or(f64::NAN);
         let middle = rounds.len() / 2;
-        let median = if rounds.len() % 2 == 1 { at(middle) } else { f64::midpoint(at(middle.saturating_sub(1)), at(middle)) };
+        let median =
+            if rounds.len() % 2 == 1 { at(middle) } else { f64::midpoint(at(middle.saturating_sub(1)), at(middle)) };
         Self { least: at(0), median, most: at(rounds.len().saturating_sub(1)) }
     }
     /// `median (least to most)`.
@@ -98,9 +99,10 @@ pub fn row(name: impl Into<String>, value: impl Into<String>) -> (String, String
 /// The machine a figure was made on, in a few words.
 pub fn machine() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text.lines().find_map(|line| line.strip_prefix("model name")).map_or("a machine", |rest| {
-        rest.trim_start_matches([':', '\t', ' '])
-    });
+    let model = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("a machine", |rest| rest.trim_start_matches([':', '\t', ' ']));
     let cores = text.matches("processor\t").count();
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kib: u64 = memory.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);

@@ -7,6 +7,7 @@ mod disk;
 mod drive;
 mod fault;
 mod figures;
+mod members;
 mod server;
 mod stage;
 mod town;
@@ -33,6 +34,8 @@ enum What {
     Cpu(cpu::Args),
     /// Crediting on disk: the most per second, webhooks per sync, latency at half the most, beside the bound
     Disk(disk::Args),
+    /// Bytes on disk and in memory of a member with a card, and the time of restarts
+    Members(members::Args),
     #[command(hide = true)]
     ServeBare(bounds::Args),
     #[command(hide = true)]
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         What::Webhooks(args) => webhooks::run(&args),
         What::Cpu(args) => cpu::run(&args),
         What::Disk(args) => disk::run(&args),
+        What::Members(args) => members::run(&args),
         What::ServeBare(args) => bounds::serve(Bound::Bare, &args),
         What::ServeAppend(args) => bounds::serve(Bound::Append, &args),
     };

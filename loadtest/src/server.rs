@@ -122,7 +122,8 @@ impl Server {
         let heard = heard.recv_timeout(START_TIME_MAX);
         server.took = begun.elapsed();
         let address = heard.map_err(|_| fault(format!("{name} did not start: {}", server.last_words())))?;
-        server.at = address.parse().map_err(|_| fault(format!("{name} listens on `{address}`, which is no address")))?;
+        server.at =
+            address.parse().map_err(|_| fault(format!("{name} listens on `{address}`, which is no address")))?;
         Ok(server)
     }
 

@@ -60,12 +60,7 @@ impl Common {
     }
     /// As fast as answers come.
     pub fn closed(&self, server: &Server) -> Load {
-        Load {
-            to: server.at,
-            connections: usize::from(self.connections),
-            pace: Pace::Closed,
-            time_max: BATCH_TIME_MAX,
-        }
+        Load { to: server.at, connections: usize::from(self.connections), pace: Pace::Closed, time_max: BATCH_TIME_MAX }
     }
     /// On schedule.
     pub fn open(&self, server: &Server, rate: u32) -> Load {
@@ -144,9 +139,8 @@ pub fn prove(
     let found = town.granted(to, credentials, &members)?;
     if found != some {
         let wrong = some.iter().find(|(member, due)| found.get(member) != Some(due));
-        let words = wrong.map(|(member, due)| {
-            format!("{} has {:?}, {due} are due", town.member(*member), found.get(member))
-        });
+        let words =
+            wrong.map(|(member, due)| format!("{} has {:?}, {due} are due", town.member(*member), found.get(member)));
         return Err(fault(format!("balances differ: {}", words.unwrap_or_default())));
     }
     Ok(vec![

@@ -114,8 +114,7 @@ impl Town {
         one: &dyn Fn(u32) -> (&'static str, String, Value),
     ) -> Result<(), Fault> {
         let bearer = credentials.bearer();
-        let load =
-            Load { to, connections: SETUP_CONNECTIONS, pace: Pace::Closed, time_max: Duration::from_secs(300) };
+        let load = Load { to, connections: SETUP_CONNECTIONS, pace: Pace::Closed, time_max: Duration::from_secs(300) };
         for start in (0..count).step_by(CHUNK as usize) {
             let mut requests = Requests::default();
             for n in start..count.min(start + CHUNK) {
@@ -222,9 +221,8 @@ pub fn metric(to: SocketAddr, name: &str) -> Result<u64, Fault> {
         return Err(fault(format!("/metrics answers {status}")));
     }
     let text = String::from_utf8_lossy(&body).into_owned();
-    let of_name = |line: &&str| {
-        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
-    };
+    let of_name =
+        |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'));
     let numbers: Vec<u64> = text
         .lines()
         .filter(of_name)

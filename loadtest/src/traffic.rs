@@ -189,7 +189,8 @@ impl<'a> Traffic<'a> {
             return self.sent[usize::try_from(place).unwrap_or(0)];
         }
         self.serial += 1;
-        if drawn >= crediting && drawn < refunds
+        if drawn >= crediting
+            && drawn < refunds
             && let Some(event) = self.refund(now)
         {
             self.sent.push(event);

@@ -76,12 +76,8 @@ struct Sent {
 }
 
 fn send(args: &Args, to: SocketAddr, traffic: &mut Traffic<'_>) -> Result<Sent, Fault> {
-    let closed = Load {
-        to,
-        connections: usize::from(args.common.connections),
-        pace: Pace::Closed,
-        time_max: BATCH_TIME_MAX,
-    };
+    let closed =
+        Load { to, connections: usize::from(args.common.connections), pace: Pace::Closed, time_max: BATCH_TIME_MAX };
     let found = match args.rate {
         Some(_) => None,
         None => {
@@ -96,8 +92,7 @@ fn send(args: &Args, to: SocketAddr, traffic: &mut Traffic<'_>) -> Result<Sent, 
     }
     // A batch is over before its signatures are too old.
     let batch = BATCH_MOST.min(usize::try_from(rate).unwrap_or(1).saturating_mul(60)).max(1);
-    let mut sent =
-        Sent { rate, found, count, took: Duration::ZERO, latency: latencies(), answers: Answers::default() };
+    let mut sent = Sent { rate, found, count, took: Duration::ZERO, latency: latencies(), answers: Answers::default() };
     let mut left = count;
     while left > 0 {
         let requests = traffic.prepare(args.mix, left.min(batch))?;
@@ -118,7 +113,10 @@ impl Sent {
         let mut rows = vec![
             row("machine", figures::machine()),
             row("where", placed),
-            row("mix", format!("{crediting} % crediting, {rest} % no offer, {duplicates} % duplicates, {refunds} % refunds")),
+            row(
+                "mix",
+                format!("{crediting} % crediting, {rest} % no offer, {duplicates} % duplicates, {refunds} % refunds"),
+            ),
         ];
         if let Some(found) = self.found {
             let connections = args.common.connections;
