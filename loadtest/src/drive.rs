@@ -185,7 +185,7 @@ fn send(line: &mut Line, mut bytes: &[u8]) -> Result<(), Fault> {
 fn receive(
     line: &mut Line,
     scratch: &mut [u8],
-    on_answer: &mut dyn FnMut(usize, u64, u16, &[u8]),
+    on_answer: &mut impl FnMut(usize, u64, u16, &[u8]),
 ) -> Result<bool, Fault> {
     let read = match line.stream.read(scratch) {
         Ok(0) => return Err(fault("the server closed a connection")),

@@ -210,7 +210,7 @@ impl<'a> Traffic<'a> {
         let back = i64::try_from(self.draw.below(BACK_MS)).unwrap_or(0);
         let of_town = self.draw.below_u32(self.town.merchants);
         let stranger = self.town.merchants + self.draw.below_u32(9_000_000);
-        let cleared = self.serial % 2 == 0;
+        let cleared = self.serial.is_multiple_of(2);
         let event = Event {
             serial: self.serial,
             kind: match (credits, cleared) {
