@@ -63,7 +63,7 @@ fn member(number: u32) -> String {
 }
 
 fn token(number: u32) -> String {
-    format!("tok_{number:016}")
+    format!("tok_{number:010}_linked")
 }
 
 /// Runs it.
