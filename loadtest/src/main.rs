@@ -1,14 +1,68 @@
-//! Load tests.
+//! Load, bounds and capacity: what the service does, how fast, beside how fast the least of it
+//! could be. Every run ends with proof that what was fast was also right.
 
+mod bounds;
+mod cpu;
+mod disk;
+mod drive;
+mod fault;
+mod figures;
 mod matching;
+mod members;
+mod server;
+mod stage;
+mod town;
+mod traffic;
+mod webhooks;
 
-#[derive(clap::Parser)]
+use bounds::Bound;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Measures Ringfence
+#[derive(Debug, Parser)]
+#[command(version)]
 struct Main {
-    #[command(flatten)]
-    matching: matching::Args,
+    #[command(subcommand)]
+    what: What,
 }
 
-fn main() {
-    let main = <Main as clap::Parser>::parse();
-    matching::run(&main.matching);
+#[derive(Debug, Subcommand)]
+enum What {
+    /// A mix of signed webhooks on schedule, latency from the intended time, then the proof of the books
+    Webhooks(webhooks::Args),
+    /// Server CPU time per webhook, ours beside the bounds
+    Cpu(cpu::Args),
+    /// Crediting on disk: the most per second, webhooks per sync, latency at half the most, beside the bound
+    Disk(disk::Args),
+    /// Bytes on disk and in memory of a member with a card, and the time of restarts
+    Members(members::Args),
+    /// Time of a match in a catalogue of millions, and the memory of its index
+    Match(matching::Args),
+    #[command(hide = true)]
+    ServeBare(bounds::Args),
+    #[command(hide = true)]
+    ServeAppend(bounds::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Main::parse().what {
+        What::Webhooks(args) => webhooks::run(&args),
+        What::Cpu(args) => cpu::run(&args),
+        What::Disk(args) => disk::run(&args),
+        What::Members(args) => members::run(&args),
+        What::Match(args) => {
+            matching::run(&args);
+            Ok(())
+        }
+        What::ServeBare(args) => bounds::serve(Bound::Bare, &args),
+        What::ServeAppend(args) => bounds::serve(Bound::Append, &args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("failed: {fault}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -172,7 +172,7 @@ impl Town {
         self.step(id, MemberInput::Event(Box::new(input))).await;
     }
     async fn pay(&self, id: &str, minor: i64) {
-        self.engine.redeem(&member(id), "r".into(), usd(), minor, |_, _| None).await.unwrap();
+        self.engine.redeem(&member(id), "r".into(), usd(), minor, None, |_, _| String::new()).await.unwrap();
     }
     async fn day(&self, day: &str) {
         self.clock.set(at(day));
