@@ -2,13 +2,13 @@
 //! member, compared with the accounts, with the budgets, and with the generator's own
 //! arithmetic.
 
+use super::day::{Day, Expect};
 use super::poster::Tally;
 use super::town::{SOURCES, Town};
-use super::traffic::{Day, Expect};
 use crate::commands::Failure;
 use crate::decide::MemberState;
 use crate::domain::member::Balance;
-use crate::domain::{Currency, EventKind, Money, PurchaseId, PurchaseKey, SourceName};
+use crate::domain::{Currency, EventKind, Money, PurchaseId, PurchaseKey, SourceName, Timestamp};
 use crate::engine::Engine;
 use crate::engine::look::TrialBalance;
 use crate::ledger::AccountKind;
@@ -57,6 +57,8 @@ pub struct Books {
     pub granted: Vec<i64>,
     /// Who was paid.
     pub paid: Vec<Paid>,
+    /// When.
+    pub paid_at: Timestamp,
 }
 
 /// Something that was checked.
@@ -96,7 +98,7 @@ pub async fn pay_day(engine: &Arc<Engine>, town: &Town) -> Result<Vec<Paid>, Fai
 ///
 /// # Errors
 /// When the store fails.
-pub async fn gather(engine: &Arc<Engine>, town: &Town, paid: Vec<Paid>) -> Result<Books, Failure> {
+pub async fn gather(engine: &Arc<Engine>, town: &Town, paid: Vec<Paid>, paid_at: Timestamp) -> Result<Books, Failure> {
     let mut books = Books {
         members: Vec::with_capacity(town.people.len()),
         trial: engine.trial_balance().await?,
@@ -106,6 +108,7 @@ pub async fn gather(engine: &Arc<Engine>, town: &Town, paid: Vec<Paid>) -> Resul
         shops: vec![ShopDay::default(); town.shops.len()],
         granted: vec![0; town.offers.len()],
         paid,
+        paid_at,
     };
     for person in &town.people {
         let state = engine.load(&person.id).await?.ok_or_else(|| format!("{} is not in the books", person.id))?;

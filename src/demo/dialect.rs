@@ -1,9 +1,9 @@
 //! How each source words a card event: the senders' side of `normalise`, written apart from
 //! it so that the two prove each other.
 
+use super::day::Step;
 pub use super::town::Card;
 use super::town::Shop;
-use super::traffic::Step;
 use crate::domain::EventKind;
 use serde_json::{Value, json};
 

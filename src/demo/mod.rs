@@ -6,6 +6,8 @@
 //! [`books`] compares the two sides; [`summary`] tells it.
 
 pub mod books;
+mod course;
+pub mod day;
 pub mod dialect;
 pub mod poster;
 pub mod stage;
@@ -85,7 +87,7 @@ struct Stage {
     address: std::net::SocketAddr,
     secrets: Secrets,
     clock: Clock,
-    hero: String,
+    town: Town,
     stop: tokio::sync::oneshot::Sender<()>,
     server: tokio::task::JoinHandle<Result<wire::Stopped, crate::engine::EngineError>>,
 }
@@ -97,7 +99,7 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
     // what is held for no days can be paid today.
     let today = Clock::Machine.now().day();
     let town = Town::build(&mut rng, usize::try_from(args.members)?);
-    let day = traffic::generate(&town, &mut rng, today - 2, usize::try_from(args.events)?);
+    let mut day = traffic::generate(&town, &mut rng, today - 2, usize::try_from(args.events)?);
 
     let secrets = Secrets::draw()?;
     let settings = stage::settings(folder.path(), &secrets)?;
@@ -129,15 +131,18 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
         Ok(())
     };
     let bar = progress.bar.clone();
-    let tally = poster.post_day(&day, step, move |count| bar.inc(count)).await?;
+    let mut tally = poster.post_day(&day, step, move |count| bar.inc(count)).await?;
     let took = posting.elapsed();
     progress.end(took);
 
     clock.set(Timestamp::start_of_day(today));
     engine.mark_day(clock.now()).await?;
     let paid = books::pay_day(&engine, &town).await?;
+    let who: Vec<usize> = paid.iter().map(|paid| paid.person).collect();
+    let regrets = traffic::regrets(&town, &mut day, &who, clock.now());
+    tally.add(&poster.post_all(&regrets, |_| {}).await?)?;
     clock.set(Clock::Machine.now());
-    let books = books::gather(&engine, &town, paid).await?;
+    let books = books::gather(&engine, &town, paid, Timestamp::start_of_day(today)).await?;
     let proofs = books::prove(&town, &day, &tally, &books)?;
     let proved = proofs.iter().all(|proof| proof.holds);
     let told = Told { town: &town, day: &day, tally: &tally, books: &books, proofs: &proofs, took, seed: args.seed };
@@ -151,8 +156,7 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
         begun.elapsed().subsec_millis() / 100
     )?;
     out.flush()?;
-    let hero = town.people[told.hero()].id.to_string();
-    Ok((Stage { doors, address, secrets, clock, hero, stop, server }, proved))
+    Ok((Stage { doors, address, secrets, clock, town, stop, server }, proved))
 }
 
 impl Stage {
@@ -169,11 +173,14 @@ impl Stage {
         let key = stage::operator_key(&self.doors.keys, Clock::Machine.now())?;
         let address = self.address.to_string();
         let config = stage::write_config(folder, &self.secrets, &address)?;
-        let body = folder.write("webhook.json", FIRST_WEBHOOK)?;
+        let now = Clock::Machine.now();
+        let (person, source, body) =
+            traffic::one_more(&self.town, now).ok_or("nobody in town has a card of the bank")?;
+        let body = folder.write("webhook.json", &body)?;
         let me = std::env::current_exe().map_or_else(|_| "ringfence".to_owned(), |path| path.display().to_string());
-        let sign =
-            format!("{me} sign --config {} --source {} {} | sh", config.display(), town::SOURCES[0], body.display());
-        println!("{}", summary::next_steps(&address, key.expose(), &self.hero, &sign));
+        let (config, body, source) = (config.display(), body.display(), town::SOURCES[source]);
+        let sign = format!("{me} sign --config {config} --source {source} {body} | sh");
+        println!("{}", summary::next_steps(&address, key.expose(), person, &sign));
         signal.await;
         follow.abort();
         Ok(())
@@ -185,14 +192,6 @@ impl Stage {
         Ok(())
     }
 }
-
-/// A webhook to begin with: the card is not linked, and the answer says so.
-const FIRST_WEBHOOK: &str = r#"{
-  "id": "evt_first", "type": "clearing", "card": "tok_first",
-  "amount": {"minor": 450, "currency": "USD"}, "occurred_at": "2026-01-02T16:00:00Z",
-  "merchant": {"scheme": "visa", "mid": "000000445566001", "mcc": "5814"}
-}
-"#;
 
 /// How far the day has come, on stderr.
 struct Progress {

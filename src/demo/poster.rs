@@ -1,9 +1,9 @@
 //! The networks: posts the day's messages over HTTP with real signatures, many at once and
 //! each lane in its order, and counts what was answered.
 
+use super::day::{Day, Expect, Message, Proof};
 use super::stage::Secrets;
 use super::town::SOURCES;
-use super::traffic::{Day, Expect, Message, Proof};
 use crate::authenticate::Signer;
 use crate::clock::Clock;
 use crate::commands::Failure;
@@ -54,7 +54,11 @@ impl Tally {
             self.surprises.1.push(text);
         }
     }
-    fn add(&mut self, other: &Self) -> Result<(), Failure> {
+    /// Takes in another tally.
+    ///
+    /// # Errors
+    /// Never: all histograms have the same bounds.
+    pub fn add(&mut self, other: &Self) -> Result<(), Failure> {
         for (word, count) in &other.outcomes {
             *self.outcomes.entry(word.clone()).or_default() += count;
         }
@@ -112,22 +116,36 @@ impl Poster {
             self.clock.set(until);
             step(until).await?;
             let to = from + day.messages[from..].partition_point(|message| message.deliver < until);
-            let mut lanes: Vec<Vec<Message>> = vec![Vec::new(); LANES];
-            for message in &day.messages[from..to] {
-                lanes[message.lane % LANES].push(message.clone());
-            }
-            let tasks: Vec<_> = lanes
-                .into_iter()
-                .filter(|lane| !lane.is_empty())
-                .map(|lane| {
-                    let (poster, posted) = (Arc::clone(self), posted.clone());
-                    tokio::spawn(async move { poster.post_lane(lane, posted).await })
-                })
-                .collect();
-            for task in tasks {
-                total.add(&task.await??)?;
-            }
+            total.add(&self.post_all(&day.messages[from..to], posted.clone()).await?)?;
             from = to;
+        }
+        Ok(total)
+    }
+
+    /// Posts messages as the clock stands: lanes side by side, each in its order.
+    ///
+    /// # Errors
+    /// When the service cannot be reached.
+    pub async fn post_all(
+        self: &Arc<Self>,
+        messages: &[Message],
+        posted: impl Fn(u64) + Clone + Send + 'static,
+    ) -> Result<Tally, Failure> {
+        let mut total = Tally::new()?;
+        let mut lanes: Vec<Vec<Message>> = vec![Vec::new(); LANES];
+        for message in messages {
+            lanes[message.lane % LANES].push(message.clone());
+        }
+        let tasks: Vec<_> = lanes
+            .into_iter()
+            .filter(|lane| !lane.is_empty())
+            .map(|lane| {
+                let (poster, posted) = (Arc::clone(self), posted.clone());
+                tokio::spawn(async move { poster.post_lane(lane, posted).await })
+            })
+            .collect();
+        for task in tasks {
+            total.add(&task.await??)?;
         }
         Ok(total)
     }

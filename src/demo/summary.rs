@@ -2,9 +2,9 @@
 //! and why not, one member's day, the books. Writes text; decides nothing.
 
 use super::books::{Books, Proof, key};
+use super::day::{Day, bought_by};
 use super::poster::Tally;
-use super::town::{CITIES, SOURCES, Town};
-use super::traffic::{Day, bought_by};
+use super::town::{CITIES, Person, Town};
 use crate::commands::Failure;
 use crate::domain::purchase::{AnswerLine, HeldEvent, Stage};
 use crate::domain::{Currency, EventKind, Money};
@@ -204,7 +204,12 @@ impl Told<'_> {
             kinds.dedup();
             let refunded = usize::from(kinds.contains(&EventKind::Refund)) * 2;
             let paid = usize::from(self.books.paid.iter().any(|paid| paid.person == who)) * 4;
-            if bought.len() > 7 || self.town.people[who].twin.is_some() { 0 } else { kinds.len() + refunded + paid }
+            let owes = usize::from(self.books.members[who].head.balances.iter().any(|(_, b)| b.owed_minor > 0)) * 8;
+            if bought.len() > 8 || self.town.people[who].twin.is_some() {
+                0
+            } else {
+                kinds.len() + refunded + paid + owes
+            }
         };
         let all = 0..self.town.people.len();
         all.max_by_key(|who| (turns(*who), std::cmp::Reverse(*who))).unwrap_or(0)
@@ -227,20 +232,28 @@ impl Told<'_> {
                 rows.push((event.occurred_at, did(event, &shop.merchant.name), earned(&event.answer, shop.currency)));
             }
         }
+        for paid in self.books.paid.iter().filter(|paid| paid.person == who) {
+            rows.push((self.books.paid_at, format!("was paid {}", paid.money), String::new()));
+        }
         rows.sort();
         for (at, did, earned) in rows {
-            let local = at.local(&zone);
-            let next = local.date() != self.day.start.local(&TimeZone::UTC).date();
-            let when = format!("{}{}", local.strftime("%H:%M"), if next { ", next day" } else { "" });
-            writeln!(out, "  {when:<16}  {did:<48}  {}", style.faint(&earned))?;
-        }
-        for paid in self.books.paid.iter().filter(|paid| paid.person == who) {
-            writeln!(out, "  {:<16}  was paid {}", "after midnight", paid.money)?;
+            let when = at.local(&zone).strftime("%a %H:%M");
+            writeln!(out, "  {when}  {did:<52}{}", style.faint(&earned))?;
         }
         for (currency, balance) in &state.head.balances {
-            let money = |minor| Money::new(minor, *currency);
-            let (pending, posted) = (money(balance.pending_minor), money(balance.posted_minor));
-            writeln!(out, "  {first} has {pending} pending, {posted} posted and still held for some days.")?;
+            let has = [
+                (balance.pending_minor, "pending"),
+                (balance.posted_minor, "posted and held for some days yet"),
+                (balance.available_minor, "to be paid"),
+            ];
+            let has = has.iter().filter(|(minor, _)| *minor > 0);
+            let mut all: Vec<String> =
+                has.map(|(minor, says)| format!("has {} {says}", Money::new(*minor, *currency))).collect();
+            if balance.owed_minor > 0 {
+                all.push(format!("owes {}, for it was paid before", Money::new(balance.owed_minor, *currency)));
+            }
+            let all = if all.is_empty() { "has nothing more to come".to_owned() } else { all.join(", ") };
+            writeln!(out, "  In the end {first} {all}.")?;
         }
         Ok(())
     }
@@ -276,16 +289,17 @@ impl Told<'_> {
 
 /// What next, while the service is there.
 #[must_use]
-pub fn next_steps(address: &str, key: &str, member: &str, sign: &str) -> String {
-    let bank = SOURCES[0];
+pub fn next_steps(address: &str, key: &str, person: &Person, sign: &str) -> String {
+    let Person { id, name, .. } = person;
     format!(
-        "\nStill serving on http://{address} until Ctrl-C. In another terminal:\n\n\
+        "\nStill serving on http://{address} until Ctrl-C. In another terminal, {name} buys one more coffee:\n\n\
+         \x20 {sign}\n\n\
+         `ringfence sign` prints the curl command with the signature of the network; `sh` runs it. Then:\n\n\
          \x20 export KEY={key}\n\
-         \x20 curl -H \"Authorization: Bearer $KEY\" http://{address}/v1/members/{member}/balance\n\
+         \x20 curl -H \"Authorization: Bearer $KEY\" http://{address}/v1/members/{id}/balance\n\
+         \x20 curl -H \"Authorization: Bearer $KEY\" http://{address}/v1/members/{id}/statement\n\
          \x20 curl -H \"Authorization: Bearer $KEY\" http://{address}/v1/ledger/trial-balance\n\
-         \x20 curl http://{address}/metrics\n\n\
-         One more webhook, signed as the network `{bank}` signs (change the body as you like):\n\n\
-         \x20 {sign}\n"
+         \x20 curl http://{address}/metrics\n"
     )
 }
 

@@ -1,5 +1,6 @@
+use super::day::{Day, Expect, Message, Step, stands};
 use super::town::{BANK, Town};
-use super::traffic::{Expect, Message, Step, generate, stands};
+use super::traffic::generate;
 use crate::domain::{EventKind, Timestamp};
 use crate::normalise::{Format, Message as Said, normalise};
 use rand::SeedableRng;
@@ -7,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 const DAY: u32 = 20_778;
 
-fn day(seed: u64, members: usize, webhooks: usize) -> (Town, super::traffic::Day) {
+fn day(seed: u64, members: usize, webhooks: usize) -> (Town, Day) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let town = Town::build(&mut rng, members);
     let day = generate(&town, &mut rng, DAY, webhooks);

@@ -1,154 +1,23 @@
 //! A day of the town's card traffic, from the seed alone: who buys what, how the card
-//! networks tell it, and everything that goes wrong on the way. Each message carries what
-//! the service must answer, and each simple purchase what it must earn, worked out here by
-//! plain arithmetic and not by the engine.
+//! networks tell it, and everything that goes wrong on the way. Pure: no clock, no engine.
 
+use super::day::{Bought, Day, Expect, Message, Proof, Step, stands};
 use super::dialect::{self, Card, Event};
 use super::town::{CITIES, Person, Shop, Town, Trade};
 use crate::domain::time::DAY_MS;
-use crate::domain::{EventKind, Sequence, Timestamp};
+use crate::domain::{EventKind, Timestamp};
 use jiff::civil;
 use jiff::tz::TimeZone;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// What the service must make of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Expect {
-    /// Recorded and decided: credited, adjusted, clawed back or no reward.
-    Ours,
-    /// Recognised as seen before.
-    Duplicate,
-    /// A shop without offers.
-    NoOffer,
-    /// A card nobody linked.
-    UnknownCard,
-    /// Declined, or a verification.
-    Ignored,
-    /// An id seen with other content.
-    Conflict,
-    /// Readable and impossible: on the dead-letter shelf.
-    Kept,
-    /// No JSON at all.
-    Unreadable,
-    /// A wrong signature or an old one.
-    NotProven,
-}
-
-/// How a message is signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proof {
-    /// As its source does.
-    Right,
-    /// With a secret of its own.
-    WrongSecret,
-    /// An hour ago.
-    Old,
-}
-
-/// One webhook to post.
-#[derive(Debug, Clone)]
-pub struct Message {
-    /// Messages of one lane are posted one after another.
-    pub lane: usize,
-    /// Index into [`super::town::SOURCES`].
-    pub source: usize,
-    /// When its source sends it.
-    pub deliver: Timestamp,
-    /// The delivery's id.
-    pub id: String,
-    /// The body.
-    pub body: String,
-    /// How it is signed.
-    pub proof: Proof,
-    /// Posted so often at the same moment.
-    pub copies: u8,
-    /// What must come of it.
-    pub expect: Expect,
-}
-
-/// One thing that happened to a purchase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
-    /// What.
-    pub kind: EventKind,
-    /// How much; `None` is all.
-    pub minor: Option<i64>,
-    /// When.
-    pub at: Timestamp,
-    /// Which of several clearings.
-    pub sequence: Option<Sequence>,
-}
-
-/// A purchase of a member at one of our shops, as one source tells it.
-#[derive(Debug, Clone)]
-pub struct Bought {
-    /// Who: index into the town's people.
-    pub person: usize,
-    /// Where: index into the town's shops.
-    pub shop: usize,
-    /// Who tells it.
-    pub source: usize,
-    /// Its id there.
-    pub id: String,
-    /// What happened, in order.
-    pub steps: Vec<Step>,
-    /// The offer and what it must have given at the end, when that is plain.
-    pub plain: Option<(usize, i64)>,
-}
-
-/// All that is posted, in order of delivery, and what it is about.
-#[derive(Debug, Clone)]
-pub struct Day {
-    /// Where its clock begins.
-    pub start: Timestamp,
-    /// What is posted.
-    pub messages: Vec<Message>,
-    /// What members bought.
-    pub bought: Vec<Bought>,
-}
-
-impl Day {
-    /// Webhooks in all, each copy counted.
-    #[must_use]
-    pub fn webhooks(&self) -> u64 {
-        self.messages.iter().map(|message| u64::from(message.copies)).sum()
-    }
-    /// How many webhooks must come to this.
-    #[must_use]
-    pub fn expected(&self, expect: Expect) -> u64 {
-        let of = |message: &Message| match (expect, message.expect) {
-            (Expect::Duplicate, Expect::Ours) => u64::from(message.copies) - 1,
-            (Expect::Ours, Expect::Ours) => 1,
-            (asked, has) if asked == has => u64::from(message.copies),
-            _ => 0,
-        };
-        self.messages.iter().map(of).sum()
-    }
-}
-
-/// What stands of a purchase, from its steps: cleared when anything was, else authorized,
-/// less what came back.
-#[must_use]
-pub fn stands(steps: &[Step]) -> i64 {
-    let (mut authorized, mut cleared, mut any, mut off) = (0, 0, false, 0);
-    for step in steps {
-        let minor = step.minor.unwrap_or(0);
-        match step.kind {
-            EventKind::Authorization | EventKind::Increment => authorized += minor,
-            EventKind::Advice => authorized = minor,
-            EventKind::Reversal | EventKind::Expiry => authorized = 0,
-            EventKind::Clearing => (cleared, any) = (cleared + minor, true),
-            EventKind::ClearingReversal => cleared -= minor,
-            EventKind::Refund | EventKind::Chargeback => off += minor,
-            EventKind::RefundReversal | EventKind::ChargebackReversal => off -= minor,
-        }
-    }
-    ((if any { cleared } else { authorized }) - off).max(0)
-}
-
 /// Lanes for purchases whose order matters to somebody else: budgets.
 const LANES_OF_SHOPS: usize = 1_000_000;
+
+/// How many are refunded after their reward was paid.
+const REGRETS: usize = 3;
+/// The number of a purchase that is no part of any day.
+const ONE_MORE: u64 = 1_000_000_000;
 
 /// Writes a day. Linear in `webhooks`.
 pub fn generate(town: &Town, rng: &mut ChaCha8Rng, day: u32, webhooks: usize) -> Day {
@@ -174,12 +43,13 @@ pub fn generate(town: &Town, rng: &mut ChaCha8Rng, day: u32, webhooks: usize) ->
     day
 }
 
-struct Writer<'a> {
+/// Writes one day.
+pub(super) struct Writer<'a> {
     town: &'a Town,
-    rng: &'a mut ChaCha8Rng,
+    pub(super) rng: &'a mut ChaCha8Rng,
     zones: [TimeZone; 4],
     date: civil::Date,
-    day: Day,
+    pub(super) day: Day,
     number: u64,
 }
 
@@ -190,7 +60,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The instant of a local minute of the day; beyond 1440 it is the next morning.
-    fn at(&mut self, city: usize, minute: i64) -> Timestamp {
+    pub(super) fn at(&mut self, city: usize, minute: i64) -> Timestamp {
         let seconds = self.rng.random_range(0..60);
         Timestamp::from_local(self.date.at(0, 0, 0, 0), &self.zones[city]).plus_ms((minute * 60 + seconds) * 1000)
     }
@@ -200,119 +70,6 @@ impl<'a> Writer<'a> {
         let last = self.day.start.plus_ms(2 * DAY_MS - 600_000);
         self.day.messages.push(Message { deliver: message.deliver.min(last), ..message });
     }
-
-    /// Minutes and amounts of one purchase, from the authorization to the clearing.
-    fn course(&mut self, trade: Trade, city: usize) -> Vec<Step> {
-        use EventKind::{Advice, Authorization, Clearing, Increment};
-        let (from, to) = match trade {
-            Trade::Coffee if self.rng.random_ratio(7, 10) => (390, 690),
-            Trade::Coffee => (690, 1020),
-            Trade::Lunch => (690, 840),
-            Trade::Grocery => (960, 1230),
-            Trade::Fuel => (420, 1200),
-            Trade::Hotel => (870, 1080),
-            Trade::Online => (480, 1380),
-            Trade::Dinner => (1080, 1320),
-        };
-        let minute = self.rng.random_range(from..to);
-        let night = 1440 + self.rng.random_range(60..360);
-        let (low, high) = match trade {
-            Trade::Coffee => (320, 980),
-            Trade::Lunch => (900, 2800),
-            Trade::Grocery => (900, 14_000),
-            Trade::Fuel => (2500, 8500),
-            Trade::Hotel => (12_000, 26_000),
-            Trade::Online => (3000, 18_000),
-            Trade::Dinner => (2800, 9500),
-        };
-        let minor: i64 = self.rng.random_range(low..high);
-        let mut steps = Vec::with_capacity(4);
-        let mut push = |this: &mut Self, kind, minor, minute, sequence| {
-            steps.push(Step { kind, minor: Some(minor), at: this.at(city, minute), sequence });
-        };
-        match trade {
-            Trade::Coffee | Trade::Lunch | Trade::Grocery => {
-                push(self, Authorization, minor, minute, None);
-                push(self, Clearing, minor, night, None);
-            }
-            Trade::Fuel => {
-                push(self, Authorization, 100, minute, None);
-                if self.rng.random_ratio(7, 10) {
-                    push(self, Advice, minor, minute + 4, None);
-                }
-                push(self, Clearing, minor, night, None);
-            }
-            Trade::Hotel => {
-                push(self, Authorization, minor, minute, None);
-                let mut total = minor;
-                for k in 0..self.rng.random_range(1..3) {
-                    let more = self.rng.random_range(900..6500);
-                    total += more;
-                    push(self, Increment, more, 1140 + 90 * k, None);
-                }
-                push(self, Clearing, total, 1440 + 480, None);
-            }
-            Trade::Online => {
-                push(self, Authorization, minor, minute, None);
-                if self.rng.random_ratio(2, 5) {
-                    let part = minor * self.rng.random_range(30..70) / 100;
-                    let of_two = |number| Some(Sequence { number, count: Some(2) });
-                    push(self, Clearing, part, night, of_two(1));
-                    if self.rng.random_ratio(5, 6) {
-                        push(self, Clearing, minor - part, night + 300, of_two(2));
-                    }
-                } else {
-                    push(self, Clearing, minor, night, None);
-                }
-            }
-            Trade::Dinner => {
-                push(self, Authorization, minor, minute, None);
-                let tip = minor * self.rng.random_range(10..22) / 100;
-                push(self, Clearing, minor + tip, night, None);
-            }
-        }
-        steps
-    }
-
-    /// What people do after they bought: cancel, wait, return, dispute.
-    fn afterwards(&mut self, steps: &mut Vec<Step>, city: usize, disputes: bool) {
-        use EventKind::{Chargeback, ChargebackReversal, Clearing, Refund, Reversal};
-        let cleared: i64 = steps.iter().filter(|s| s.kind == Clearing).filter_map(|s| s.minor).sum();
-        let morning = 1440 + 480 + self.rng.random_range(0..200);
-        let plain = |kind, minor, at| Step { kind, minor, at, sequence: None };
-        match self.rng.random_range(0..1000) {
-            0..30 => {
-                steps.retain(|step| step.kind != Clearing);
-                let after = steps.last().map_or(self.day.start, |last| last.at).plus_ms(1_500_000);
-                steps.push(plain(Reversal, None, after));
-            }
-            30..130 => steps.retain(|step| step.kind != Clearing),
-            130..155 => {
-                let at = self.at(city, morning);
-                steps.push(plain(Refund, Some(cleared), at));
-            }
-            155..210 => {
-                let part = cleared * self.rng.random_range(10..80) / 100;
-                let at = self.at(city, morning);
-                steps.push(plain(Refund, Some(part.max(1)), at));
-                if self.rng.random_ratio(1, 5) {
-                    let at = self.at(city, morning + 45);
-                    steps.push(plain(Refund, Some(((cleared - part) / 2).max(1)), at));
-                }
-            }
-            210..230 if steps.len() == 2 => drop(steps.remove(0)),
-            230..234 if disputes => {
-                let at = self.at(city, morning + 60);
-                steps.push(plain(Chargeback, Some(cleared), at));
-                if self.rng.random_ratio(1, 3) {
-                    let at = self.at(city, morning + 90);
-                    steps.push(plain(ChargebackReversal, Some(cleared), at));
-                }
-            }
-            _ => {}
-        }
-    }
-
     fn purchase(&mut self, who: usize) {
         let town = self.town;
         let person = &town.people[who];
@@ -500,17 +257,54 @@ impl<'a> Writer<'a> {
         }
     }
 }
-
-/// A person's part of the day, for their story.
-#[must_use]
-pub fn bought_by(day: &Day, who: usize) -> Vec<&Bought> {
-    let mut all: Vec<&Bought> = day.bought.iter().filter(|bought| bought.person == who).collect();
-    all.sort_by_key(|bought| bought.steps.first().map(|step| step.at));
-    all
+/// Some of the people who were paid bring their coffee back: refunds of rewards that are
+/// spent already. Adds them to the day and returns the webhooks that tell it.
+pub fn regrets(town: &Town, day: &mut Day, paid: &[usize], now: Timestamp) -> Vec<Message> {
+    let kinds = [EventKind::Authorization, EventKind::Clearing];
+    let mut messages: Vec<Message> = Vec::new();
+    for bought in &mut day.bought {
+        let person = &town.people[bought.person];
+        let shop = &town.shops[bought.shop];
+        let fits = paid.contains(&bought.person)
+            && shop.trade == Trade::Coffee
+            && person.twin.is_none()
+            && bought.steps.iter().map(|step| step.kind).eq(kinds)
+            && messages.iter().all(|message| message.lane != bought.person);
+        let number = bought.id.split_once('_').and_then(|(_, number)| number.parse().ok());
+        let (true, Some(number)) = (fits, number) else { continue };
+        let cards = person.cards.iter().filter(|card| card.source == bought.source);
+        // With one card at the source there is no doubt which one paid.
+        let [card] = cards.collect::<Vec<_>>()[..] else { continue };
+        let step = Step { kind: EventKind::Refund, at: now.plus_ms(-60_000), ..bought.steps[1] };
+        let event = Event { number, at: 2, purchase: &bought.id, card, shop, step: &step, held: 0 };
+        messages.push(Message {
+            lane: bought.person,
+            source: bought.source,
+            deliver: now,
+            id: format!("msg_{number}_2"),
+            body: dialect::body(&event),
+            proof: Proof::Right,
+            copies: 1,
+            expect: Expect::Ours,
+        });
+        bought.steps.push(step);
+        if messages.len() == REGRETS {
+            break;
+        }
+    }
+    day.messages.extend(messages.iter().cloned());
+    messages
 }
 
-/// The card a person pays with, first of all.
+/// The webhook of somebody who buys a coffee now, for a person to post: who, its source and
+/// its body.
 #[must_use]
-pub fn first_card(person: &Person) -> &Card {
-    &person.cards[0]
+pub fn one_more(town: &Town, now: Timestamp) -> Option<(&Person, usize, String)> {
+    let person = town.people.iter().find(|person| person.twin.is_none() && person.cards[0].source == 0)?;
+    let shop = &town.shops[town.shop_of(person.city, Trade::Coffee)?];
+    let step = Step { kind: EventKind::Authorization, minor: Some(450), at: now, sequence: None };
+    let purchase = dialect::purchase_id(0, ONE_MORE);
+    let event =
+        Event { number: ONE_MORE, at: 0, purchase: &purchase, card: &person.cards[0], shop, step: &step, held: 0 };
+    Some((person, 0, dialect::body(&event)))
 }
