@@ -139,6 +139,7 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
     engine.mark_day(clock.now()).await?;
     let paid = books::pay_day(&engine, &town).await?;
     let who: Vec<usize> = paid.iter().map(|paid| paid.person).collect();
+    clock.set(clock.now().plus_ms(600_000));
     let regrets = traffic::regrets(&town, &mut day, &who, clock.now());
     tally.add(&poster.post_all(&regrets, |_| {}).await?)?;
     clock.set(Clock::Machine.now());
@@ -174,8 +175,7 @@ impl Stage {
         let address = self.address.to_string();
         let config = stage::write_config(folder, &self.secrets, &address)?;
         let now = Clock::Machine.now();
-        let (person, source, body) =
-            traffic::one_more(&self.town, now).ok_or("nobody in town has a card of the bank")?;
+        let (person, source, body) = traffic::one_more(&self.town, now).ok_or("nobody lives in this town")?;
         let body = folder.write("webhook.json", &body)?;
         let me = std::env::current_exe().map_or_else(|_| "ringfence".to_owned(), |path| path.display().to_string());
         let (config, body, source) = (config.display(), body.display(), town::SOURCES[source]);

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Requests under way at once, each on a connection that is kept.
-const LANES: usize = 48;
+const LANES: usize = 96;
 /// The clock moves in such steps; nothing is under way when it does.
 pub const STEP_MS: i64 = 3 * 3_600_000;
 /// How often one message is tried when the service says "not now".

@@ -199,17 +199,17 @@ impl Told<'_> {
     pub fn hero(&self) -> usize {
         let turns = |who: usize| {
             let bought = bought_by(self.day, who);
+            let mut shops: Vec<usize> = bought.iter().map(|bought| bought.shop).collect();
+            shops.sort_unstable();
+            shops.dedup();
             let mut kinds: Vec<EventKind> = bought.iter().flat_map(|b| &b.steps).map(|step| step.kind).collect();
             kinds.sort();
             kinds.dedup();
             let refunded = usize::from(kinds.contains(&EventKind::Refund)) * 2;
             let paid = usize::from(self.books.paid.iter().any(|paid| paid.person == who)) * 4;
             let owes = usize::from(self.books.members[who].head.balances.iter().any(|(_, b)| b.owed_minor > 0)) * 8;
-            if bought.len() > 8 || self.town.people[who].twin.is_some() {
-                0
-            } else {
-                kinds.len() + refunded + paid + owes
-            }
+            let long = bought.len() > 6 || self.town.people[who].twin.is_some();
+            if long { 0 } else { kinds.len() + shops.len() + refunded + paid + owes }
         };
         let all = 0..self.town.people.len();
         all.max_by_key(|who| (turns(*who), std::cmp::Reverse(*who))).unwrap_or(0)
@@ -238,7 +238,8 @@ impl Told<'_> {
         rows.sort();
         for (at, did, earned) in rows {
             let when = at.local(&zone).strftime("%a %H:%M");
-            writeln!(out, "  {when}  {did:<52}{}", style.faint(&earned))?;
+            let line = format!("  {when}  {did:<52}{}", if earned.is_empty() { earned } else { style.faint(&earned) });
+            writeln!(out, "{}", line.trim_end())?;
         }
         for (currency, balance) in &state.head.balances {
             let has = [
@@ -247,12 +248,13 @@ impl Told<'_> {
                 (balance.available_minor, "to be paid"),
             ];
             let has = has.iter().filter(|(minor, _)| *minor > 0);
-            let mut all: Vec<String> =
-                has.map(|(minor, says)| format!("has {} {says}", Money::new(*minor, *currency))).collect();
+            let has: Vec<String> =
+                has.map(|(minor, says)| format!("{} {says}", Money::new(*minor, *currency))).collect();
+            let mut all = if has.is_empty() { Vec::new() } else { vec![format!("has {}", has.join(", "))] };
             if balance.owed_minor > 0 {
-                all.push(format!("owes {}, for it was paid before", Money::new(balance.owed_minor, *currency)));
+                all.push(format!("owes {} that was paid before a refund", Money::new(balance.owed_minor, *currency)));
             }
-            let all = if all.is_empty() { "has nothing more to come".to_owned() } else { all.join(", ") };
+            let all = if all.is_empty() { "has nothing more to come".to_owned() } else { all.join(", and ") };
             writeln!(out, "  In the end {first} {all}.")?;
         }
         Ok(())
@@ -308,7 +310,7 @@ fn did(event: &HeldEvent, shop: &str) -> String {
     match event.kind {
         EventKind::Authorization => format!("paid {money} at {shop}"),
         EventKind::Increment => format!("put {money} more on the bill at {shop}"),
-        EventKind::Advice => format!("{money} it was in the end at {shop}"),
+        EventKind::Advice => format!("the bill at {shop} came to {money}"),
         EventKind::Reversal | EventKind::Expiry => format!("cancelled {money} at {shop}"),
         EventKind::Clearing => format!("{money} cleared for {shop}"),
         EventKind::ClearingReversal => format!("{money} uncleared for {shop}"),

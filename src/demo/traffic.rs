@@ -275,7 +275,7 @@ pub fn regrets(town: &Town, day: &mut Day, paid: &[usize], now: Timestamp) -> Ve
         let cards = person.cards.iter().filter(|card| card.source == bought.source);
         // With one card at the source there is no doubt which one paid.
         let [card] = cards.collect::<Vec<_>>()[..] else { continue };
-        let step = Step { kind: EventKind::Refund, at: now.plus_ms(-60_000), ..bought.steps[1] };
+        let step = Step { kind: EventKind::Refund, at: now.plus_ms(-300_000), ..bought.steps[1] };
         let event = Event { number, at: 2, purchase: &bought.id, card, shop, step: &step, held: 0 };
         messages.push(Message {
             lane: bought.person,
@@ -300,11 +300,12 @@ pub fn regrets(town: &Town, day: &mut Day, paid: &[usize], now: Timestamp) -> Ve
 /// its body.
 #[must_use]
 pub fn one_more(town: &Town, now: Timestamp) -> Option<(&Person, usize, String)> {
-    let person = town.people.iter().find(|person| person.twin.is_none() && person.cards[0].source == 0)?;
+    let of_bank = |person: &&Person| person.twin.is_none() && person.cards[0].source == 0;
+    let person = town.people.iter().find(of_bank).or(town.people.first())?;
+    let card = &person.cards[0];
     let shop = &town.shops[town.shop_of(person.city, Trade::Coffee)?];
     let step = Step { kind: EventKind::Authorization, minor: Some(450), at: now, sequence: None };
-    let purchase = dialect::purchase_id(0, ONE_MORE);
-    let event =
-        Event { number: ONE_MORE, at: 0, purchase: &purchase, card: &person.cards[0], shop, step: &step, held: 0 };
-    Some((person, 0, dialect::body(&event)))
+    let purchase = dialect::purchase_id(card.source, ONE_MORE);
+    let event = Event { number: ONE_MORE, at: 0, purchase: &purchase, card, shop, step: &step, held: 0 };
+    Some((person, card.source, dialect::body(&event)))
 }
