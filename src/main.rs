@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use ringfence::authenticate::Role;
 use ringfence::commands::{self, ConfigArgs, Failure};
+use ringfence::demo::{self, DemoArgs};
 use ringfence::pipeline::Chain;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,6 +19,8 @@ struct Words {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// A town's day of card traffic against a service of its own, with the books proved at the end.
+    Demo(DemoArgs),
     /// The service.
     Serve(ConfigArgs),
     /// Says what is wrong with the configuration and the store; exit 1 when something is.
@@ -90,7 +93,8 @@ fn main() -> ExitCode {
 
 fn run(words: Words) -> Result<(), Failure> {
     match words.command {
-        None => Err("the demo is not there yet".into()),
+        None => demo::run(DemoArgs::default()),
+        Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Serve(config)) => commands::serve::serve(&config),
         Some(Command::Check(config)) => commands::serve::check(&config),
         Some(Command::Audit { config, journal, seed, json }) => commands::audit::audit(&config, &journal, seed, json),

@@ -1,0 +1,276 @@
+//! What the day left in the books, and whether it is proved: figures gathered from every
+//! member, compared with the accounts, with the budgets, and with the generator's own
+//! arithmetic.
+
+use super::day::{Day, Expect};
+use super::poster::Tally;
+use super::town::{SOURCES, Town};
+use crate::commands::Failure;
+use crate::decide::MemberState;
+use crate::domain::member::Balance;
+use crate::domain::{Currency, EventKind, Money, PurchaseId, PurchaseKey, SourceName, Timestamp};
+use crate::engine::Engine;
+use crate::engine::look::TrialBalance;
+use crate::ledger::AccountKind;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Members who are paid at the end of the day.
+const PAID_MEMBERS: usize = 60;
+
+/// One shop's day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShopDay {
+    /// Purchases of members of which something stands.
+    pub purchases: u64,
+    /// What stands of them, minor units.
+    pub spend_minor: i64,
+    /// What was given back, minor units.
+    pub cashback_minor: i64,
+}
+
+/// One pay-out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paid {
+    /// To whom: index into the town's people.
+    pub person: usize,
+    /// How much.
+    pub money: Money,
+}
+
+/// Everything the summary tells.
+#[derive(Debug, Clone)]
+pub struct Books {
+    /// Every member, in the town's order.
+    pub members: Vec<Arc<MemberState>>,
+    /// Sums of all accounts.
+    pub trial: TrialBalance,
+    /// Sums of all members' balances.
+    pub balances: BTreeMap<Currency, Balance>,
+    /// What refunds, cancellations and disputes took back.
+    pub clawed_back: BTreeMap<Currency, i64>,
+    /// Why offers gave nothing, or less: how often, by code.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Per shop, in the town's order.
+    pub shops: Vec<ShopDay>,
+    /// Per offer, in the town's order: granted, minor units.
+    pub granted: Vec<i64>,
+    /// Who was paid.
+    pub paid: Vec<Paid>,
+    /// When.
+    pub paid_at: Timestamp,
+}
+
+/// Something that was checked.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    /// What, in a few words.
+    pub what: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// With which figures.
+    pub detail: String,
+}
+
+/// Pays some members all they may have.
+///
+/// # Errors
+/// When the store refuses.
+pub async fn pay_day(engine: &Arc<Engine>, town: &Town) -> Result<Vec<Paid>, Failure> {
+    let mut paid = Vec::new();
+    for (place, person) in town.people.iter().enumerate() {
+        let Some(state) = engine.load(&person.id).await? else { continue };
+        for (currency, balance) in &state.head.balances {
+            let minor = balance.available_minor - balance.owed_minor;
+            if minor > 0 {
+                engine.redeem(&person.id, format!("payday-{place}"), *currency, minor, |_, _| None).await?;
+                paid.push(Paid { person: place, money: Money::new(minor, *currency) });
+            }
+        }
+        if paid.len() >= PAID_MEMBERS {
+            break;
+        }
+    }
+    Ok(paid)
+}
+
+/// Reads every member and the accounts. Linear in members and purchases.
+///
+/// # Errors
+/// When the store fails.
+pub async fn gather(engine: &Arc<Engine>, town: &Town, paid: Vec<Paid>, paid_at: Timestamp) -> Result<Books, Failure> {
+    let mut books = Books {
+        members: Vec::with_capacity(town.people.len()),
+        trial: engine.trial_balance().await?,
+        balances: BTreeMap::new(),
+        clawed_back: BTreeMap::new(),
+        refused: BTreeMap::new(),
+        shops: vec![ShopDay::default(); town.shops.len()],
+        granted: vec![0; town.offers.len()],
+        paid,
+        paid_at,
+    };
+    for person in &town.people {
+        let state = engine.load(&person.id).await?.ok_or_else(|| format!("{} is not in the books", person.id))?;
+        books.member(engine, town, &state);
+        books.members.push(state);
+    }
+    Ok(books)
+}
+
+impl Books {
+    fn member(&mut self, engine: &Engine, town: &Town, state: &MemberState) {
+        for (currency, balance) in &state.head.balances {
+            let sum = self.balances.entry(*currency).or_default();
+            sum.pending_minor += balance.pending_minor;
+            sum.posted_minor += balance.posted_minor;
+            sum.held_minor += balance.held_minor;
+            sum.available_minor += balance.available_minor;
+            sum.paid_minor += balance.paid_minor;
+            sum.owed_minor += balance.owed_minor;
+        }
+        for placed in &state.purchases {
+            let explained = engine.explain(state, &placed.purchase.key);
+            let lines = explained.iter().filter_map(|e| e.judged.as_ref()).flat_map(|judged| &judged.lines);
+            for refusal in lines.filter_map(|line| line.refusal.as_ref()) {
+                *self.refused.entry(refusal.code()).or_default() += 1;
+            }
+            let twin = |line: &crate::decide::Line| {
+                matches!(line.refusal, Some(crate::decide::Refusal::SeenFromAnotherSource { .. }))
+            };
+            let told_twice =
+                explained.as_ref().and_then(|e| e.judged.as_ref()).is_some_and(|judged| judged.lines.iter().any(twin));
+            let shop = town.shops.iter().position(|shop| Some(&shop.merchant.id) == placed.merchant.as_ref());
+            if let (Some(shop), Some(explained), false) = (shop, &explained, told_twice)
+                && explained.worth.minor > 0
+            {
+                self.shops[shop].purchases += 1;
+                self.shops[shop].spend_minor += explained.worth.minor;
+            }
+            for grant in &placed.purchase.grants {
+                if let Some(shop) = shop {
+                    self.shops[shop].cashback_minor += grant.amount_minor;
+                }
+                if let Some(offer) = town.offers.iter().position(|offer| offer.id == grant.offer) {
+                    self.granted[offer] += grant.amount_minor;
+                }
+            }
+            for event in placed.purchase.events.iter().filter(|event| takes(event.kind)) {
+                let lost: i64 = event.answer.iter().map(|line| line.change_minor.min(0)).sum();
+                if let Some(grant) = placed.purchase.grants.first().filter(|_| lost < 0) {
+                    *self.clawed_back.entry(grant.currency).or_default() -= lost;
+                }
+            }
+        }
+    }
+
+    /// What a purchase was granted under an offer.
+    #[must_use]
+    pub fn granted_for(&self, person: usize, key: &PurchaseKey, offer: &crate::domain::OfferId) -> Option<i64> {
+        let state = &self.members[person];
+        let purchase = &state.purchases[state.find(key)?].purchase;
+        Some(purchase.grant(offer).map_or(0, |grant| grant.amount_minor))
+    }
+}
+
+fn takes(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Refund | EventKind::Chargeback | EventKind::Reversal | EventKind::Expiry)
+}
+
+/// The key under which the engine keeps what a source tells.
+///
+/// # Errors
+/// Never with ids made by the generator.
+pub fn key(source: usize, id: &str) -> Result<PurchaseKey, Failure> {
+    Ok(PurchaseKey { source: SourceName::new(SOURCES[source])?, id: PurchaseId::new(id)? })
+}
+
+/// Compares the books with everything they must agree with.
+///
+/// # Errors
+/// Never in practice.
+pub fn prove(town: &Town, day: &Day, tally: &Tally, books: &Books) -> Result<Vec<Proof>, Failure> {
+    let mut proofs = vec![answers(day, tally)];
+    for (what, expect, word) in [
+        ("duplicates recognised", Expect::Duplicate, "duplicate"),
+        ("forgeries turned away", Expect::NotProven, "not_proven"),
+        ("unfit messages shelved", Expect::Kept, "kept"),
+        ("same id, other content", Expect::Conflict, "conflict"),
+    ] {
+        let (sent, seen) = (day.expected(expect), tally.of(word));
+        let detail = format!("{seen} of {sent} sent");
+        proofs.push(Proof { what: what.to_owned(), holds: sent == seen, detail });
+    }
+    proofs.push(plain(town, day, books)?);
+    proofs.push(budgets(town, books));
+    proofs.push(zero(books));
+    proofs.push(members(books));
+    Ok(proofs)
+}
+
+fn answers(day: &Day, tally: &Tally) -> Proof {
+    let (count, _) = &tally.surprises;
+    let detail = format!("{} of {} webhooks", day.webhooks() - count, day.webhooks());
+    Proof { what: "answered as they must be".to_owned(), holds: *count == 0, detail }
+}
+
+fn plain(town: &Town, day: &Day, books: &Books) -> Result<Proof, Failure> {
+    let (mut checked, mut wrong) = (0_u64, Vec::new());
+    for bought in &day.bought {
+        let Some((offer, due)) = bought.plain else { continue };
+        let granted = books.granted_for(bought.person, &key(bought.source, &bought.id)?, &town.offers[offer].id);
+        checked += 1;
+        if granted != Some(due) {
+            wrong.push(format!("{} earned {granted:?}, must earn {due}", bought.id));
+        }
+    }
+    let detail = match wrong.first() {
+        None => format!("{checked} purchases, to the minor unit"),
+        Some(first) => format!("{} of {checked} differ: {first}", wrong.len()),
+    };
+    Ok(Proof { what: "rewards equal plain arithmetic".to_owned(), holds: wrong.is_empty(), detail })
+}
+
+fn budgets(town: &Town, books: &Books) -> Proof {
+    let with = town.offers.iter().zip(&books.granted).filter_map(|(o, granted)| Some((granted, o.terms.budget_minor?)));
+    let all: Vec<_> = with.collect();
+    let spent = all.iter().filter(|(granted, budget)| *granted == budget).count();
+    let holds = all.iter().all(|(granted, budget)| *granted <= budget);
+    let detail = format!("{} budgets, {spent} of them spent to the end", all.len());
+    Proof { what: "no budget exceeded".to_owned(), holds, detail }
+}
+
+fn zero(books: &Books) -> Proof {
+    let out = books.trial.out_of_balance();
+    let currencies: Vec<String> = books.balances.keys().map(ToString::to_string).collect();
+    let detail = if out.is_empty() {
+        format!("debits equal credits in {}", currencies.join(", "))
+    } else {
+        format!("out by {out:?} minor units")
+    };
+    Proof { what: "trial balance is zero".to_owned(), holds: out.is_empty() && !currencies.is_empty(), detail }
+}
+
+fn members(books: &Books) -> Proof {
+    let mut wrong = Vec::new();
+    for (currency, balance) in &books.balances {
+        for (kind, minor) in [
+            (AccountKind::MemberPending, balance.pending_minor),
+            (AccountKind::MemberPosted, balance.posted_minor),
+            (AccountKind::MemberHeld, balance.held_minor),
+            (AccountKind::MemberAvailable, balance.available_minor),
+            (AccountKind::MemberPaid, balance.paid_minor),
+            (AccountKind::MemberOwed, -balance.owed_minor),
+        ] {
+            let account = books.trial.sums.get(&(kind, *currency)).copied().unwrap_or(0);
+            if account != minor {
+                wrong.push(format!("{} {currency}: members {minor}, account {account}", kind.as_str()));
+            }
+        }
+    }
+    let detail = match wrong.first() {
+        None => format!("{} members, {} currencies", books.members.len(), books.balances.len()),
+        Some(first) => first.clone(),
+    };
+    Proof { what: "members' balances equal accounts".to_owned(), holds: wrong.is_empty(), detail }
+}

@@ -1,0 +1,220 @@
+//! Where the demo plays: a temporary folder that goes when it is over, fresh secrets, the
+//! settings of a real service on a free port, and the town entered into its books.
+
+use super::town::{SOURCES, Town};
+use crate::authenticate::keys::{KEY_RANDOM_BYTES, NewKey, Role};
+use crate::authenticate::{Scheme, Secret, Signer};
+use crate::commands::Failure;
+use crate::config::Settings;
+use crate::domain::time::DAY_MS;
+use crate::domain::{SourceName, Timestamp};
+use crate::engine::Engine;
+use crate::engine::acts::{Linking, Registration};
+use crate::engine::catalogue::Step;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Members entered at once: they share the journal's syncs.
+const MEMBERS_AT_ONCE: usize = 512;
+/// Few members need few partitions.
+const PARTITIONS: &str = "16";
+const SCHEMES: [Scheme; 2] = [Scheme::StandardWebhooks, Scheme::Stripe];
+const FORMATS: [&str; 2] = ["ringfence", "stripe-issuing"];
+
+/// A folder of its own that is removed when dropped.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes one that nobody else can look into.
+    ///
+    /// # Errors
+    /// When the folder for temporary files cannot be written.
+    pub fn make() -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("ringfence-demo-{}", hex(&random::<8>()?)));
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| format!("{}: {error}; TMPDIR names another place", path.display()))?;
+        Ok(Self(path))
+    }
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+    /// Writes a file that its owner alone can read.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
+        let path = self.0.join(name);
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        file.write_all(text.as_bytes())?;
+        Ok(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("ringfence: {} could not be removed: {error}", self.0.display());
+        }
+    }
+}
+
+/// The secret of each source, and a wrong one.
+pub struct Secrets {
+    texts: [String; 2],
+    wrong: String,
+}
+
+impl Secrets {
+    /// Draws them from the system: nothing of a seed.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn draw() -> Result<Self, Failure> {
+        let one = || random::<32>().map(|bytes| format!("whsec_{}", STANDARD.encode(bytes)));
+        Ok(Self { texts: [one()?, one()?], wrong: one()? })
+    }
+    /// Per source the right signer and a wrong one.
+    ///
+    /// # Errors
+    /// Never with secrets drawn here.
+    pub fn signers(&self) -> Result<[(Signer, Signer); 2], Failure> {
+        let pair = |place: usize| -> Result<(Signer, Signer), Failure> {
+            let signer = |text: &str| Signer::new(SCHEMES[place], &Secret::new(text));
+            Ok((signer(&self.texts[place])?, signer(&self.wrong)?))
+        };
+        Ok([pair(0)?, pair(1)?])
+    }
+}
+
+/// Settings as a service of one's own would have them: the compiled-in default with
+/// variables over it, the secrets by reference.
+///
+/// # Errors
+/// When the variables are not right, which a test of the settings would show first.
+pub fn settings(folder: &Path, secrets: &Secrets) -> Result<Settings, Failure> {
+    let path = folder.to_str().ok_or("the folder for temporary files has a name that is not text")?;
+    let mut variables = BTreeMap::new();
+    let mut set = |name: &str, value: String| drop(variables.insert(format!("RINGFENCE_{name}"), value));
+    set("SERVER__LISTEN", "127.0.0.1:0".to_owned());
+    set("SERVER__DRAIN_SECONDS_MAX", "2".to_owned());
+    set("STORE__URL", format!("embedded:{path}/state"));
+    set("STORE__PARTITIONS", PARTITIONS.to_owned());
+    set("JOURNAL__DIR", format!("{path}/state/journal"));
+    set("LIMITS__PER_SOURCE__PER_SECOND", "0".to_owned());
+    set("LIMITS__PER_ADDRESS__PER_SECOND", "0".to_owned());
+    set("LOG__FORMAT", "text".to_owned());
+    // What a warning would tell, the demo does on purpose.
+    set("LOG__LEVEL", "error".to_owned());
+    for (place, name) in SOURCES.iter().enumerate() {
+        let variable = format!("SECRET_{place}");
+        set(&format!("SOURCES__{place}__NAME"), (*name).to_owned());
+        set(&format!("SOURCES__{place}__FORMAT"), FORMATS[place].to_owned());
+        set(&format!("SOURCES__{place}__AUTH"), format!("[\"{}\"]", SCHEMES[place]));
+        set(&format!("SOURCES__{place}__SECRETS"), format!("[\"env:RINGFENCE_{variable}\"]"));
+        set(&variable, secrets.texts[place].clone());
+    }
+    Ok(Settings::load(None, &variables, &|_| Err(std::io::ErrorKind::NotFound.into()))?)
+}
+
+/// A configuration file for the commands beside the running demo: `ringfence sign`.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn write_config(folder: &Folder, secrets: &Secrets, listen: &str) -> Result<PathBuf, Failure> {
+    let mut text = format!("[server]\nlisten = \"{listen}\"\n");
+    for (place, name) in SOURCES.iter().enumerate() {
+        let secret = folder.write(&format!("{name}.secret"), &secrets.texts[place])?;
+        let (format, scheme) = (FORMATS[place], SCHEMES[place]);
+        let secret = secret.display();
+        writeln!(
+            text,
+            "\n[[sources]]\nname = \"{name}\"\nformat = \"{format}\"\nauth = [\"{scheme}\"]\nsecrets = [\"file:{secret}\"]"
+        )?;
+    }
+    folder.write("ringfence.toml", &text)
+}
+
+/// A fresh operator key for whoever tries what comes next.
+///
+/// # Errors
+/// When the key file refuses.
+pub fn operator_key(keys: &crate::authenticate::KeyRing, now: Timestamp) -> Result<Secret, Failure> {
+    let new = NewKey { role: Role::Operator, merchant: None, label: Some("demo".to_owned()) };
+    Ok(keys.create(new, now, &random::<KEY_RANDOM_BYTES>()?)?.1)
+}
+
+/// Enters merchants, offers and people, as of some days before the town's day.
+///
+/// # Errors
+/// When the store refuses.
+pub async fn enter(engine: &Arc<Engine>, town: &Town, start: Timestamp) -> Result<(), Failure> {
+    let before = |days: i64| start.plus_ms(-days * DAY_MS);
+    for shop in &town.shops {
+        engine.put_merchant(shop.merchant.clone(), None).await?;
+    }
+    for offer in &town.offers {
+        engine.put_offer(&offer.id, offer.terms.clone(), None).await?;
+        // The operator's word: it counts from before it was entered.
+        engine.step_offer(&offer.id, Step::Publish, Some(before(14))).await?;
+    }
+    let sources: Vec<SourceName> = SOURCES.iter().map(SourceName::new).collect::<Result<_, _>>()?;
+    let one = |person| enter_person(engine, town, person, &sources, start);
+    futures_util::stream::iter(&town.people)
+        .map(|person| Ok::<_, Failure>(one(person)))
+        .try_buffer_unordered(MEMBERS_AT_ONCE)
+        .try_collect::<()>()
+        .await
+}
+
+async fn enter_person(
+    engine: &Arc<Engine>,
+    town: &Town,
+    person: &super::town::Person,
+    sources: &[SourceName],
+    start: Timestamp,
+) -> Result<(), Failure> {
+    let before = |days: i64| Some(start.plus_ms(-days * DAY_MS));
+    let said = Registration { joined_at: before(120), ..Registration::default() };
+    engine.register(&person.id, said, None).await?;
+    let linking = |card: &super::town::Card, same_card_as| Linking {
+        source: sources[card.source].clone(),
+        token: card.token.clone(),
+        from: before(90),
+        same_card_as,
+        replaces: None,
+    };
+    for card in &person.cards {
+        engine.link_card(&person.id, linking(card, None)).await?;
+    }
+    if let Some(twin) = &person.twin {
+        let first = &person.cards[0];
+        let same = engine.card_hash(&sources[first.source], &first.token);
+        engine.link_card(&person.id, linking(twin, Some(same))).await?;
+    }
+    for offer in &person.activated {
+        engine.activate(&person.id, &town.offers[*offer].id, true, before(7)).await?;
+    }
+    Ok(())
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| format!("the system gave no random number: {error}"))?;
+    Ok(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

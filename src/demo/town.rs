@@ -1,0 +1,370 @@
+//! The town of the demo: its shops with the ids by which card networks name them, what they
+//! offer, and the people with their cards. Made from a seed, the same every time; knows no
+//! clock, no engine and no network.
+
+use crate::domain::merchant::{Location, Merchant, Mid};
+use crate::domain::offer::{Activation, Condition, CountCap, Limits, Period, Reward, Stacking, StackingMode, Terms};
+use crate::domain::{BasisPoints, Currency, LocationId, MemberId, MerchantId, OfferId};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// The source that speaks our own format.
+pub const BANK: &str = "harbour-bank";
+/// The source that speaks Stripe Issuing's.
+pub const ISSUER: &str = "quayside-cards";
+/// Both, by their place.
+pub const SOURCES: [&str; 2] = [BANK, ISSUER];
+
+/// What a shop sells, which decides how its card events come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trade {
+    /// Small, in the morning, cleared at once.
+    Coffee,
+    /// At noon.
+    Lunch,
+    /// A basket in the evening.
+    Grocery,
+    /// One unit is authorized, the true amount comes later.
+    Fuel,
+    /// Grows by increments, cleared at the end.
+    Hotel,
+    /// Shipped in parts.
+    Online,
+    /// Cleared with the tip.
+    Dinner,
+}
+
+/// Where shops and people are.
+#[derive(Debug, Clone, Copy)]
+pub struct City {
+    /// For people.
+    pub name: &'static str,
+    /// IANA zone.
+    pub zone: &'static str,
+    /// What is paid with.
+    pub currency: &'static str,
+    /// ISO 3166 alpha-2.
+    pub country: &'static str,
+    /// One postcode is enough.
+    pub postcode: &'static str,
+}
+
+/// The quarters of the town happen to lie in four zones and three currencies.
+pub const CITIES: [City; 4] = [
+    City { name: "Portland", zone: "America/Los_Angeles", currency: "USD", country: "US", postcode: "97205" },
+    City { name: "New York", zone: "America/New_York", currency: "USD", country: "US", postcode: "10013" },
+    City { name: "London", zone: "Europe/London", currency: "GBP", country: "GB", postcode: "SE1 9AL" },
+    City { name: "Lisbon", zone: "Europe/Lisbon", currency: "EUR", country: "PT", postcode: "1100-148" },
+];
+
+const SHOPS: [(&str, &str, Trade, usize); 20] = [
+    ("blue-heron", "Blue Heron Coffee", Trade::Coffee, 0),
+    ("alder-deli", "Alder Street Deli", Trade::Lunch, 0),
+    ("rose-grocers", "Rose City Grocers", Trade::Grocery, 0),
+    ("cascade-fuel", "Cascade Fuel", Trade::Fuel, 0),
+    ("pine-thread", "Pine & Thread", Trade::Online, 0),
+    ("ironside", "Ironside Grill", Trade::Dinner, 0),
+    ("third-rail", "Third Rail Roasters", Trade::Coffee, 1),
+    ("mott-dumplings", "Mott Street Dumplings", Trade::Lunch, 1),
+    ("greenpoint", "Greenpoint Market", Trade::Grocery, 1),
+    ("harbor-gas", "Harbor Gas", Trade::Fuel, 1),
+    ("linden-hotel", "The Linden Hotel", Trade::Hotel, 1),
+    ("spindle-books", "Spindle Books", Trade::Online, 1),
+    ("kettle-crumb", "Kettle & Crumb", Trade::Coffee, 2),
+    ("borough-salads", "Borough Salads", Trade::Lunch, 2),
+    ("thames-food", "Thames Provisions", Trade::Grocery, 2),
+    ("lantern-house", "Lantern House Hotel", Trade::Hotel, 2),
+    ("andorinha", "Café Andorinha", Trade::Coffee, 3),
+    ("tasca-do-rio", "Tasca do Rio", Trade::Dinner, 3),
+    ("mercado-azul", "Mercado Azul", Trade::Grocery, 3),
+    ("casa-pinhal", "Casa do Pinhal", Trade::Online, 3),
+];
+
+const FIRST: [&str; 40] = [
+    "Ann", "Ben", "Clara", "David", "Elena", "Felix", "Grace", "Hugo", "Ines", "Jonas", "Kira", "Leo", "Maria", "Noah",
+    "Olga", "Paul", "Quinn", "Rosa", "Samir", "Tessa", "Uma", "Victor", "Wanda", "Xavier", "Yara", "Zoe", "Amir",
+    "Bella", "Carlos", "Dora", "Emil", "Fatima", "George", "Hana", "Ivan", "Julia", "Karim", "Lucia", "Mateo", "Nora",
+];
+const LAST: [&str; 40] = [
+    "Archer", "Baker", "Costa", "Dias", "Evans", "Fisher", "Gomes", "Hughes", "Ito", "Jensen", "Kaur", "Lopes",
+    "Miller", "Nunes", "Okafor", "Park", "Quist", "Rossi", "Santos", "Turner", "Ueda", "Vieira", "Walsh", "Xu",
+    "Young", "Zimmer", "Abbott", "Brandt", "Carter", "Dubois", "Engel", "Ferro", "Grant", "Holm", "Ibrahim", "Jones",
+    "Klein", "Lund", "Moreau", "Novak",
+];
+
+/// A shop with its merchant's document.
+#[derive(Debug, Clone)]
+pub struct Shop {
+    /// The document.
+    pub merchant: Merchant,
+    /// What it sells.
+    pub trade: Trade,
+    /// Index into [`CITIES`].
+    pub city: usize,
+    /// What it sells in.
+    pub currency: Currency,
+    /// How authorizations name it: with leading zeros.
+    pub authorization_mid: String,
+    /// How clearings name it: at some shops another id.
+    pub clearing_mid: String,
+    /// Merchant category code.
+    pub mcc: &'static str,
+    /// What stands on the card statement.
+    pub descriptor: String,
+    /// Its offers, by place in [`Town::offers`].
+    pub offers: Vec<usize>,
+}
+
+/// An offer as it is published.
+#[derive(Debug, Clone)]
+pub struct TownOffer {
+    /// Its id.
+    pub id: OfferId,
+    /// What it promises.
+    pub terms: Terms,
+}
+
+/// A card: who issued it, and how they call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    /// Index into [`SOURCES`].
+    pub source: usize,
+    /// The token.
+    pub token: String,
+}
+
+/// A person with cards.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// Their id.
+    pub id: MemberId,
+    /// Their name.
+    pub name: String,
+    /// Index into [`CITIES`].
+    pub city: usize,
+    /// One or two cards.
+    pub cards: Vec<Card>,
+    /// The first card as the other source knows it, when both do.
+    pub twin: Option<Card>,
+    /// Offers they opted in to, by place in [`Town::offers`].
+    pub activated: Vec<usize>,
+}
+
+/// Everything that is there before the day begins.
+#[derive(Debug, Clone)]
+pub struct Town {
+    /// Who funds offers.
+    pub shops: Vec<Shop>,
+    /// What they promise.
+    pub offers: Vec<TownOffer>,
+    /// Who buys.
+    pub people: Vec<Person>,
+}
+
+impl Town {
+    /// Builds the town. The same random numbers give the same town.
+    #[must_use]
+    pub fn build(rng: &mut ChaCha8Rng, members: usize) -> Self {
+        let mut town = Self { shops: Vec::new(), offers: Vec::new(), people: Vec::new() };
+        for (place, said) in SHOPS.iter().enumerate() {
+            let mut shop = shop(place, said);
+            for (id, terms) in offers(&shop, members) {
+                shop.offers.push(town.offers.len());
+                town.offers.push(TownOffer { id: OfferId::new(id).expect(FIT), terms });
+            }
+            town.shops.push(shop);
+        }
+        for place in 0..members {
+            let person = town.person(rng, place);
+            town.people.push(person);
+        }
+        town
+    }
+
+    /// Shops of a trade in a city; most cities have one, some none.
+    #[must_use]
+    pub fn shop_of(&self, city: usize, trade: Trade) -> Option<usize> {
+        self.shops.iter().position(|shop| shop.city == city && shop.trade == trade)
+    }
+
+    /// The only offer of a shop, when what it gives for one purchase depends on that purchase
+    /// alone: no budget, no caps, no hours, no rival.
+    #[must_use]
+    pub fn plain_offer(&self, shop: usize) -> Option<usize> {
+        let &[only] = self.shops[shop].offers.as_slice() else { return None };
+        let terms = &self.offers[only].terms;
+        let hours = terms.when.iter().any(|condition| matches!(condition, Condition::LocalTime { .. }));
+        let plain = terms.budget_minor.is_none() && terms.limits == Limits::default() && !hours;
+        plain.then_some(only)
+    }
+
+    /// What a plain offer gives for what stands of a purchase: the reference that the books
+    /// are compared with, written without the engine's help.
+    #[must_use]
+    pub fn plain_reward(&self, offer: usize, person: &Person, stands_minor: i64) -> i64 {
+        let terms = &self.offers[offer].terms;
+        let opted = terms.activation == Activation::Automatic || person.activated.contains(&offer);
+        let least = terms.when.iter().map(|condition| match condition {
+            Condition::SpendAtLeast(minor) => *minor,
+            Condition::LocalTime { .. } => 0,
+        });
+        if !opted || stands_minor <= 0 || stands_minor < least.max().unwrap_or(0) {
+            return 0;
+        }
+        let reward = match terms.reward {
+            Reward::Percent { basis_points, max_minor } => {
+                let share = stands_minor * i64::from(basis_points.0) / 10_000;
+                max_minor.map_or(share, |max| share.min(max))
+            }
+            Reward::Fixed { minor } => minor,
+        };
+        reward.min(stands_minor)
+    }
+
+    fn person(&self, rng: &mut ChaCha8Rng, place: usize) -> Person {
+        let (first, last) = (FIRST[place % 40], LAST[(place / 40 + place * 7) % 40]);
+        let city = [0, 0, 0, 1, 1, 1, 2, 2, 3, 3][rng.random_range(0..10)];
+        let source = usize::from(rng.random_ratio(2, 5));
+        let card = |rng: &mut ChaCha8Rng, source| Card { source, token: token(rng, source) };
+        let mut cards = vec![card(rng, source)];
+        if rng.random_ratio(1, 5) {
+            let other = rng.random_range(0..2);
+            cards.push(card(rng, other));
+        }
+        let twin = rng.random_ratio(1, 12).then(|| card(rng, 1 - source));
+        let of_city =
+            |offer: &TownOffer| self.shops.iter().any(|s| s.city == city && s.merchant.id == offer.terms.merchant);
+        let asks = |offer: &TownOffer| offer.terms.activation == Activation::Required && of_city(offer);
+        let may: Vec<usize> = (0..self.offers.len()).filter(|at| asks(&self.offers[*at])).collect();
+        let activated = may.into_iter().filter(|_| rng.random_ratio(7, 10)).collect();
+        let id = format!("{}.{}.{place}", first.to_lowercase(), last.to_lowercase());
+        Person { id: MemberId::new(id).expect(FIT), name: format!("{first} {last}"), city, cards, twin, activated }
+    }
+}
+
+const FIT: &str = "made above to obey the rules";
+
+/// Letters alone, so that no token can look like a card number.
+fn token(rng: &mut ChaCha8Rng, source: usize) -> String {
+    let letters: String = (0..16).map(|_| char::from(b'a' + rng.random_range(0..26_u8))).collect();
+    if source == 0 { format!("tok_{letters}") } else { format!("ic_{letters}") }
+}
+
+fn shop(place: usize, &(id, name, trade, city): &(&str, &str, Trade, usize)) -> Shop {
+    let mcc = match trade {
+        Trade::Coffee => "5814",
+        Trade::Lunch | Trade::Dinner => "5812",
+        Trade::Grocery => "5411",
+        Trade::Fuel => "5542",
+        Trade::Hotel => "7011",
+        Trade::Online => "5691",
+    };
+    let bare = 445_566_001 + place * 17;
+    // Some acquirers clear under another id than they authorize under.
+    let cleared = if place % 3 == 1 { bare + 900_000 } else { bare };
+    let mid = |mid: usize| Mid {
+        scheme: None,
+        acquirer: None,
+        mid: compact_str::format_compact!("{mid}"),
+        from: None,
+        to: None,
+        shared: false,
+    };
+    let mut mids = vec![mid(bare)];
+    if cleared != bare {
+        mids.push(mid(cleared));
+    }
+    let at = &CITIES[city];
+    let location = Location {
+        id: LocationId::new(format!("{id}-1")).expect(FIT),
+        name: None,
+        time_zone: Some(at.zone.into()),
+        country: Some(at.country.into()),
+        postcode: Some(at.postcode.into()),
+        mids,
+        store_ids: Vec::new(),
+        descriptors: Vec::new(),
+    };
+    Shop {
+        merchant: Merchant {
+            id: MerchantId::new(id).expect(FIT),
+            name: name.to_owned(),
+            time_zone: at.zone.into(),
+            locations: vec![location],
+            competitors: Vec::new(),
+        },
+        trade,
+        city,
+        currency: Currency::parse(at.currency).expect(FIT),
+        authorization_mid: format!("{bare:015}"),
+        clearing_mid: format!("{cleared:015}"),
+        mcc,
+        descriptor: format!("{} {}", name.to_uppercase(), at.name.to_uppercase()),
+        offers: Vec::new(),
+    }
+}
+
+fn percent(basis_points: u32, max_minor: Option<i64>) -> Reward {
+    Reward::Percent { basis_points: BasisPoints(basis_points), max_minor }
+}
+
+fn offers(shop: &Shop, members: usize) -> Vec<(String, Terms)> {
+    let id = shop.merchant.id.as_str();
+    let plain = |title: &str, reward, hold_days| Terms {
+        merchant: shop.merchant.id.clone(),
+        title: title.to_owned(),
+        currency: shop.currency,
+        reward,
+        when: Vec::new(),
+        starts: None,
+        ends: None,
+        budget_minor: None,
+        limits: Limits::default(),
+        activation: Activation::Automatic,
+        stacking: Stacking { group: None, mode: StackingMode::Combine, priority: 0 },
+        hold_days,
+        holdout_percent: 0,
+        cash_like: false,
+    };
+    let in_group = |terms: Terms, priority| Terms {
+        stacking: Stacking { group: Some("coffee".into()), mode: StackingMode::Exclusive, priority },
+        ..terms
+    };
+    let budget = i64::try_from(members).unwrap_or(i64::MAX / 64) * 20;
+    match shop.trade {
+        Trade::Coffee => {
+            let twice = CountCap { count: 2, every: Period::Day };
+            let mornings = Terms {
+                when: vec![Condition::LocalTime { days: 127, from_minute: 360, to_minute: 720 }],
+                limits: Limits { per_member: Some(twice), reward_per_member_minor: None },
+                ..plain("10 % back before noon, twice a day", percent(1000, Some(200)), 0)
+            };
+            let always = plain("4 % back all day", percent(400, None), 0);
+            vec![(format!("{id}-mornings"), in_group(mornings, 10)), (format!("{id}-always"), in_group(always, 5))]
+        }
+        Trade::Lunch => {
+            let least = vec![Condition::SpendAtLeast(1200)];
+            let title = "1.50 back on lunches from 12.00";
+            vec![(format!("{id}-lunch"), Terms { when: least, ..plain(title, Reward::Fixed { minor: 150 }, 7) })]
+        }
+        Trade::Grocery => {
+            let least = vec![Condition::SpendAtLeast(2000)];
+            let title = "2 % back on baskets from 20.00";
+            vec![(format!("{id}-basket"), Terms { when: least, ..plain(title, percent(200, Some(500)), 14) })]
+        }
+        Trade::Fuel => {
+            let title = "3 % back on fuel, once activated";
+            let asked = Terms { activation: Activation::Required, ..plain(title, percent(300, None), 0) };
+            vec![(format!("{id}-fuel"), asked)]
+        }
+        Trade::Hotel => vec![(format!("{id}-stay"), plain("8 % back on a stay", percent(800, Some(4000)), 30))],
+        Trade::Online => {
+            let title = "6 % back while the budget lasts";
+            vec![(format!("{id}-order"), Terms { budget_minor: Some(budget), ..plain(title, percent(600, None), 14) })]
+        }
+        Trade::Dinner => {
+            let limits = Limits { per_member: None, reward_per_member_minor: Some(400) };
+            vec![(format!("{id}-dinner"), Terms { limits, ..plain("5 % back, tip included", percent(500, None), 0) })]
+        }
+    }
+}
