@@ -12,7 +12,7 @@ use crate::domain::{
     CardEvent, CardHash, Currency, EventKind, MemberId, OfferId, PurchaseId, PurchaseKey, SourceName, Timestamp,
 };
 use crate::engine::turn::{Decided, Turn};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Waiting};
 use crate::normalise::{self, Format, Message, Problem, Unreadable};
 use crate::record::{self, DeadLetter, EventInput, MemberInput, Sighting};
 use crate::telemetry::{EventOddity, Stage as Timed, WebhookOutcome};
@@ -189,6 +189,11 @@ async fn gather(
     let holder = if follows { engine.purchase_owner(&purchase).await? } else { None };
     if matched.is_none() && holder.is_none() {
         let card = engine.card_hash(&source.name, &event.card);
+        if follows {
+            let content = content_of(&event);
+            let event = CardEvent { card: Default::default(), ..event.clone() };
+            engine.wait_for(&purchase, Waiting { event, card, content });
+        }
         return Ok(Gathered::Answered(sighted(engine, source, event, card, now, WebhookOutcome::NoOffer)));
     }
     let card = engine.card_hash(&source.name, &event.card);
@@ -200,10 +205,15 @@ async fn gather(
     let Some(claim) = claims.iter().find(holds) else {
         return Ok(Gathered::Answered(sighted(engine, source, event, card, now, WebhookOutcome::UnknownCard)));
     };
-    let content = xxhash_rust::xxh3::xxh3_64(&record::encode(&event));
+    let content = content_of(&event);
     engine.metrics.stage(Timed::Gather, begun.elapsed());
     let member = claim.member.clone();
     Ok(Gathered::Ours(member, Ours { place, event, card, purchase, matched, occurred_at, content }))
+}
+
+/// Tells a redelivery from other content.
+fn content_of(event: &CardEvent) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(&record::encode(event))
 }
 
 /// An event without a purchase id opens a purchase under its own key.
@@ -262,7 +272,13 @@ async fn decide_events(
             Some(_) => Err(Refused::Conflict { event: ours.event.key.to_string() }),
             None => {
                 decides = true;
-                Ok(decide_event(engine, &mut turn, ours).await?)
+                let purchase = ours.purchase.clone();
+                let opens = turn.member.find(&purchase).is_none();
+                let answer = decide_event(engine, &mut turn, ours).await?;
+                if opens {
+                    join_waiting(engine, &mut turn, &purchase).await?;
+                }
+                Ok(answer)
             }
         };
         answers.push((place, answer));
@@ -272,6 +288,20 @@ async fn decide_events(
         turn.commit().await?;
     }
     Ok(answers)
+}
+
+/// Events that came before the purchase they follow, from a shop we did not know.
+async fn join_waiting(engine: &Arc<Engine>, turn: &mut Turn, purchase: &PurchaseKey) -> Result<(), EngineError> {
+    for Waiting { event, card, content } in engine.waited_for(purchase) {
+        let holds = turn.member.head.cards.iter().any(|link| link.card == card);
+        if holds && turn.identity(card, &event.key).await?.is_none() {
+            let occurred_at = event.occurred_at;
+            let purchase = purchase.clone();
+            let ours = Ours { place: 0, event, card, purchase, matched: None, occurred_at, content };
+            decide_event(engine, turn, ours).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn decide_event(engine: &Arc<Engine>, turn: &mut Turn, ours: Ours) -> Result<Outcome, EngineError> {

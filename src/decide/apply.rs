@@ -110,7 +110,8 @@ fn post(member: &mut MemberState, currency: crate::domain::Currency, legs: ledge
 }
 
 fn end_card(member: &mut MemberState, card: CardHash, at: Timestamp) {
-    for link in member.head.cards.iter_mut().filter(|link| link.card == card && link.to.is_none()) {
+    // The earliest end counts, whichever was said first.
+    for link in member.head.cards.iter_mut().filter(|link| link.card == card && link.to.is_none_or(|to| at < to)) {
         link.to = Some(at.max(link.from));
     }
 }

@@ -83,7 +83,9 @@ pub async fn pay_day(engine: &Arc<Engine>, town: &Town) -> Result<Vec<Paid>, Fai
         for (currency, balance) in &state.head.balances {
             let minor = balance.available_minor - balance.owed_minor;
             if minor > 0 {
-                engine.redeem(&person.id, format!("payday-{place}"), *currency, minor, |_, _| None).await?;
+                engine
+                    .redeem(&person.id, format!("payday-{place}"), *currency, minor, None, |_, _| String::new())
+                    .await?;
                 paid.push(Paid { person: place, money: Money::new(minor, *currency) });
             }
         }

@@ -225,8 +225,8 @@ impl Engine {
         if !turn.member.head.cards.iter().any(|link| link.card == card) {
             return Err(ActError::UnknownCard);
         }
-        if turn.member.head.cards.iter().any(|link| link.card == card && link.to.is_none()) {
-            let at = at.unwrap_or_else(|| turn.now());
+        let at = at.unwrap_or_else(|| turn.now());
+        if turn.member.head.cards.iter().any(|link| link.card == card && link.to.is_none_or(|to| at < to)) {
             turn.step(MemberInput::CardUnlinked { card, at }, None).await?;
             turn.commit().await?;
         }
@@ -245,12 +245,15 @@ impl Engine {
         at: Option<Timestamp>,
     ) -> Result<Timestamp, ActError> {
         let mut turn = self.known(member, None).await?;
+        let dated = at.is_some();
         let at = at.unwrap_or_else(|| turn.now());
         let head = &turn.member.head;
         let newest = head.activations.iter().filter(|step| &step.offer == offer).max_by_key(|step| step.at);
+        // What is so already is not said again, unless somebody names its time: a step
+        // dated before it may come later.
         match newest {
-            Some(step) if step.active == active && step.at <= at => return Ok(step.at),
-            None if !active => return Ok(at),
+            Some(step) if step.active == active && (step.at == at || (!dated && step.at <= at)) => return Ok(step.at),
+            None if !active && !dated => return Ok(at),
             _ => {}
         }
         if head.activations.len() >= PER_MEMBER_MAX {

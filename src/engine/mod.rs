@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::decide::member::Placed;
 use crate::decide::{MemberState, Policy};
 use crate::domain::purchase::Purchase;
-use crate::domain::{CardHash, MemberId, SourceName, Timestamp};
+use crate::domain::{CardEvent, CardHash, MemberId, PurchaseKey, SourceName, Timestamp};
 use crate::journal::vault::Vault;
 use crate::journal::{AppendError, Journal, Position};
 use crate::record::RecordError;
@@ -97,6 +97,9 @@ pub struct Engine {
     budgets: budgets::Budgets,
     members: quick_cache::sync::Cache<MemberId, Arc<MemberState>, MemberWeight>,
     stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
+    /// Events that came before the purchase they follow, from shops we do not know by
+    /// themselves: joined when the purchase opens. A memory, bounded, of the last ones.
+    waiting: quick_cache::sync::Cache<PurchaseKey, Arc<Vec<Waiting>>>,
     /// Locks for cards while they are linked; taken before a member's.
     card_stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
     /// Highest record number per partition; the catalogue's is last.
@@ -246,6 +249,39 @@ impl Engine {
         {
             self.metrics.sighting_dropped();
         }
+    }
+}
+
+/// An event that follows a purchase nobody opened yet.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// The event, its token emptied.
+    pub event: CardEvent,
+    /// Its card.
+    pub card: CardHash,
+    /// Hash of its normalised fields.
+    pub content: u64,
+}
+
+/// Purchases whose early followers are remembered, and followers of one of them.
+const WAITING_PURCHASES_MAX: usize = 65_536;
+const WAITING_EVENTS_MAX: usize = 16;
+
+impl Engine {
+    /// Remembers an event that follows a purchase nobody opened yet.
+    pub fn wait_for(&self, purchase: &PurchaseKey, waiting: Waiting) {
+        let mut list = self.waiting.get(purchase).map(|list| list.as_ref().clone()).unwrap_or_default();
+        let known = list.iter().any(|other| other.event.key == waiting.event.key && other.card == waiting.card);
+        if !known && list.len() < WAITING_EVENTS_MAX {
+            list.push(waiting);
+            self.waiting.insert(purchase.clone(), Arc::new(list));
+        }
+    }
+
+    /// The events that waited for a purchase which opens now.
+    #[must_use]
+    pub fn waited_for(&self, purchase: &PurchaseKey) -> Vec<Waiting> {
+        self.waiting.remove(purchase).map(|(_, list)| list.as_ref().clone()).unwrap_or_default()
     }
 }
 

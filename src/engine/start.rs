@@ -293,6 +293,7 @@ impl Engine {
             budgets: super::budgets::Budgets::default(),
             members,
             stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
+            waiting: quick_cache::sync::Cache::new(super::WAITING_PURCHASES_MAX),
             card_stripes: (0..256).map(|_| Arc::default()).collect(),
             numbers,
             marked: marks.iter().map(|mark| AtomicI64::new(mark.load(Ordering::Relaxed))).collect(),

@@ -479,7 +479,7 @@ async fn claim(
     let partition = keys::partition_of(&card.0, partitions);
     let mut claims = claims_of(keeper, partitions, card).await?;
     if let Some(to) = to {
-        for claim in claims.iter_mut().filter(|claim| &claim.member == member && claim.to.is_none()) {
+        for claim in claims.iter_mut().filter(|claim| &claim.member == member && claim.to.is_none_or(|old| to < old)) {
             claim.to = Some(to.max(claim.from));
         }
     }
