@@ -20,6 +20,8 @@ pub mod read;
 pub mod reply;
 pub mod routes;
 pub mod shelf;
+#[cfg(test)]
+mod tests;
 pub mod webhooks;
 
 use crate::authenticate::keys::KeyRing;

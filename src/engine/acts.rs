@@ -181,6 +181,18 @@ impl Engine {
         member: &MemberId,
         linking: Linking,
     ) -> Result<(Arc<MemberState>, bool), ActError> {
+        // In a task of its own: a caller who goes away must not give the card free before
+        // its claim is in the state.
+        let (engine, member) = (Arc::clone(self), member.clone());
+        let linked = tokio::spawn(async move { engine.link_card_now(&member, linking).await });
+        linked.await.unwrap_or(Err(ActError::Engine(EngineError::Stopping)))
+    }
+
+    async fn link_card_now(
+        self: &Arc<Self>,
+        member: &MemberId,
+        linking: Linking,
+    ) -> Result<(Arc<MemberState>, bool), ActError> {
         let card = self.card_hash(&linking.source, &linking.token);
         // Card before member, so that two members cannot take one card at once.
         let _card = Arc::clone(self.stripe_of_card(card)).lock_owned().await;
