@@ -144,7 +144,8 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
     tally.add(&poster.post_all(&regrets, |_| {}).await?)?;
     clock.set(Clock::Machine.now());
     let books = books::gather(&engine, &town, paid, Timestamp::start_of_day(today)).await?;
-    let proofs = books::prove(&town, &day, &tally, &books)?;
+    let mut proofs = books::prove(&town, &day, &tally, &books)?;
+    proofs.push(books::audit(&settings).await?);
     let proved = proofs.iter().all(|proof| proof.holds);
     let told = Told { town: &town, day: &day, tally: &tally, books: &books, proofs: &proofs, took, seed: args.seed };
     let style = Style { colours: std::io::stdout().is_terminal() };

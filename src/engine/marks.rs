@@ -8,7 +8,7 @@ use crate::decide::{LapsePolicy, MemberState, worth};
 use crate::domain::member::{SealedTotal, SealedUse, month_of};
 use crate::domain::purchase::Stage;
 use crate::domain::{MemberId, MerchantId, PurchaseKey, Timestamp};
-use crate::record::{Body, MemberInput};
+use crate::record::{Body, MemberInput, RequestKey};
 use crate::store::{Batch, CATALOGUE, Partition, keys};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ use std::sync::atomic::Ordering;
 
 /// Members looked at between two looks at the stop flag, and keys read at a time.
 const PAGE: usize = 256;
+/// Partitions marked side by side.
+const PARTITIONS_AT_ONCE: usize = 32;
 
 /// A job that decides members again, kept until it is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,14 +34,41 @@ impl Engine {
     /// # Errors
     /// When the journal or the state refuses; what was done stays, the rest is done later.
     pub async fn mark_day(self: &Arc<Self>, now: Timestamp) -> Result<u64, EngineError> {
+        let _one = self.marking.lock().await;
         let mark = Timestamp::start_of_day(now.day());
         let mut decided = 0;
-        for partition in 0..self.partitions() {
-            if self.marked[usize::from(partition)].load(Ordering::Acquire) < mark.as_ms() {
-                decided += self.mark_partition(partition, mark).await?;
+        let behind = |partition: &u16| self.marked[usize::from(*partition)].load(Ordering::Acquire) < mark.as_ms();
+        let partitions: Vec<Partition> = (0..self.partitions()).filter(behind).collect();
+        // Side by side, so that they share the journal's syncs.
+        for some in partitions.chunks(PARTITIONS_AT_ONCE) {
+            let marking = some.iter().map(|partition| self.mark_partition(*partition, mark));
+            for done in futures_util::future::join_all(marking).await {
+                decided += done?;
             }
         }
+        if !partitions.is_empty() {
+            self.forget_answers(CATALOGUE).await?;
+        }
         Ok(decided)
+    }
+
+    /// Drops answers kept for repeated requests when their 24 hours are over.
+    async fn forget_answers(&self, partition: Partition) -> Result<(), EngineError> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = self.keeper().scan(partition, b"k", after.as_deref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            let mut puts = Vec::new();
+            for (key, value) in page {
+                let kept: RequestKey = crate::record::decode(&value)?;
+                if !kept.forever && kept.at.plus_days(1) <= self.clock.now() {
+                    puts.push((key, None));
+                }
+            }
+            // A replay may bring some back; they are dropped again the next day.
+            self.keeper().commit(Batch { partition, puts, ..Batch::default() }).await?;
+        }
     }
 
     async fn mark_partition(self: &Arc<Self>, partition: Partition, mark: Timestamp) -> Result<u64, EngineError> {
@@ -76,6 +105,7 @@ impl Engine {
                 _ => {}
             }
         }
+        self.forget_answers(partition).await?;
         let mut record = self.catalogue_record(Body::DayMarked { mark }, 0);
         record.envelope.partition = partition;
         record.envelope.number = self.next_number(partition);

@@ -114,6 +114,8 @@ pub struct Engine {
     ticket: AtomicU64,
     dead_letters: AtomicU64,
     merging: AtomicBool,
+    /// One daily mark at a time.
+    marking: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
     /// The journal holds something that the state does not: nothing more is committed.
     fell_behind: AtomicBool,
