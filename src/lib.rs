@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod app;
+pub mod audit;
 pub mod authenticate;
 pub mod catalogue;
 pub mod clock;

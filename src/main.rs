@@ -22,6 +22,20 @@ enum Command {
     Serve(ConfigArgs),
     /// Says what is wrong with the configuration and the store; exit 1 when something is.
     Check(ConfigArgs),
+    /// Proves the books from the journal alone; exit 1 on any difference. Stop the service first.
+    Audit {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Journals to read, in place of the configured one; several are one book.
+        #[arg(long, num_args = 1..)]
+        journal: Vec<PathBuf>,
+        /// Seed of the shuffled order in which members are decided again.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// One JSON document in place of the table.
+        #[arg(long)]
+        json: bool,
+    },
     /// API keys.
     Keys {
         #[command(flatten)]
@@ -79,6 +93,7 @@ fn run(words: Words) -> Result<(), Failure> {
         None => Err("the demo is not there yet".into()),
         Some(Command::Serve(config)) => commands::serve::serve(&config),
         Some(Command::Check(config)) => commands::serve::check(&config),
+        Some(Command::Audit { config, journal, seed, json }) => commands::audit::audit(&config, &journal, seed, json),
         Some(Command::Keys { config, what }) => match what {
             Keys::Create { role, merchant, label } => commands::keys::create(&config, role, merchant, label),
             Keys::List => commands::keys::list(&config),

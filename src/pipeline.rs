@@ -162,7 +162,8 @@ async fn gather(
     if event.merchant.scheme.is_none() {
         event.merchant.scheme = source.default_scheme.as_deref().map(Into::into);
     }
-    if event.occurred_at.plus_days(engine.options.retention_days) < now {
+    let is_old = |at: Timestamp| at.plus_days(engine.options.retention_days) < now;
+    if is_old(event.occurred_at) {
         engine.metrics.oddity(EventOddity::Late);
         return Ok(Gathered::Answered(Outcome::plain(&event, WebhookOutcome::TooOld)));
     }
@@ -179,6 +180,9 @@ async fn gather(
         _ => event.occurred_at,
     };
     drop(catalogue);
+    if is_old(occurred_at) {
+        return Ok(Gathered::Answered(Outcome::plain(&event, WebhookOutcome::TooOld)));
+    }
     let purchase =
         PurchaseKey { source: source.name.clone(), id: event.purchase.clone().unwrap_or_else(|| own_purchase(&event)) };
     let follows = event.kind != EventKind::Authorization && event.purchase.is_some();

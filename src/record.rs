@@ -315,13 +315,14 @@ impl Redemption {
             offer: lot.and_then(|lot| lot.offer.clone()),
         };
         let mut transfers = Vec::new();
-        for lot in &self.settled {
-            transfers.push(make(Legs::new(MemberAvailable, MemberOwed, lot.minor), Some(lot)));
-        }
         let mut to_settle = owed;
         for lot in &self.lots {
+            // What is owed is settled out of this lot: it is the lot that pays.
             let settles = lot.minor.min(to_settle);
             to_settle -= settles;
+            if settles > 0 {
+                transfers.push(make(Legs::new(MemberAvailable, MemberOwed, settles), Some(lot)));
+            }
             if lot.minor > settles {
                 transfers.push(make(Legs::new(MemberAvailable, PayOut, lot.minor - settles), Some(lot)));
             }

@@ -1,1 +1,178 @@
-//! Placeholder until the first slice lands.
+//! Seeded disorder, duplicates and crashes. Each seed draws facts of several members,
+//! delivers them in another order, some twice, on a disk that loses what was not synced;
+//! between crashes the state file is kept, lost, or set back to an older one. At the end
+//! everything answered is in the books, once, and the books are those of the set.
+//!
+//! `RINGFENCE_SIM_SEEDS=N` runs N seeds (24 by default), `RINGFENCE_SIM_SEED=S` that one.
+
+mod world;
+
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use ringfence::clock::Clock;
+use ringfence::domain::member::Balance;
+use ringfence::domain::{Currency, MemberId};
+use ringfence::engine::Engine;
+use ringfence::journal::disk::{Disk, SimDisk};
+use ringfence::pipeline::{Refused, Source};
+use ringfence::telemetry::WebhookOutcome;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+fn seeds() -> Vec<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    match number("RINGFENCE_SIM_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=number("RINGFENCE_SIM_SEEDS").unwrap_or(24)).collect(),
+    }
+}
+
+/// The facts of one seed: (event id, body).
+fn draw(rng: &mut ChaCha8Rng) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    for member in 0..4 {
+        for purchase in 0..rng.random_range(1..5) {
+            let (card, name) = (format!("tok_{member}"), format!("p{member}_{purchase}"));
+            let amount = rng.random_range(100..20_000);
+            let hour = rng.random_range(0..20);
+            let mut add = |step: &str, kind: &str, minor: i64, minute: i64| {
+                let id = format!("{name}_{step}");
+                let at = format!("2026-11-20T{hour:02}:{minute:02}:00Z");
+                facts.push((id.clone(), world::event(&id, kind, &name, &card, minor, &at, "00123456")));
+            };
+            add("a", "authorization", amount, 0);
+            if rng.random_bool(0.3) {
+                add("i", "increment", rng.random_range(1..900), 5);
+            }
+            if rng.random_bool(0.8) {
+                add("c", "clearing", rng.random_range(50..=amount), 10);
+            }
+            for refund in 0..rng.random_range(0..3) {
+                add(&format!("r{refund}"), "refund", rng.random_range(1..=amount / 2 + 1), 20 + refund);
+            }
+        }
+    }
+    facts
+}
+
+async fn populate(engine: &Arc<Engine>) {
+    engine.put_merchant(world::merchant("shop", &["123456"]), None).await.unwrap();
+    let mut terms = world::terms("shop");
+    terms.limits.reward_per_member_minor = Some(900);
+    world::publish(engine, "five", terms).await;
+    for member in 0..4 {
+        world::member(engine, &format!("m{member}"), &format!("tok_{member}")).await;
+    }
+}
+
+async fn balances(engine: &Arc<Engine>) -> BTreeMap<String, Balance> {
+    let usd = Currency::parse("USD").unwrap();
+    let mut all = BTreeMap::new();
+    for member in 0..4 {
+        let id = MemberId::new(format!("m{member}")).unwrap();
+        let state = engine.load(&id).await.unwrap().expect("registered");
+        all.insert(id.to_string(), state.head.balance(usd));
+    }
+    all
+}
+
+/// Delivers facts until the disk fails; returns those that were answered.
+async fn deliver(engine: &Arc<Engine>, source: &Source, facts: &[(String, String)]) -> BTreeSet<String> {
+    let mut answered = BTreeSet::new();
+    for group in facts.chunks(7) {
+        let sends = group.iter().map(|(id, body)| async move { (id, world::receive(engine, source, body).await) });
+        for (id, received) in futures_util::future::join_all(sends).await {
+            match &received.results[0] {
+                Ok(outcome) => {
+                    assert!(
+                        !matches!(outcome.outcome, WebhookOutcome::NoOffer | WebhookOutcome::UnknownCard),
+                        "{id}: {outcome:?}"
+                    );
+                    answered.insert(id.clone());
+                }
+                Err(Refused::NotNow(_)) => {}
+                Err(other) => panic!("{id}: {other:?}"),
+            }
+        }
+    }
+    answered
+}
+
+async fn whole(facts: &[(String, String)], source: &Source) -> BTreeMap<String, Balance> {
+    let folder = world::Folder::new("sim-whole");
+    let clock = Clock::manual(world::begin());
+    let engine = world::engine(Some(Arc::new(SimDisk::default())), world::small_options(&folder.0), &clock);
+    populate(&engine).await;
+    deliver(&engine, source, facts).await;
+    balances(&engine).await
+}
+
+async fn run(seed: u64) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let source = world::source();
+    let facts = draw(&mut rng);
+    let expected = whole(&facts, &source).await;
+    let folder = world::Folder::new("sim");
+    let clock = Clock::manual(world::begin());
+    let mut disk = Arc::new(SimDisk::default());
+    let options = world::small_options(&folder.0);
+    let state = folder.0.join("state.redb");
+    let kept = folder.0.join("state.older");
+    let mut engine = world::engine(Some(disk.clone() as Arc<dyn Disk>), options.clone(), &clock);
+    populate(&engine).await;
+    let mut answered = BTreeSet::new();
+    for _generation in 0..4 {
+        let mut order = facts.clone();
+        order.extend(facts.iter().filter(|_| rng.random_bool(0.2)).cloned().collect::<Vec<_>>());
+        order.shuffle(&mut rng);
+        order.truncate(rng.random_range(1..=order.len()));
+        if rng.random_bool(0.4) {
+            disk.fail_sync_in(rng.random_range(1..12));
+        }
+        answered.extend(deliver(&engine, &source, &order).await);
+        if rng.random_bool(0.5) && engine.is_able() {
+            engine.checkpoint().expect("a checkpoint");
+            if rng.random_bool(0.5) {
+                std::fs::copy(&state, &kept).expect("a copy");
+            }
+        }
+        // The power goes: unsynced bytes may be lost, the state file may be any older one.
+        let image = disk.crash(rng.random());
+        drop(engine);
+        match rng.random_range(0..4) {
+            0 => std::fs::remove_file(&state).expect("removed"),
+            1 if kept.exists() => drop(std::fs::copy(&kept, &state).expect("set back")),
+            _ => {}
+        }
+        disk = Arc::new(image);
+        engine = world::engine(Some(disk.clone() as Arc<dyn Disk>), options.clone(), &clock);
+        for id in &answered {
+            let body = &facts.iter().find(|(known, _)| known == id).expect("one of ours").1;
+            let again = world::receive(&engine, &source, body).await;
+            let outcome = again.results[0].as_ref().map(|outcome| outcome.outcome);
+            assert!(
+                matches!(outcome, Ok(WebhookOutcome::Duplicate)),
+                "{id} was answered and is not there: {outcome:?}"
+            );
+        }
+    }
+    let rest: Vec<_> = facts.clone();
+    deliver(&engine, &source, &rest).await;
+    assert_eq!(balances(&engine).await, expected, "the books are those of the set of facts");
+    let books = engine.trial_balance().await.unwrap();
+    assert!(books.out_of_balance().is_empty(), "{books:?}");
+    engine.stop().expect("a clean stop");
+}
+
+#[test]
+fn inv_07_crashes_disorder_and_duplicates_end_in_the_books_of_the_set() {
+    for seed in seeds() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run(seed))));
+        if let Err(panic) = ran {
+            eprintln!("seed {seed} failed; repeat it with: RINGFENCE_SIM_SEED={seed} cargo test --test sim");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod disk;
 mod drive;
 mod fault;
 mod figures;
+mod matching;
 mod members;
 mod server;
 mod stage;
@@ -36,6 +37,8 @@ enum What {
     Disk(disk::Args),
     /// Bytes on disk and in memory of a member with a card, and the time of restarts
     Members(members::Args),
+    /// Time of a match in a catalogue of millions, and the memory of its index
+    Match(matching::Args),
     #[command(hide = true)]
     ServeBare(bounds::Args),
     #[command(hide = true)]
@@ -48,6 +51,10 @@ fn main() -> ExitCode {
         What::Cpu(args) => cpu::run(&args),
         What::Disk(args) => disk::run(&args),
         What::Members(args) => members::run(&args),
+        What::Match(args) => {
+            matching::run(&args);
+            Ok(())
+        }
         What::ServeBare(args) => bounds::serve(Bound::Bare, &args),
         What::ServeAppend(args) => bounds::serve(Bound::Append, &args),
     };

@@ -233,6 +233,7 @@ impl From<EditError> for Reply {
             EditError::Unknown(what) => not_found(format!("there is no such {what}")),
             EditError::VersionDiffers { has, given } => other_version(has, given),
             EditError::OtherMerchant => conflict("offer_of_other_merchant", error.to_string()),
+            EditError::OtherCurrency => conflict("offer_keeps_currency", error.to_string()),
             EditError::NotNow(why) => conflict("not_in_this_state", why),
             EditError::Engine(error) => error.into(),
         }

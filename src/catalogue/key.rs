@@ -32,9 +32,8 @@ impl Key {
             }
             return Some(Self::Long(long));
         }
-        let mut short = [0_u8; SHORT_BYTES_MAX + 1];
-        short[..bytes.len()].copy_from_slice(bytes);
-        if upper {
+        let mut short = gather(bytes).to_le_bytes();
+        if upper && short.iter().fold(false, |lower, byte| lower | byte.is_ascii_lowercase()) {
             short.make_ascii_uppercase();
         }
         short[SHORT_BYTES_MAX] = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
@@ -45,7 +44,7 @@ impl Key {
     /// nothing is left (`""`, `"0"`, `"000"`): networks send these for "no MID".
     /// Linear in the text.
     pub(super) fn of_mid(text: &str) -> Option<Self> {
-        Self::new(text.trim_ascii().trim_start_matches('0'), true)
+        Self::new(without_zeros(text.trim_ascii()), true)
     }
 
     /// A store id: spaces around it and ASCII case do not matter; leading zeros do,
@@ -70,6 +69,26 @@ impl Key {
     }
 }
 
+/// Up to 15 bytes as one number, the first lowest. Two overlapping reads: a copy of variable
+/// length is a call, and this is asked for each event.
+#[inline]
+fn gather(bytes: &[u8]) -> u128 {
+    match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) => {
+            let overlap = 8 * (16 - bytes.len());
+            let rest = u128::from(u64::from_le_bytes(*last)) << 64 >> overlap;
+            u128::from(u64::from_le_bytes(*first)) | rest >> 64 << 64
+        }
+        _ => bytes.iter().rev().fold(0, |number, byte| number << 8 | u128::from(*byte)),
+    }
+}
+
+#[inline]
+fn without_zeros(text: &str) -> &str {
+    let zeros = text.bytes().take_while(|byte| *byte == b'0').count();
+    &text[zeros..]
+}
+
 /// An acquirer's id in its one spelling: spaces around it, ASCII case and leading zeros
 /// do not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +104,7 @@ pub(super) enum Acquirer {
 impl Acquirer {
     /// Reads an acquirer's id. Linear in the text.
     pub(super) fn new(text: Option<&str>) -> Self {
-        let text = text.unwrap_or_default().trim_ascii().trim_start_matches('0');
+        let text = without_zeros(text.unwrap_or_default().trim_ascii());
         if text.is_empty() {
             Self::Unknown
         } else if text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -131,6 +150,16 @@ mod tests {
             assert_eq!(Key::of_store_id(nothing), None, "{nothing:?}");
         }
         assert!(Key::of_mid("10").is_some());
+    }
+
+    #[test]
+    fn every_length_is_gathered() {
+        let text = "ABCDEFGHIJKLMNO";
+        for len in 1..=SHORT_BYTES_MAX {
+            let mut bytes = [0; 16];
+            bytes[..len].copy_from_slice(&text.as_bytes()[..len]);
+            assert_eq!(gather(&text.as_bytes()[..len]), u128::from_le_bytes(bytes), "{len}");
+        }
     }
 
     #[test]

@@ -39,18 +39,31 @@ pub(super) struct Layer {
     pub(super) merchants: Box<[Arc<Merchant>]>,
     seed: u64,
     by_id: HashTable<u32>,
-    /// Per location, the merchant's place. A merchant's locations are neighbours, by id.
-    location_merchants: Box<[u32]>,
-    /// Per location, its place in the merchant's document.
-    location_places: Box<[u32]>,
-    /// Per location, its place in `zones`.
-    location_zones: Box<[u32]>,
+    /// A merchant's locations are neighbours, by id.
+    rows: Box<[Row]>,
     pub(super) zones: Box<[Zone]>,
     codes: Codes,
     mids: MidIndex,
     stores: MidIndex,
     descriptors: MidIndex,
 }
+
+/// What is wanted of a location once it is found, side by side: one wait for memory.
+#[derive(Debug, Clone, Copy, Default)]
+struct Row {
+    /// Place of its merchant.
+    merchant: u32,
+    /// Its place in the merchant's document.
+    place: u32,
+    /// Where the merchant's offers begin.
+    offers_from: u32,
+    /// Place of its zone in the upper 24 bits, and the number of the merchant's offers
+    /// below, at most [`MANY_OFFERS`].
+    zone_and_offers: u32,
+}
+
+/// In a row: so many offers, or more.
+const MANY_OFFERS: u32 = 0xff;
 
 /// Numbers in place of texts and times that many registrations have in common.
 #[derive(Debug, Default)]
@@ -229,8 +242,7 @@ impl Layer {
         let total = self.merchants.iter().map(|merchant| merchant.locations.len()).sum();
         assert!(u32::try_from(total).is_ok_and(|total| total <= LOCATIONS_MAX), "at most 2^31 locations");
         let mut zone_places: BTreeMap<CompactString, u32> = BTreeMap::new();
-        let (mut owners, mut places, mut location_zones) =
-            (Vec::with_capacity(total), Vec::with_capacity(total), Vec::with_capacity(total));
+        let mut rows = Vec::with_capacity(total);
         let mut zones = Vec::new();
         let mut order: Vec<u32> = Vec::new();
         for (owner, merchant) in (0_u32..).zip(&self.merchants) {
@@ -245,6 +257,7 @@ impl Layer {
                     zone
                 } else {
                     let zone = u32::try_from(zones.len()).expect("fewer zones than locations");
+                    assert!(zone < 1 << 24, "at most 2^24 zone names");
                     let rules = TimeZone::get(name);
                     zones.push(Zone {
                         name: name.clone(),
@@ -254,26 +267,41 @@ impl Layer {
                     zone_places.insert(name.clone(), zone);
                     zone
                 };
-                owners.push(owner);
-                places.push(place);
-                location_zones.push(zone);
+                rows.push(Row { merchant: owner, place, offers_from: 0, zone_and_offers: zone << 8 });
             }
         }
-        self.location_merchants = owners.into_boxed_slice();
-        self.location_places = places.into_boxed_slice();
-        self.location_zones = location_zones.into_boxed_slice();
+        self.rows = rows.into_boxed_slice();
         self.zones = zones.into_boxed_slice();
+    }
+
+    /// Notes beside each location where its merchant's offers lie: `starts` has each
+    /// merchant's beginning, and at the end where the last one's end. Linear in the locations.
+    pub(super) fn note_offers(&mut self, starts: &[u32]) {
+        for row in &mut self.rows {
+            let (from, to) = (starts[row.merchant as usize], starts[row.merchant as usize + 1]);
+            row.offers_from = from;
+            row.zone_and_offers = row.zone_and_offers & !MANY_OFFERS | (to - from).min(MANY_OFFERS);
+        }
+    }
+
+    /// Where the offers of a location's merchant lie; `None` when they are too many to be
+    /// noted here. O(1).
+    #[inline]
+    pub(super) fn offers_noted(&self, location: u32) -> Option<std::ops::Range<usize>> {
+        let row = self.rows[location as usize];
+        let (from, count) = (row.offers_from as usize, row.zone_and_offers & MANY_OFFERS);
+        (count < MANY_OFFERS).then(|| from..from + count as usize)
     }
 
     fn locations(&self) -> impl Iterator<Item = (u32, &Location)> {
         (0_u32..)
-            .zip(self.location_merchants.iter().zip(&self.location_places))
-            .map(|(location, (owner, place))| (location, &self.merchants[*owner as usize].locations[*place as usize]))
+            .zip(&self.rows)
+            .map(|(location, row)| (location, &self.merchants[row.merchant as usize].locations[row.place as usize]))
     }
 
     fn index_mids(&self) -> MidIndex {
         let expected = self.locations().map(|(_, location)| location.mids.len()).sum();
-        MidIndex::build(self.seed, expected, &self.location_merchants, &|take| {
+        MidIndex::build(self.seed, expected, &|location| self.merchant_of(location), &|take| {
             for (place, location) in self.locations() {
                 for mid in &location.mids {
                     let Some(key) = Key::of_mid(&mid.mid) else { continue };
@@ -291,7 +319,7 @@ impl Layer {
 
     fn index_stores(&self) -> MidIndex {
         let expected = self.locations().map(|(_, location)| location.store_ids.len()).sum();
-        MidIndex::build(self.seed, expected, &self.location_merchants, &|take| {
+        MidIndex::build(self.seed, expected, &|location| self.merchant_of(location), &|take| {
             for (place, location) in self.locations() {
                 for store in &location.store_ids {
                     let Some(key) = Key::of_store_id(&store.id) else { continue };
@@ -304,7 +332,7 @@ impl Layer {
 
     fn index_descriptors(&self) -> MidIndex {
         let expected = self.locations().map(|(_, location)| location.descriptors.len()).sum();
-        MidIndex::build(self.seed, expected, &self.location_merchants, &|take| {
+        MidIndex::build(self.seed, expected, &|location| self.merchant_of(location), &|take| {
             for (place, location) in self.locations() {
                 for key in location.descriptors.iter().filter_map(|text| Key::of_descriptor(text)) {
                     take(Claim { key, terms: Terms::default(), location: place });
@@ -321,21 +349,21 @@ impl Layer {
     /// A location's merchant. O(1).
     #[inline]
     pub(super) fn merchant_of(&self, location: u32) -> u32 {
-        self.location_merchants[location as usize]
+        self.rows[location as usize].merchant
     }
 
     /// A location's document. O(1).
     pub(super) fn location(&self, location: u32) -> &Location {
-        let merchant = &self.merchants[self.merchant_of(location) as usize];
-        &merchant.locations[self.location_places[location as usize] as usize]
+        let row = self.rows[location as usize];
+        &self.merchants[row.merchant as usize].locations[row.place as usize]
     }
 
     /// A location's zone. O(1).
     pub(super) fn zone(&self, location: u32) -> &Zone {
-        &self.zones[self.location_zones[location as usize] as usize]
+        &self.zones[(self.rows[location as usize].zone_and_offers >> 8) as usize]
     }
 
-    /// Whether anybody registered a store id, and a descriptor. O(1).
+    /// Whether anybody registered a store id. O(1).
     pub(super) fn has_stores(&self) -> bool {
         self.stores.len() > 0
     }
@@ -350,21 +378,21 @@ impl Layer {
     #[inline]
     pub(super) fn tally_mid(&self, question: &Question<'_>, side: Side<impl Fn(u32) -> bool>, tally: &mut Tally) {
         let Some(mid) = &question.mid else { return };
-        for (terms, claimants) in self.mids.find(mid) {
+        self.mids.find(mid, |terms, claimants| {
             let scheme = match (terms.scheme, &question.scheme) {
                 (0, _) | (_, None) => 0,
                 (code, Some(scheme)) if code == self.codes.scheme(Some(scheme)) && code != STRANGER_SCHEME => 1,
-                _ => continue,
+                _ => return,
             };
             let acquirer = match (terms.acquirer, &question.acquirer) {
                 (0, _) | (_, Acquirer::Unknown) => 0,
                 (code, acquirer) if code == self.codes.acquirer(acquirer) && code != STRANGER => 2,
-                _ => continue,
+                _ => return,
             };
             if terms.window > 0 {
                 let (from, to) = self.codes.windows[terms.window as usize - 1];
                 if question.at < from || question.at >= to {
-                    continue;
+                    return;
                 }
             }
             let rank = acquirer + scheme;
@@ -375,7 +403,7 @@ impl Layer {
                 }
                 tally.open(rank)
             });
-        }
+        });
     }
 
     /// Takes the claims on the store id into the tally. As for a MID.
@@ -386,11 +414,11 @@ impl Layer {
         side: Side<impl Fn(u32) -> bool>,
         tally: &mut Tally,
     ) {
-        for (terms, claimants) in self.stores.find(store) {
+        self.stores.find(store, |terms, claimants| {
             let rank = match (terms.scheme, scheme) {
                 (0, _) | (_, None) => 0,
                 (code, Some(_)) if code == self.codes.scheme(scheme) && code != STRANGER_SCHEME => 1,
-                _ => continue,
+                _ => return,
             };
             claimants.each(|location, several| {
                 let merchant = self.merchant_of(location);
@@ -399,13 +427,13 @@ impl Layer {
                 }
                 tally.open(rank)
             });
-        }
+        });
     }
 
     /// Takes the claims on the descriptor into the tally: one of several locations spoils
     /// it. Constant, then linear in the merchants that do not count any more.
     pub(super) fn tally_descriptor(&self, text: &Key, side: Side<impl Fn(u32) -> bool>, tally: &mut Tally) {
-        for (_, claimants) in self.descriptors.find(text) {
+        self.descriptors.find(text, |_, claimants| {
             claimants.each(|location, several| {
                 let merchant = self.merchant_of(location);
                 if (side.live)(merchant) {
@@ -413,7 +441,7 @@ impl Layer {
                 }
                 tally.open(0)
             });
-        }
+        });
     }
 
     /// MIDs under different conditions. O(1).
@@ -433,7 +461,7 @@ impl Layer {
             + self.descriptors.memory_bytes()
             + size_of_val(&*self.merchants)
             + self.by_id.allocation_size()
-            + 3 * size_of_val(&*self.location_merchants)
+            + size_of_val(&*self.rows)
             + size_of_val(&*self.zones)
             + size_of_val(&*self.codes.windows)
             + (self.codes.schemes.len() + self.codes.acquirers.len()) * size_of::<CompactString>()

@@ -1,17 +1,21 @@
 //! The compact index from a key (MID, store id, descriptor) to those who registered it.
 //!
-//! Entries lie sorted by a seeded hash, 32 bytes each, two in a cache line; a table
-//! of bucket starts finds them. So a look-up waits for two places in memory, and
-//! ten million MIDs take 34 bytes each. Frozen once built: changes are the overlay's.
-//! It answers who registered a key under which conditions, and judges nothing.
+//! Entries of 32 bytes lie in one table, sorted by the place their seeded hash asks for and
+//! pushed along when it is taken (linear probing, kept in order). So a look-up waits for
+//! one place in memory and reads a line or two from there, found or not. Frozen once
+//! built: changes are the overlay's. It answers who registered a key under which
+//! conditions, and judges nothing.
 
 use super::key::Key;
 use std::cmp::Ordering;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Entries per bucket on average: more makes the table of starts smaller (so that it
-/// stays in the processor's cache) and the run to search longer.
-const ENTRIES_PER_BUCKET: usize = 2;
+/// Places in the table per entry, as a fraction: more makes it larger, fewer makes the runs
+/// longer. At 7 entries in 8 places an entry lies 3.5 places from its own on average.
+const PLACES: (usize, usize) = (8, 7);
+/// Places compared at once. Their cache lines are fetched side by side, where a loop that
+/// decides at each entry whether to go on would wait for them one after the other.
+const WINDOW: usize = 8;
 /// In the last byte of an entry's key: the text lies in `long_texts`.
 const LONG: u8 = u8::MAX;
 /// Flag: many shops use the key, so it proves nothing.
@@ -48,6 +52,9 @@ pub(super) struct Claim {
     /// By which location: its place in the layer.
     pub(super) location: u32,
 }
+
+/// Takes the claims of a feed one by one.
+pub(super) type Taker<'a> = &'a mut dyn FnMut(Claim);
 
 /// A key under one set of conditions. The alignment keeps it within a cache line.
 #[derive(Debug, Clone, Copy)]
@@ -101,9 +108,12 @@ impl Claimants<'_> {
 #[derive(Debug, Default)]
 pub(super) struct MidIndex {
     seed: u64,
-    /// Where each bucket's entries begin, and at the end where the last one's end.
-    starts: Box<[u32]>,
-    entries: Box<[Entry]>,
+    /// Places that a hash can ask for; the table has some more for those pushed along.
+    homes: usize,
+    /// Free places have a key of zero; the last is free.
+    places: Box<[Entry]>,
+    /// How many are not free.
+    entries: usize,
     /// A count, then so many locations.
     claims: Box<[u32]>,
     long_texts: Box<[u8]>,
@@ -112,35 +122,40 @@ pub(super) struct MidIndex {
 impl MidIndex {
     /// Builds from a feed that yields the same claims each time it is called (it is
     /// called twice, so that nothing but the index is ever held). `merchant_of` names the
-    /// merchant of each location; locations of one merchant are neighbours, in the order in
+    /// merchant of a location; locations of one merchant are neighbours, in the order in
     /// which the smallest is preferred. `expected` may be more than the feed yields. The
     /// seed must not be known to those who choose keys. Linear in the claims, except that
-    /// each bucket is sorted.
-    pub(super) fn build(seed: u64, expected: usize, merchant_of: &[u32], feed: &dyn Fn(&mut dyn FnMut(Claim))) -> Self {
-        let buckets = expected.div_ceil(ENTRIES_PER_BUCKET);
-        if buckets == 0 {
+    /// those of one home are sorted.
+    pub(super) fn build(
+        seed: u64,
+        expected: usize,
+        merchant_of: &dyn Fn(u32) -> u32,
+        feed: &dyn Fn(Taker<'_>),
+    ) -> Self {
+        if expected == 0 {
             return Self::default();
         }
-        let mut index = Self { seed, starts: vec![0_u32; buckets + 1].into_boxed_slice(), ..Self::default() };
-        let mut counts = std::mem::take(&mut index.starts);
+        let homes = expected.div_ceil(PLACES.1) * PLACES.0;
+        let mut index = Self { seed, homes, ..Self::default() };
+        let mut starts = vec![0_u32; homes + 1];
         let mut long_bytes = 0;
         feed(&mut |claim| {
-            counts[bucket_of(hash_of(&claim.key, seed), buckets) + 1] += 1;
+            starts[home_of(hash_of(&claim.key, seed), homes) + 1] += 1;
             if let Key::Long(text) = &claim.key {
                 long_bytes += text.len();
             }
         });
         let mut sum = 0_u32;
-        for count in &mut counts {
+        for count in &mut starts {
             sum = sum.checked_add(*count).expect("fewer than 2^32 claims fit in memory");
             *count = sum;
         }
-        let mut cursors = counts.clone();
+        let mut cursors = starts.clone();
         let mut entries = vec![Entry::EMPTY; sum as usize];
         let mut long_texts = Vec::with_capacity(long_bytes);
         feed(&mut |claim| {
             let hash = hash_of(&claim.key, seed);
-            let cursor = &mut cursors[bucket_of(hash, buckets)];
+            let cursor = &mut cursors[home_of(hash, homes)];
             entries[*cursor as usize] = Entry {
                 key: match &claim.key {
                     Key::Short(key) => *key,
@@ -154,21 +169,22 @@ impl MidIndex {
             };
             *cursor += 1;
         });
-        index.starts = counts;
+        drop(cursors);
         index.long_texts = long_texts.into_boxed_slice();
-        index.collapse(entries, merchant_of);
+        index.collapse(&mut entries, &mut starts, merchant_of);
+        index.spread(&entries, &starts);
         index
     }
 
     /// Makes one entry of the claims on one key under the same conditions, so that a MID
     /// of a thousand shops is one entry and not a thousand to search.
-    fn collapse(&mut self, mut entries: Vec<Entry>, merchant_of: &[u32]) {
+    fn collapse(&mut self, entries: &mut Vec<Entry>, starts: &mut [u32], merchant_of: &dyn Fn(u32) -> u32) {
         let mut claims = Vec::new();
         let mut crowd: Vec<u32> = Vec::new();
         let mut write = 0;
-        for bucket in 0..self.starts.len() - 1 {
-            let (from, to) = (self.starts[bucket] as usize, self.starts[bucket + 1] as usize);
-            self.starts[bucket] = u32::try_from(write).expect("no more than before");
+        for home in 0..starts.len() - 1 {
+            let (from, to) = (starts[home] as usize, starts[home + 1] as usize);
+            starts[home] = u32::try_from(write).expect("no more than before");
             entries[from..to]
                 .sort_unstable_by(|one, other| self.compare(one, other).then(one.target.cmp(&other.target)));
             let mut next = from;
@@ -179,9 +195,7 @@ impl MidIndex {
                     let location = entries[next].target;
                     match crowd.last_mut() {
                         Some(last) if *last & !SEVERAL_BIT == location => {}
-                        Some(last)
-                            if merchant_of[(*last & !SEVERAL_BIT) as usize] == merchant_of[location as usize] =>
-                        {
+                        Some(last) if merchant_of(*last & !SEVERAL_BIT) == merchant_of(location) => {
                             *last |= SEVERAL_BIT;
                         }
                         _ => crowd.push(location),
@@ -201,10 +215,29 @@ impl MidIndex {
                 write += 1;
             }
         }
-        *self.starts.last_mut().expect("there is a bucket") = u32::try_from(write).expect("no more than before");
+        *starts.last_mut().expect("there is a home") = u32::try_from(write).expect("no more than before");
         entries.truncate(write);
-        self.entries = entries.into_boxed_slice();
         self.claims = claims.into_boxed_slice();
+    }
+
+    /// Puts sorted entries in their places: each at its home, or after the one before.
+    fn spread(&mut self, entries: &[Entry], starts: &[u32]) {
+        let mut next = 0;
+        for home in 0..self.homes {
+            let run = (starts[home + 1] - starts[home]) as usize;
+            next = if run == 0 { next } else { next.max(home) + run };
+        }
+        let mut places = vec![Entry::EMPTY; next.max(self.homes) + 1];
+        next = 0;
+        for home in 0..self.homes {
+            for entry in &entries[starts[home] as usize..starts[home + 1] as usize] {
+                next = next.max(home);
+                places[next] = *entry;
+                next += 1;
+            }
+        }
+        self.entries = entries.len();
+        self.places = places.into_boxed_slice();
     }
 
     /// By key, then by conditions.
@@ -228,22 +261,51 @@ impl MidIndex {
         Some(&self.long_texts[from..from + len as usize])
     }
 
-    /// What is registered for a key: its conditions and who claims it. Two waits for
-    /// memory, then linear in the different conditions registered for the key.
+    /// Calls for each set of conditions registered for a key, with who claims it. One wait
+    /// for memory, then linear in the different conditions registered for the key.
     #[inline]
-    pub(super) fn find<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = (Terms, Claimants<'a>)> {
-        let run: &[Entry] = if self.entries.is_empty() {
-            &[]
-        } else {
-            let bucket = bucket_of(hash_of(key, self.seed), self.starts.len() - 1);
-            &self.entries[self.starts[bucket] as usize..self.starts[bucket + 1] as usize]
-        };
-        run.iter()
-            .filter(move |entry| match key {
+    pub(super) fn find(&self, key: &Key, mut take: impl FnMut(Terms, Claimants<'_>)) {
+        if self.entries == 0 {
+            return;
+        }
+        let home = home_of(hash_of(key, self.seed), self.homes);
+        let mut from = home;
+        if let (Key::Short(short), Some(window)) = (key, self.places[home..].first_chunk::<WINDOW>()) {
+            let (mut same, mut free) = (0_u32, 0_u32);
+            for (place, entry) in window.iter().enumerate() {
+                same |= u32::from(entry.key == *short) << place;
+                free |= u32::from(entry.key == 0) << place;
+            }
+            if same == 0 && (free != 0 || self.home_of_entry(&window[WINDOW - 1]) > home) {
+                return;
+            }
+            from += if same == 0 { WINDOW } else { same.trailing_zeros() as usize };
+        }
+        let mut found = false;
+        for entry in &self.places[from..] {
+            let same = match key {
                 Key::Short(short) => entry.key == *short,
                 Key::Long(text) => self.long_text(entry) == Some(text.as_bytes()),
-            })
-            .map(|entry| (entry.terms(), self.claimants(entry)))
+            };
+            if same {
+                found = true;
+                take(entry.terms(), self.claimants(entry));
+            } else if found || entry.key == 0 || self.home_of_entry(entry) > home {
+                // Entries of one key are neighbours, and none comes before its home.
+                return;
+            }
+        }
+    }
+
+    fn home_of_entry(&self, entry: &Entry) -> usize {
+        let key = entry.key.to_le_bytes();
+        let hash = if key[15] == LONG {
+            let [.., a, b, c, d, e, f, g, _] = key;
+            u64::from_le_bytes([0, a, b, c, d, e, f, g])
+        } else {
+            xxh3_64_with_seed(&key, self.seed)
+        };
+        home_of(hash, self.homes)
     }
 
     fn claimants(&self, entry: &Entry) -> Claimants<'_> {
@@ -256,20 +318,17 @@ impl MidIndex {
 
     /// Keys under different conditions. O(1).
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.entries
     }
 
     /// Bytes held. O(1).
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of_val(&*self.starts)
-            + size_of_val(&*self.entries)
-            + size_of_val(&*self.claims)
-            + size_of_val(&*self.long_texts)
+        size_of_val(&*self.places) + size_of_val(&*self.claims) + size_of_val(&*self.long_texts)
     }
 }
 
-/// Five bytes of place, three of length, seven of hash (so that other texts are seldom
-/// looked at when sorting by key), and the mark.
+/// Five bytes of place, three of length, the upper seven of the hash (its home can be told
+/// without the text), and the mark.
 fn store_long(long_texts: &mut Vec<u8>, text: &str, hash: u64) -> u128 {
     let from = (long_texts.len() as u64).to_le_bytes();
     let len = u32::try_from(text.len()).unwrap_or(u32::MAX).min(0x00ff_ffff);
@@ -278,7 +337,7 @@ fn store_long(long_texts: &mut Vec<u8>, text: &str, hash: u64) -> u128 {
     let mut key = [0; 16];
     key[..5].copy_from_slice(&from[..5]);
     key[5..8].copy_from_slice(&len.to_le_bytes()[..3]);
-    key[8..15].copy_from_slice(&hash.to_le_bytes()[..7]);
+    key[8..15].copy_from_slice(&hash.to_le_bytes()[1..]);
     key[15] = LONG;
     u128::from_le_bytes(key)
 }
@@ -291,8 +350,48 @@ fn hash_of(key: &Key, seed: u64) -> u64 {
     }
 }
 
-/// Spreads a hash over any number of buckets below 2^32 without a division.
+/// Spreads a hash over any number of places below 2^32 without a division.
 #[inline]
-fn bucket_of(hash: u64, buckets: usize) -> usize {
-    (((hash >> 32) * buckets as u64) >> 32) as usize
+fn home_of(hash: u64, homes: usize) -> usize {
+    (((hash >> 32) * homes as u64) >> 32) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use compact_str::format_compact;
+
+    #[test]
+    fn every_key_is_found_and_no_other_at_any_size_and_seed() {
+        let text = |number: u32| match number % 3 {
+            0 => format_compact!("{number}A"),
+            1 => format_compact!("1{number:014}"),
+            _ => format_compact!("1{number:030}"),
+        };
+        for (size, seed) in [(1, 0), (2, 1), (7, 2), (8, 3), (100, 4), (5_000, 5), (5_000, 6)] {
+            let index = MidIndex::build(seed, size as usize, &|location| location, &|take| {
+                for number in 0..size {
+                    let key = Key::of_mid(&text(number)).unwrap();
+                    take(Claim { key, terms: Terms::default(), location: number });
+                }
+            });
+            assert_eq!(index.len(), size as usize);
+            for number in 0..size + 1_000 {
+                let mut found = Vec::new();
+                index.find(&Key::of_mid(&text(number)).unwrap(), |_, claimants| {
+                    claimants.each(|location, several| {
+                        assert!(!several);
+                        found.push(location);
+                        true
+                    });
+                });
+                assert_eq!(found, if number < size { vec![number] } else { vec![] }, "{number} of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_takes_half_a_cache_line() {
+        assert_eq!((size_of::<Entry>(), align_of::<Entry>()), (32, 32));
+    }
 }

@@ -141,7 +141,7 @@ impl<'a> Located<'a> {
 
 impl Base {
     fn build(merchants: Vec<Arc<Merchant>>, offers: Vec<Arc<Offer>>, seed: u64) -> Self {
-        let layer = Layer::build(merchants, seed);
+        let mut layer = Layer::build(merchants, seed);
         let mut orphans: BTreeMap<MerchantId, BTreeMap<OfferId, Arc<Offer>>> = BTreeMap::new();
         let mut orphans_by_id = BTreeMap::new();
         let mut placed: Vec<(u32, Arc<Offer>)> = Vec::with_capacity(offers.len());
@@ -165,6 +165,7 @@ impl Base {
             sum = sum.checked_add(*start).expect("fewer than 2^32 offers fit in memory");
             *start = sum;
         }
+        layer.note_offers(&offer_starts);
         let offers: Box<[Arc<Offer>]> = placed.into_iter().map(|(_, offer)| offer).collect();
         let mut offers_by_id = HashTable::with_capacity(offers.len());
         for place in 0..sum {
@@ -312,9 +313,17 @@ impl Catalogue {
         if !std::ptr::eq(located.layer, &raw const self.base.layer) {
             return Some((located, self.offers_of(&located.merchant().id)));
         }
-        let place = located.layer.merchant_of(located.location);
-        let offers = if self.overlay.base_lists.is_empty() { None } else { self.overlay.base_lists.get(&place) };
-        Some((located, offers.map_or_else(|| self.base.offers_at(place), |list| list)))
+        if !self.overlay.base_lists.is_empty() {
+            let place = located.layer.merchant_of(located.location);
+            if let Some(list) = self.overlay.base_lists.get(&place) {
+                return Some((located, list));
+            }
+        }
+        let offers = match located.layer.offers_noted(located.location) {
+            Some(range) => &self.base.offers[range],
+            None => self.base.offers_at(located.layer.merchant_of(located.location)),
+        };
+        Some((located, offers))
     }
 
     /// This snapshot with one merchant added or replaced. As [`Catalogue::with_changes`].

@@ -443,6 +443,18 @@ fn offers_are_listed_by_id_and_follow_changes() {
 }
 
 #[test]
+fn any_number_of_offers_is_listed() {
+    for count in [0, 1, 254, 255, 256, 300] {
+        let mut offers: Vec<_> = (0..count).map(|number| offer(&format!("o{number:03}"), "a", "x")).collect();
+        offers.push(offer("p", "b", "x"));
+        let catalogue = Catalogue::build(world("a/1 mid - - 1\nb/1 mid - - 2"), offers, 1, 1);
+        for (asked, count) in [("- - 1", count), ("- - 2", 1)] {
+            assert_eq!(catalogue.candidates(&mark(asked), at(0)).unwrap().1.len(), count, "{asked}");
+        }
+    }
+}
+
+#[test]
 fn a_new_base_is_adopted_with_what_changed_meanwhile_and_only_by_its_own() {
     let old = Catalogue::build(world("a/1 mid - - 1\nb/1 mid - - 2"), Vec::new(), 1, 1);
     let asked = old.with_merchant(world("a/1 mid - - 10").remove(0), 2);

@@ -1,6 +1,7 @@
 //! What a person can type. Each command says what it did on stdout, what went wrong on
 //! stderr, and exits 0 or 1; `main` only reads the words.
 
+pub mod audit;
 pub mod keys;
 pub mod serve;
 pub mod sign;

@@ -9,7 +9,7 @@ use super::member::{MemberState, zone};
 use super::refusal::Refusal;
 use super::worth::{Worth, worth};
 use super::{OfferBook, Policy};
-use crate::domain::member::{CardLink, Standing};
+use crate::domain::member::{CardLink, Standing, month_of};
 use crate::domain::offer::{Activation, Condition, InForce, Offer, OfferVersion, Period, Reward, StackingMode, Terms};
 use crate::domain::purchase::{Purchase, Stage};
 use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp};
@@ -303,14 +303,21 @@ impl View<'_> {
         if let Some(cap) = terms.limits.per_member {
             let same = |day: i32| period(cap.every, day) == period(cap.every, self.local_day);
             let earlier = uses.iter().filter(|(day, _)| same(*day)).count();
-            let sealed = if cap.every == Period::Ever { self.member.sealed_use(offer).0 } else { 0 };
+            let month = month_of(self.local_day);
+            // Purchases of the current day and week are never sealed.
+            let sealed = match cap.every {
+                Period::Day | Period::Week => 0,
+                Period::Month => self.member.sealed_use(offer, |m| m == month).0,
+                Period::Year => self.member.sealed_use(offer, |m| m / 12 == month / 12).0,
+                Period::Ever => self.member.sealed_use(offer, |_| true).0,
+            };
             let used = u32::try_from(earlier).unwrap_or(u32::MAX).saturating_add(sealed);
             if used >= cap.count {
                 return Err(Refusal::CapReached { cap: cap.count, used });
             }
         }
         let Some(cap_minor) = terms.limits.reward_per_member_minor else { return Ok(base) };
-        let used = uses.iter().map(|(_, minor)| minor).sum::<i64>() + self.member.sealed_use(offer).1;
+        let used = uses.iter().map(|(_, minor)| minor).sum::<i64>() + self.member.sealed_use(offer, |_| true).1;
         match base.min(cap_minor - used) {
             left if left > 0 => Ok(left),
             _ => Err(Refusal::RewardCapReached { cap_minor }),

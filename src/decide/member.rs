@@ -75,10 +75,11 @@ impl MemberState {
         self.purchases.insert(at, placed);
         at
     }
-    /// Reward of sealed purchases under an offer: how many, how much.
+    /// Reward of sealed purchases under an offer, in the months asked for: how many, how much.
     #[must_use]
-    pub fn sealed_use(&self, offer: &OfferId) -> (u32, i64) {
-        let offers = self.head.sealed.iter().flat_map(|total| &total.offers);
-        offers.filter(|(id, _, _)| id == offer).fold((0, 0), |(n, sum), (_, count, minor)| (n + count, sum + minor))
+    pub fn sealed_use(&self, offer: &OfferId, in_month: impl Fn(i32) -> bool) -> (u32, i64) {
+        let uses = self.head.sealed.iter().flat_map(|total| &total.offers);
+        let uses = uses.filter(|used| &used.offer == offer && in_month(used.month));
+        uses.fold((0, 0), |(n, sum), used| (n + used.count, sum + used.minor))
     }
 }

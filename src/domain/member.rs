@@ -126,8 +126,29 @@ pub struct SealedTotal {
     pub worth_minor: i64,
     /// Granted and not yet used, still payable.
     pub available_minor: i64,
-    /// Rewards per offer: how many purchases, how much.
-    pub offers: Vec<(OfferId, u32, i64)>,
+    /// Rewards per offer and month.
+    pub offers: Vec<SealedUse>,
+}
+
+/// What sealed purchases of one local month used of an offer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SealedUse {
+    /// Which offer.
+    pub offer: OfferId,
+    /// The month, as [`month_of`] counts.
+    pub month: i32,
+    /// Rewarded purchases.
+    pub count: u32,
+    /// Their reward, minor units.
+    pub minor: i64,
+}
+
+/// The calendar month of a civil day (days since 1970-01-01): twelve times the year, plus
+/// the month from 0.
+#[must_use]
+pub fn month_of(day: i32) -> i32 {
+    let date = jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day));
+    i32::from(date.year()) * 12 + i32::from(date.month()) - 1
 }
 
 /// The head of a member's state: all but the purchases.

@@ -28,6 +28,9 @@ pub enum EditError {
     /// The offer belongs to another merchant.
     #[error("the offer belongs to another merchant")]
     OtherMerchant,
+    /// What an offer granted cannot move to another currency.
+    #[error("an offer keeps its currency; make a new offer for another")]
+    OtherCurrency,
     /// The step does not follow from where the offer is.
     #[error("{0}")]
     NotNow(&'static str),
@@ -112,6 +115,7 @@ impl Engine {
         check(has, if_match)?;
         let mut offer = match catalogue.offer(id) {
             Some(known) if known.merchant() != &terms.merchant => return Err(EditError::OtherMerchant),
+            Some(known) if known.newest().terms.currency != terms.currency => return Err(EditError::OtherCurrency),
             Some(known) if known.newest().terms == terms => return Ok((has, false)),
             Some(known) => known.as_ref().clone(),
             None => Offer { id: id.clone(), versions: Vec::new(), life: Vec::new() },

@@ -4,8 +4,8 @@
 //! with effect in the past.
 
 use super::{Engine, EngineError};
-use crate::decide::{MemberState, worth};
-use crate::domain::member::SealedTotal;
+use crate::decide::{LapsePolicy, MemberState, worth};
+use crate::domain::member::{SealedTotal, SealedUse, month_of};
 use crate::domain::purchase::Stage;
 use crate::domain::{MemberId, MerchantId, PurchaseKey, Timestamp};
 use crate::record::{Body, MemberInput};
@@ -35,7 +35,7 @@ impl Engine {
         let mark = Timestamp::start_of_day(now.day());
         let mut decided = 0;
         for partition in 0..self.partitions() {
-            if self.mark(partition) < mark {
+            if self.marked[usize::from(partition)].load(Ordering::Acquire) < mark.as_ms() {
                 decided += self.mark_partition(partition, mark).await?;
             }
         }
@@ -43,8 +43,12 @@ impl Engine {
     }
 
     async fn mark_partition(self: &Arc<Self>, partition: Partition, mark: Timestamp) -> Result<u64, EngineError> {
+        // From now on events are decided under the new mark; those under way when it rose
+        // are caught by the second look.
+        self.marks[usize::from(partition)].fetch_max(mark.as_ms(), Ordering::AcqRel);
         let mut decided = 0;
         let mut after: Option<Vec<u8>> = None;
+        let mut looks = 0;
         loop {
             if !self.is_able() {
                 return Err(EngineError::Stopping);
@@ -65,19 +69,20 @@ impl Engine {
             for done in futures_util::future::join_all(turns).await {
                 decided += u64::from(done?);
             }
-            if beyond {
-                break;
+            looks += u8::from(beyond);
+            match looks {
+                2 => break,
+                1 if beyond => after = None,
+                _ => {}
             }
         }
-        // Nothing to say for a partition nobody lives in.
-        let record = self.catalogue_record(Body::DayMarked { mark }, 0);
-        let mut record = record;
+        let mut record = self.catalogue_record(Body::DayMarked { mark }, 0);
         record.envelope.partition = partition;
         record.envelope.number = self.next_number(partition);
         let value = Bytes::copy_from_slice(&mark.as_ms().to_le_bytes());
         let batch = Batch { partition, puts: vec![(keys::mark(), Some(value))], ..Batch::default() };
         self.commit_apart(record, vec![batch]).await?;
-        self.marks[usize::from(partition)].fetch_max(mark.as_ms(), Ordering::AcqRel);
+        self.marked[usize::from(partition)].fetch_max(mark.as_ms(), Ordering::AcqRel);
         Ok(decided)
     }
 
@@ -93,8 +98,10 @@ impl Engine {
             state.find(key).is_some_and(|at| state.purchases[at].time.plus_days(retention) <= mark)
         };
         let candidates: Vec<PurchaseKey> = turn.member.purchases.iter().map(|p| p.purchase.key.clone()).collect();
-        let sealed: Vec<PurchaseKey> =
-            candidates.into_iter().filter(|key| old(&turn.member, key) && is_final(&turn.member, key)).collect();
+        let sealed: Vec<PurchaseKey> = candidates
+            .into_iter()
+            .filter(|key| old(&turn.member, key) && is_final(&turn.member, key, mark, &self.policy.lapse))
+            .collect();
         let input = self.sealing(&turn.member, sealed, mark);
         let seals = matches!(&input, MemberInput::TimePassed { sealed, .. } if !sealed.is_empty());
         let decided = turn.step_at(input, None, mark).await?;
@@ -122,7 +129,14 @@ impl Engine {
     pub fn too_many_open(&self, member: &MemberState) -> Vec<PurchaseKey> {
         let over = member.purchases.len().saturating_sub(self.options.open_purchases_max);
         let keys = member.purchases.iter().map(|placed| &placed.purchase.key);
-        keys.filter(|key| is_final(member, key)).take(over).cloned().collect()
+        let mark = self.mark(self.partition(&member.head.id)).max(member.head.mark);
+        // Daily and weekly caps look at single purchases: the last month stays open.
+        let old = |key: &&PurchaseKey| {
+            let at = member.find(key).expect("one of the member's");
+            member.purchases[at].time.plus_days(31) < self.clock.now()
+                && is_final(member, key, mark, &self.policy.lapse)
+        };
+        keys.filter(old).take(over).cloned().collect()
     }
 
     /// Decides again every member with a purchase at a merchant since an instant. Kept in
@@ -167,14 +181,15 @@ impl Engine {
     }
 
     async fn again(self: &Arc<Self>, member: MemberId, job: &AgainJob) -> Result<bool, EngineError> {
-        let Some(state) = self.load(&member).await? else { return Ok(false) };
         let concerned = |state: &MemberState| {
             state.purchases.iter().any(|p| p.merchant.as_ref() == Some(&job.merchant) && p.time >= job.since)
         };
-        if !concerned(&state) {
+        // Asked within the turn: one that holds an older catalogue may just be committing
+        // the member's first purchase there.
+        let mut turn = self.turn(&member).await?;
+        if !concerned(&turn.member) {
             return Ok(false);
         }
-        let mut turn = self.turn(&member).await?;
         let decided = turn.step(MemberInput::DecidedAgain, None).await?;
         if decided.changes.is_empty() {
             return Ok(false);
@@ -200,13 +215,18 @@ impl Engine {
 /// Where a job is kept, and as what.
 pub(super) fn again_job(merchant: &MerchantId, since: Timestamp) -> (Vec<u8>, Bytes) {
     let job = AgainJob { merchant: merchant.clone(), since };
-    ([b"j", merchant.as_str().as_bytes()].concat(), crate::record::encode(&job).into())
+    let key = [b"j", merchant.as_str().as_bytes(), &[0], &since.as_ms().to_be_bytes()].concat();
+    (key, crate::record::encode(&job).into())
 }
 
 /// Whether nothing of a purchase can change any more by itself: cleared or dead, and
 /// every reward available, unfrozen and not owed.
-fn is_final(member: &MemberState, key: &PurchaseKey) -> bool {
+fn is_final(member: &MemberState, key: &PurchaseKey, mark: Timestamp, lapse: &LapsePolicy) -> bool {
     let Some(at) = member.find(key) else { return false };
+    let worth = worth(&member.purchases[at].purchase, mark, lapse);
+    if worth.lapses_at.is_some_and(|at| at > mark) {
+        return false;
+    }
     member.purchases[at].purchase.grants.iter().all(|grant| {
         let paid_back = grant.excess_minor() > 0;
         let settled = grant.amount_minor == 0 || (grant.stage == Stage::Available && !grant.held);
@@ -219,7 +239,7 @@ fn totals_after(
     member: &MemberState,
     sealed: &[PurchaseKey],
     mark: Timestamp,
-    lapse: &crate::decide::LapsePolicy,
+    lapse: &LapsePolicy,
 ) -> Vec<SealedTotal> {
     let mut totals: Vec<SealedTotal> = Vec::new();
     for placed in member.purchases.iter().filter(|placed| sealed.contains(&placed.purchase.key)) {
@@ -253,12 +273,19 @@ fn totals_after(
             let own = placed.purchase.grants.iter().filter(|g| g.merchant == funder && g.amount_minor > 0);
             for grant in own {
                 total.available_minor += grant.remaining_minor();
-                match total.offers.iter_mut().find(|(offer, _, _)| offer == &grant.offer) {
-                    Some((_, count, minor)) => {
-                        *count += 1;
-                        *minor += grant.amount_minor;
+                let month = month_of(placed.local_day);
+                let same = |used: &&mut SealedUse| used.offer == grant.offer && used.month == month;
+                match total.offers.iter_mut().find(same) {
+                    Some(used) => {
+                        used.count += 1;
+                        used.minor += grant.amount_minor;
                     }
-                    None => total.offers.push((grant.offer.clone(), 1, grant.amount_minor)),
+                    None => total.offers.push(SealedUse {
+                        offer: grant.offer.clone(),
+                        month,
+                        count: 1,
+                        minor: grant.amount_minor,
+                    }),
                 }
             }
         }

@@ -98,8 +98,10 @@ pub struct Engine {
     card_stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
     /// Highest record number per partition; the catalogue's is last.
     numbers: Vec<AtomicU64>,
-    /// Latest daily mark per partition.
+    /// Latest daily mark per partition, under which events are decided.
     marks: Vec<AtomicI64>,
+    /// Latest daily mark whose work is done and recorded.
+    marked: Vec<AtomicI64>,
     /// Where the journal ended when each commit under way began: below the least of
     /// them everything is in the state.
     under_way: Mutex<BTreeMap<u64, Position>>,

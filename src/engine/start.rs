@@ -295,6 +295,7 @@ impl Engine {
             stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
             card_stripes: (0..256).map(|_| Arc::default()).collect(),
             numbers,
+            marked: marks.iter().map(|mark| AtomicI64::new(mark.load(Ordering::Relaxed))).collect(),
             marks,
             under_way: Mutex::default(),
             ticket: AtomicU64::new(0),

@@ -536,6 +536,10 @@ fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
         let identity = Identity { content: input.event.content, purchase: input.purchase.clone() };
         let key = keys::identity(id, input.event.card, &input.event.key);
         batch.puts.push((key, Some(record::encode(&identity).into())));
+        if input.event.occurred_at > record.envelope.at {
+            // Dated ahead of our clock: the catalogue of its time is not known yet.
+            batch.puts.push((keys::agenda(input.event.occurred_at.day() + 1, id), Some(Bytes::new())));
+        }
     }
     if let Some(request) = &record.envelope.request {
         batch.puts.push((keys::request(&request.key), Some(record::encode(request).into())));

@@ -1,1 +1,8 @@
-//! Placeholder until the first slice lands.
+//! Tests of the whole: one binary, a module per feature.
+
+#[path = "../world/mod.rs"]
+mod world;
+
+mod hostile;
+mod kill;
+mod path;

@@ -1,0 +1,848 @@
+//! One pass over the records: keeps each member's facts and accounts and checks whatever
+//! a record alone, or with those before it, can prove. Transfers are spelled out here a
+//! second time, from the rewards and pay-outs; the ledger's own code is not asked.
+
+use super::AuditOptions;
+use super::due;
+use super::frames::At;
+use super::report::{Named, Report, RewardLine, TrialLine};
+use crate::decide::{GrantChange, OfferBook};
+use crate::domain::member::{MemberHead, RecordRef, SealedTotal, SealedUse};
+use crate::domain::merchant::Matched;
+use crate::domain::offer::{LifeChange, Offer};
+use crate::domain::purchase::{Grant, HeldEvent, Stage};
+use crate::domain::time::DAY_MS;
+use crate::domain::{Currency, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::ledger::AccountKind;
+use crate::record::{Body, Envelope, LotUse, MemberInput, Record, Redemption};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// Requests other than pay-outs are remembered so long.
+const REQUEST_MS: i64 = DAY_MS;
+/// A decision may still have read the offers as they were so long before it.
+const SNAPSHOT_MS: i64 = 60_000;
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) journal: usize,
+    pub(super) at: At,
+    pub(super) index: usize,
+}
+
+/// A record as differences name it.
+#[derive(Clone, Copy)]
+struct Name {
+    place: Place,
+    process: u32,
+    partition: u16,
+    number: u64,
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place: Place { journal, at, index }, process, partition, number } = self;
+        write!(f, "record {process}/{partition}/{number} (")?;
+        if *journal > 0 {
+            write!(f, "journal {journal} ")?;
+        }
+        write!(f, "{at} record {index})")
+    }
+}
+
+/// A reward as the books have it, and what its accounts hold.
+pub(super) struct Holding {
+    /// As last recorded; what was used is kept by the pay-outs seen here.
+    pub(super) grant: Grant,
+    accounts: [i64; 11],
+}
+
+/// Sums that cannot stop an audit: what is as large as this is a difference anyhow.
+fn add(to: &mut i64, by: i64) {
+    *to = to.saturating_add(by);
+}
+
+/// What the state of a reward says its accounts hold: what remains lies where its stage
+/// says, against the merchant; what was used stands against the merchant's funding as far
+/// as it still stands, and the rest is owed, or lost.
+fn said(grant: &Grant) -> [i64; 11] {
+    let mut accounts = [0; 11];
+    let remains = grant.amount_minor.saturating_sub(grant.used_minor).max(0);
+    let excess = grant.used_minor.saturating_sub(grant.amount_minor).max(0);
+    let (lies_in, against) = match grant.stage {
+        Stage::Pending => (AccountKind::MemberPending, AccountKind::MerchantBudget),
+        Stage::Posted => (AccountKind::MemberPosted, AccountKind::MerchantFunding),
+        Stage::Available => (AccountKind::MemberAvailable, AccountKind::MerchantFunding),
+    };
+    let lies_in = if grant.held { AccountKind::MemberHeld } else { lies_in };
+    let bears = if grant.lost { AccountKind::FraudLoss } else { AccountKind::MemberOwed };
+    let mut put = |kind: AccountKind, minor: i64| add(&mut accounts[kind as usize], minor);
+    put(lies_in, remains);
+    put(against, remains.saturating_neg());
+    put(AccountKind::MerchantFunding, excess.saturating_sub(grant.used_minor));
+    put(bears, excess.saturating_neg());
+    accounts
+}
+
+/// One member, rebuilt from records.
+pub(super) struct Member {
+    partition: u16,
+    epoch: u32,
+    pub(super) mark: Timestamp,
+    last: Option<RecordRef>,
+    /// Cards, activations, standings, sealed totals: what decisions read besides purchases.
+    pub(super) head: MemberHead,
+    /// Card events in the order of their arrival.
+    pub(super) events: Vec<(PurchaseKey, HeldEvent, Option<Matched>)>,
+    identities: HashSet<u128>,
+    records: BTreeSet<u64>,
+    pub(super) holdings: BTreeMap<PurchaseKey, Vec<Holding>>,
+    balances: BTreeMap<(Currency, AccountKind), i64>,
+    /// Records that came before the one they follow: of another process's journal.
+    waiting: BTreeMap<u64, (Place, Record)>,
+}
+
+impl Member {
+    fn new(id: MemberId, envelope: &Envelope) -> Self {
+        Self {
+            partition: envelope.partition,
+            epoch: envelope.epoch,
+            mark: Timestamp::default(),
+            last: None,
+            head: MemberHead::new(id, envelope.at),
+            events: Vec::new(),
+            identities: HashSet::new(),
+            records: BTreeSet::new(),
+            holdings: BTreeMap::new(),
+            balances: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    fn holding(&mut self, purchase: &PurchaseKey, offer: &OfferId) -> Option<&mut Holding> {
+        self.holdings.get_mut(purchase)?.iter_mut().find(|holding| &holding.grant.offer == offer)
+    }
+
+    fn end_card(&mut self, card: crate::domain::CardHash, at: Timestamp) {
+        for link in self.head.cards.iter_mut().filter(|link| link.card == card && link.to.is_none()) {
+            link.to = Some(at.max(link.from));
+        }
+    }
+}
+
+/// Offers by merchant and id, as the journal has them so far.
+#[derive(Default)]
+pub(super) struct Offers {
+    by_merchant: BTreeMap<MerchantId, Vec<Arc<Offer>>>,
+}
+
+impl OfferBook for Offers {
+    fn offers_of(&self, merchant: &MerchantId) -> &[Arc<Offer>] {
+        self.by_merchant.get(merchant).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Offers {
+    fn put(&mut self, offer: Offer) {
+        let list = self.by_merchant.entry(offer.merchant().clone()).or_default();
+        match list.binary_search_by(|known| known.id.cmp(&offer.id)) {
+            Ok(place) => list[place] = Arc::new(offer),
+            Err(place) => list.insert(place, Arc::new(offer)),
+        }
+    }
+    pub(super) fn find(&self, merchant: &MerchantId, id: &OfferId) -> Option<&Arc<Offer>> {
+        self.offers_of(merchant).iter().find(|offer| &offer.id == id)
+    }
+}
+
+/// What an offer has given, and what it may give.
+#[derive(Default)]
+struct Budget {
+    /// Rewards that stand, minor units.
+    granted: i64,
+    /// Raised under versions without a budget: never counted against one.
+    free: i64,
+    /// Budgets of the newest published version, with when each was overtaken.
+    said: Vec<(Timestamp, i64)>,
+    document: u64,
+}
+
+impl Budget {
+    /// The most a decision of this time may have read.
+    fn most(&self, at: Timestamp) -> i64 {
+        let mut most = None::<i64>;
+        for (until, budget) in self.said.iter().rev() {
+            if until.plus_ms(SNAPSHOT_MS) < at {
+                break;
+            }
+            most = most.max(Some(*budget));
+        }
+        most.unwrap_or(i64::MAX)
+    }
+}
+
+/// A transfer with whose reward stands on each side.
+struct Move<'a> {
+    debit: AccountKind,
+    credit: AccountKind,
+    minor: i64,
+    of_debit: Option<&'a LotUse>,
+    of_credit: Option<&'a LotUse>,
+}
+
+/// Numbers seen, as ranges: nearly all of them follow one another.
+#[derive(Default)]
+struct Numbers(BTreeMap<u64, u64>);
+
+impl Numbers {
+    /// False when it was there.
+    fn insert(&mut self, number: u64) -> bool {
+        let before = self.0.range(..=number).next_back().map(|(from, to)| (*from, *to));
+        if before.is_some_and(|(_, to)| number <= to) {
+            return false;
+        }
+        let from = match before {
+            Some((from, to)) if to.checked_add(1) == Some(number) => from,
+            _ => number,
+        };
+        let to = number.checked_add(1).and_then(|next| self.0.remove(&next)).unwrap_or(number);
+        self.0.insert(from, to);
+        true
+    }
+}
+
+/// See the module.
+pub(super) struct Books<'a> {
+    options: &'a AuditOptions,
+    report: &'a mut Report,
+    withdrawn: HashSet<(u32, u16, u64)>,
+    /// Several journals: a member's records may come out of order.
+    several: bool,
+    numbers: HashMap<(u32, u16), Numbers>,
+    members: BTreeMap<MemberId, Member>,
+    merchants: HashMap<MerchantId, u64>,
+    offers: Offers,
+    budgets: HashMap<OfferId, Budget>,
+    marks: HashMap<u16, Timestamp>,
+    requests: HashMap<[u8; 16], (Timestamp, bool)>,
+    letters: HashSet<u64>,
+    /// Debits and credits.
+    sums: BTreeMap<(Currency, AccountKind), (i64, i64)>,
+}
+
+impl<'a> Books<'a> {
+    pub(super) fn new(
+        options: &'a AuditOptions,
+        withdrawn: HashSet<(u32, u16, u64)>,
+        report: &'a mut Report,
+        several: bool,
+    ) -> Self {
+        Self {
+            options,
+            report,
+            withdrawn,
+            several,
+            numbers: HashMap::new(),
+            members: BTreeMap::new(),
+            merchants: HashMap::new(),
+            offers: Offers::default(),
+            budgets: HashMap::new(),
+            marks: HashMap::new(),
+            requests: HashMap::new(),
+            letters: HashSet::new(),
+            sums: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the next record.
+    pub(super) fn take(&mut self, place: Place, record: Record) {
+        let Envelope { process, partition, number, epoch, .. } = record.envelope;
+        let name = Name { place, process, partition, number };
+        let fresh = self.numbers.entry((process, partition)).or_default().insert(number);
+        self.report.look(Named::Numbers, fresh && number > 0, || format!("{name}: the number was used before"));
+        if self.withdrawn.contains(&(process, partition, number)) {
+            self.report.totals.withdrawn += 1;
+            return;
+        }
+        self.report.totals.records += 1;
+        if epoch == 0 {
+            self.report.differ(Named::MemberChain, || format!("{name}: epochs begin with 1"));
+        }
+        let at = record.envelope.at;
+        match record.body {
+            Body::Member { .. } => self.member(place, record),
+            Body::Merchant(merchant) => {
+                self.report.totals.merchants += u64::from(!self.merchants.contains_key(&merchant.id));
+                let known = self.merchants.entry(merchant.id.clone()).or_default();
+                let (before, version) = (*known, record.envelope.version);
+                *known = version;
+                self.report.look(Named::Documents, Some(version) == before.checked_add(1), || {
+                    format!("{name}: merchant {} has version {version} after {before}", merchant.id)
+                });
+            }
+            Body::Offer { offer, .. } => self.offer(name, at, record.envelope.version, *offer),
+            Body::DeadLetter(letter) => drop(self.letters.insert(letter.id)),
+            Body::DeadLetterSettled { id, .. } => drop(self.letters.remove(&id)),
+            Body::DayMarked { mark } => {
+                let known = self.marks.entry(partition).or_default();
+                *known = mark.max(*known);
+            }
+            Body::Withdrawn { .. } => {}
+        }
+    }
+
+    fn offer(&mut self, name: Name, at: Timestamp, version: u64, offer: Offer) {
+        if offer.versions.is_empty() {
+            self.report.look(Named::Documents, false, || format!("{name}: offer {} without a version", offer.id));
+            return;
+        }
+        let known = self.offers.find(offer.merchant(), &offer.id);
+        let grows = known.is_none_or(|known| {
+            offer.versions.starts_with(&known.versions) && known.life.iter().all(|step| offer.life.contains(step))
+        });
+        let budget = self.budgets.entry(offer.id.clone()).or_default();
+        let follows = Some(version) == budget.document.checked_add(1);
+        self.report.totals.offers += u64::from(budget.document == 0);
+        budget.document = version;
+        let numbered = offer.versions.iter().zip(1..).all(|(v, number)| v.version == number && v.offer == offer.id);
+        let one = offer.versions.iter().all(|v| &v.terms.merchant == offer.merchant());
+        self.report.look(Named::Documents, grows && follows && numbered && one, || {
+            format!("{name}: offer {} does not continue what it was", offer.id)
+        });
+        let published = offer.life.iter().filter_map(|step| match step.change {
+            LifeChange::Published(number) => Some(number),
+            _ => None,
+        });
+        if let Some(newest) = published.max().and_then(|number| offer.versions.iter().find(|v| v.version == number)) {
+            let most = newest.terms.budget_minor.unwrap_or(i64::MAX);
+            if budget.said.last().is_none_or(|(_, last)| *last != most) {
+                // From when the one before was overtaken.
+                if let Some((until, _)) = budget.said.last_mut() {
+                    *until = at;
+                }
+                budget.said.push((Timestamp::MAX, most));
+            }
+        }
+        self.offers.put(offer);
+    }
+
+    fn member(&mut self, place: Place, record: Record) {
+        let Body::Member { member: id, .. } = &record.body else { return };
+        let id = id.clone();
+        let Some(mut member) = self.members.remove(&id).or_else(|| Some(Member::new(id.clone(), &record.envelope)))
+        else {
+            return;
+        };
+        let version = record.envelope.version;
+        if self.several && Some(version) != member.head.version.checked_add(1) && !member.waiting.contains_key(&version)
+        {
+            member.waiting.insert(version, (place, record));
+        } else {
+            self.apply(&mut member, place, record);
+        }
+        while let Some(next) = member.head.version.checked_add(1).and_then(|next| member.waiting.remove(&next)) {
+            self.apply(&mut member, next.0, next.1);
+        }
+        self.members.insert(id, member);
+    }
+
+    fn apply(&mut self, member: &mut Member, place: Place, record: Record) {
+        let Record { envelope, body: Body::Member { input, changes, .. } } = record else { return };
+        let Envelope { process, partition, number, .. } = envelope;
+        let name = Name { place, process, partition, number };
+        let id = member.head.id.clone();
+        let follows = envelope.previous == member.last
+            && Some(envelope.version) == member.head.version.checked_add(1)
+            && partition == member.partition
+            && envelope.epoch >= member.epoch
+            && envelope.mark >= member.mark;
+        self.report.look(Named::MemberChain, follows, || {
+            let (has, last) = (member.head.version, member.last.map(|last| last.number));
+            format!(
+                "{name}: member {id} version {} after {:?} does not follow version {has}, record {last:?}",
+                envelope.version,
+                envelope.previous.map(|previous| previous.number)
+            )
+        });
+        if let Some(request) = &envelope.request {
+            let known = self.requests.insert(request.key, (request.at, request.forever));
+            let again = known
+                .is_some_and(|(at, forever)| forever || request.at.as_ms().saturating_sub(at.as_ms()) < REQUEST_MS);
+            self.report.look(Named::RequestKeys, !again, || format!("{name}: member {id}: request answered twice"));
+        }
+        let mut moved: Vec<(Currency, AccountKind)> = Vec::new();
+        self.input(member, name, &envelope, *input, &mut moved);
+        for change in &changes {
+            self.change(member, name, &envelope, change, &mut moved);
+        }
+        member.records.insert(number);
+        member.epoch = envelope.epoch;
+        member.mark = envelope.mark.max(member.mark);
+        member.last = Some(RecordRef { process, number });
+        member.head.version = envelope.version;
+        self.after(member, name, &mut moved);
+    }
+
+    /// What must hold after every record.
+    fn after(&mut self, member: &Member, name: Name, moved: &mut Vec<(Currency, AccountKind)>) {
+        moved.sort_unstable();
+        moved.dedup();
+        for (currency, kind) in moved.iter() {
+            let Some(minor) = member.balances.get(&(*currency, *kind)) else { continue };
+            let sound = if *kind == AccountKind::MemberOwed { *minor <= 0 } else { *minor >= 0 };
+            self.report.look(Named::MemberBalances, sound, || {
+                let id = &member.head.id;
+                format!("{name}: member {id}: {} stands at {minor} {currency}", kind.as_str())
+            });
+        }
+        moved.dedup_by_key(|(currency, _)| *currency);
+        self.report.examined(Named::DebitEqualsCredit, 1);
+        for (currency, _) in moved.iter() {
+            let of = AccountKind::ALL.iter().filter_map(|kind| self.sums.get(&(*currency, *kind)));
+            let (debit, credit) =
+                of.fold((0_i128, 0_i128), |(d, c), (debit, credit)| (d + i128::from(*debit), c + i128::from(*credit)));
+            let resting = self
+                .sums
+                .get(&(*currency, AccountKind::PayOut))
+                .map_or(0, |(debit, credit)| credit.saturating_sub(*debit));
+            if debit != credit || resting != 0 {
+                self.report.differ(Named::DebitEqualsCredit, || {
+                    format!("{name}: {currency}: debit {debit}, credit {credit}, {resting} rests in pay_out")
+                });
+            }
+        }
+    }
+
+    fn post(
+        &mut self,
+        member: &mut Member,
+        currency: Currency,
+        debit: AccountKind,
+        credit: AccountKind,
+        minor: i64,
+        moved: &mut Vec<(Currency, AccountKind)>,
+    ) {
+        add(&mut self.sums.entry((currency, debit)).or_default().0, minor);
+        add(&mut self.sums.entry((currency, credit)).or_default().1, minor);
+        for (kind, by) in [(debit, minor.saturating_neg()), (credit, minor)] {
+            moved.push((currency, kind));
+            let of_member = matches!(
+                kind,
+                AccountKind::MemberPending
+                    | AccountKind::MemberPosted
+                    | AccountKind::MemberHeld
+                    | AccountKind::MemberAvailable
+                    | AccountKind::MemberPaid
+                    | AccountKind::MemberOwed
+            );
+            if of_member {
+                add(member.balances.entry((currency, kind)).or_default(), by);
+            }
+        }
+    }
+
+    fn input(
+        &mut self,
+        member: &mut Member,
+        name: Name,
+        envelope: &Envelope,
+        input: MemberInput,
+        moved: &mut Vec<(Currency, AccountKind)>,
+    ) {
+        match input {
+            MemberInput::Registered { joined_at, .. } => member.head.joined_at = joined_at,
+            MemberInput::CardLinked { link, replaces } => {
+                if let Some(old) = replaces {
+                    member.end_card(old, link.from);
+                }
+                member.head.cards.push(link);
+            }
+            MemberInput::CardUnlinked { card, at } => member.end_card(card, at),
+            MemberInput::Activated(step) => member.head.activations.push(step),
+            MemberInput::Event(input) => {
+                self.report.totals.events += 1;
+                let mut event = input.event;
+                let identity = [&event.card.0[..], event.key.as_str().as_bytes()].concat();
+                let fresh = member.identities.insert(xxhash_rust::xxh3::xxh3_128(&identity));
+                self.report.look(Named::Identities, fresh, || {
+                    format!("{name}: member {}: event {} of this card came before", member.head.id, event.key)
+                });
+                // Facts are a set.
+                if fresh {
+                    event.answer = Vec::new();
+                    event.matched = None;
+                    member.events.push((input.purchase, event, input.matched));
+                }
+            }
+            MemberInput::TimePassed { sealed, totals, forget_before } => {
+                let retention = i64::from(self.options.retention_days) * DAY_MS;
+                if forget_before.as_ms() > envelope.mark.as_ms().saturating_sub(retention) {
+                    self.report.differ(Named::Sealing, || format!("{name}: forgets what may still be delivered"));
+                }
+                if !sealed.is_empty() {
+                    self.seal(member, name, envelope.mark, &sealed, &totals);
+                }
+            }
+            MemberInput::DecidedAgain => {}
+            MemberInput::StandingSet(step) => member.head.standings.push(step),
+            MemberInput::Redeemed(redemption) => self.redeem(member, name, &redemption, moved),
+            MemberInput::Erased { .. } => member.head.erased = true,
+        }
+    }
+
+    /// Expands a pay-out: lots settle what is owed first, the rest is paid.
+    fn redeem(
+        &mut self,
+        member: &mut Member,
+        name: Name,
+        redemption: &Redemption,
+        moved: &mut Vec<(Currency, AccountKind)>,
+    ) {
+        use AccountKind::{MemberAvailable, MemberOwed, MemberPaid, PayOut};
+        let currency = redemption.currency;
+        let mut moves: Vec<Move<'_>> = Vec::new();
+        let mut owed = redemption.settled.iter().map(|lot| (lot, lot.minor)).collect::<std::collections::VecDeque<_>>();
+        for lot in &redemption.lots {
+            let mut left = lot.minor;
+            while let Some((to, open)) = owed.front_mut().filter(|_| left > 0) {
+                let minor = left.min(*open);
+                moves.push(Move {
+                    debit: MemberAvailable,
+                    credit: MemberOwed,
+                    minor,
+                    of_debit: Some(lot),
+                    of_credit: Some(to),
+                });
+                left = left.saturating_sub(minor);
+                *open = open.saturating_sub(minor);
+                if *open <= 0 {
+                    owed.pop_front();
+                }
+            }
+            if left != 0 {
+                let of_debit = Some(lot);
+                moves.push(Move { debit: MemberAvailable, credit: PayOut, minor: left, of_debit, of_credit: None });
+            }
+        }
+        if redemption.minor != 0 {
+            let minor = redemption.minor;
+            moves.push(Move { debit: PayOut, credit: MemberPaid, minor, of_debit: None, of_credit: None });
+        }
+        let sum = |lots: &[LotUse]| lots.iter().map(|lot| i128::from(lot.minor)).sum::<i128>();
+        let adds = sum(&redemption.lots) == i128::from(redemption.minor) + sum(&redemption.settled);
+        let positive = redemption.lots.iter().chain(&redemption.settled).all(|lot| lot.minor > 0);
+        let mut holds = adds && positive && owed.is_empty() && redemption.minor >= 0;
+        // Before anything moves: may each lot be paid, and is each settled amount owed?
+        for (lots, pays) in [(&redemption.lots, true), (&redemption.settled, false)] {
+            for lot in lots.iter() {
+                holds &= self.may_use(member, lot, currency, pays);
+            }
+        }
+        self.report.look(Named::PayOuts, holds, || {
+            let (id, minor) = (&member.head.id, redemption.minor);
+            format!(
+                "{name}: member {id}: pay-out {} of {minor} {currency} does not follow from its lots",
+                redemption.id
+            )
+        });
+        for step in moves {
+            self.transfer(name, member, step.debit, step.credit, step.minor);
+            for (lot, kind, by) in
+                [(step.of_debit, step.debit, step.minor.saturating_neg()), (step.of_credit, step.credit, step.minor)]
+            {
+                let Some(lot) = lot else { continue };
+                match (&lot.purchase, &lot.offer) {
+                    (Some(purchase), Some(offer)) => {
+                        if let Some(holding) = member.holding(purchase, offer) {
+                            add(&mut holding.accounts[kind as usize], by);
+                            // Using a lot adds to what was used, settling takes off it.
+                            add(&mut holding.grant.used_minor, by.saturating_neg());
+                        }
+                    }
+                    _ => {
+                        let totals = member.head.sealed.iter_mut();
+                        for total in totals.filter(|t| t.merchant == lot.merchant && t.currency == currency) {
+                            add(&mut total.available_minor, by);
+                        }
+                    }
+                }
+            }
+            self.post(member, currency, step.debit, step.credit, step.minor, moved);
+        }
+        for lot in redemption.lots.iter().chain(&redemption.settled) {
+            if let (Some(purchase), Some(offer)) = (&lot.purchase, &lot.offer)
+                && let Some(holding) = member.holding(purchase, offer)
+            {
+                let (holds, say) = (said(&holding.grant), holding.accounts);
+                self.report.look(Named::RewardAccounts, holds == say, || {
+                    format!("{name}: purchase {purchase} offer {offer}: {}", apart(&holds, &say))
+                });
+            }
+        }
+    }
+
+    fn may_use(&self, member: &mut Member, lot: &LotUse, currency: Currency, pays: bool) -> bool {
+        match (&lot.purchase, &lot.offer) {
+            (Some(purchase), Some(offer)) => member.holding(purchase, offer).is_some_and(|holding| {
+                let grant = &holding.grant;
+                let free = grant.stage == Stage::Available && !grant.held;
+                let most = if pays {
+                    grant.amount_minor.saturating_sub(grant.used_minor)
+                } else {
+                    grant.used_minor.saturating_sub(grant.amount_minor)
+                };
+                let right = if pays { free } else { !grant.lost };
+                right && lot.minor <= most && grant.currency == currency && grant.merchant == lot.merchant
+            }),
+            _ => {
+                let mut totals = member.head.sealed.iter();
+                pays && totals.any(|total| {
+                    total.merchant == lot.merchant && total.currency == currency && lot.minor <= total.available_minor
+                })
+            }
+        }
+    }
+
+    fn transfer(&mut self, name: Name, member: &Member, debit: AccountKind, credit: AccountKind, minor: i64) {
+        self.report.look(Named::Transfers, debit != credit && minor > 0, || {
+            format!("{name}: member {}: {minor} from {} to {}", member.head.id, debit.as_str(), credit.as_str())
+        });
+    }
+
+    fn change(
+        &mut self,
+        member: &mut Member,
+        name: Name,
+        envelope: &Envelope,
+        change: &GrantChange,
+        moved: &mut Vec<(Currency, AccountKind)>,
+    ) {
+        let GrantChange { purchase, grant, transfers } = change;
+        let known = member.holding(purchase, &grant.offer).map(|holding| holding.grant.clone());
+        for legs in transfers {
+            self.transfer(name, member, legs.debit, legs.credit, legs.minor);
+            if let Some(corrected) = legs.corrects {
+                let earlier = known.as_ref().is_some_and(|known| known.record == corrected);
+                self.report.look(Named::Corrections, earlier && member.records.contains(&corrected), || {
+                    format!(
+                        "{name}: purchase {purchase} offer {}: corrects {corrected}, which did not change it",
+                        grant.offer
+                    )
+                });
+            }
+            self.post(member, grant.currency, legs.debit, legs.credit, legs.minor, moved);
+        }
+        if let Some(known) =
+            known.as_ref().filter(|known| known.currency != grant.currency || known.merchant != grant.merchant)
+        {
+            self.report.differ(Named::Transfers, || {
+                format!(
+                    "{name}: purchase {purchase} offer {}: from {} of {} to {} of {} without moving the money",
+                    grant.offer, known.currency, known.merchant, grant.currency, grant.merchant
+                )
+            });
+        }
+        self.raise(name, envelope.at, known.as_ref().map_or(0, |known| known.amount_minor), grant);
+        let event_there = member.events.iter().rev().any(|(key, _, _)| key == purchase);
+        let used = known.as_ref().map_or(0, |known| known.used_minor);
+        let list = member.holdings.entry(purchase.clone()).or_default();
+        let place = list.iter().position(|holding| holding.grant.offer == grant.offer).unwrap_or_else(|| {
+            list.push(Holding { grant: grant.clone(), accounts: [0; 11] });
+            list.len() - 1
+        });
+        let holding = &mut list[place];
+        for legs in transfers {
+            add(&mut holding.accounts[legs.debit as usize], legs.minor.saturating_neg());
+            add(&mut holding.accounts[legs.credit as usize], legs.minor);
+        }
+        holding.grant = Grant { used_minor: used, ..grant.clone() };
+        let (say, holds) = (said(&holding.grant), holding.accounts);
+        let sane =
+            event_there && grant.amount_minor >= 0 && grant.record == envelope.number && grant.used_minor == used;
+        self.report.look(Named::RewardAccounts, sane && holds == say, || {
+            let why = if holds == say { "its own fields contradict the books".to_owned() } else { apart(&say, &holds) };
+            format!("{name}: purchase {purchase} offer {}: {why}", grant.offer)
+        });
+    }
+
+    fn raise(&mut self, name: Name, at: Timestamp, had: i64, grant: &Grant) {
+        let version = self.offers.find(&grant.merchant, &grant.offer).and_then(|offer| offer.version(grant.version));
+        let budgeted = version.is_some_and(|version| version.terms.budget_minor.is_some());
+        if version.is_none() && grant.amount_minor > 0 {
+            self.report.differ(Named::Budgets, || {
+                format!("{name}: offer {} version {} was not there to give anything", grant.offer, grant.version)
+            });
+        }
+        let budget = self.budgets.entry(grant.offer.clone()).or_default();
+        let by = grant.amount_minor.saturating_sub(had);
+        add(&mut budget.granted, by);
+        if by <= 0 {
+            return;
+        }
+        if !budgeted {
+            add(&mut budget.free, by);
+            return;
+        }
+        let (counted, most) = (budget.granted.saturating_sub(budget.free), budget.most(at));
+        self.report.look(Named::Budgets, counted <= most, || {
+            format!("{name}: offer {} has given {counted} of a budget of {most} {}", grant.offer, grant.currency)
+        });
+    }
+
+    /// Checks that sealed purchases were due what they got and were final, and moves them
+    /// into totals of our own.
+    fn seal(
+        &mut self,
+        member: &mut Member,
+        name: Name,
+        mark: Timestamp,
+        sealed: &[PurchaseKey],
+        totals: &[SealedTotal],
+    ) {
+        due::check(self.report, member, &self.offers, self.options, mark, Some(sealed));
+        let state = due::state(member, None);
+        let mut worths: Vec<(MerchantId, Currency, i64)> = Vec::new();
+        let mut months: BTreeMap<PurchaseKey, i32> = BTreeMap::new();
+        for placed in state.purchases.iter().filter(|placed| sealed.contains(&placed.purchase.key)) {
+            let date = due::local_date(&placed.purchase, placed.time, placed.merchant.as_ref());
+            months.insert(placed.purchase.key.clone(), i32::from(date.year()) * 12 + i32::from(date.month()) - 1);
+            let worth = crate::decide::worth(&placed.purchase, mark, &self.options.policy.lapse);
+            if let (Some(merchant), Some(currency)) = (&placed.merchant, worth.currency) {
+                worths.push((merchant.clone(), currency, worth.minor));
+            }
+        }
+        let mut touched: BTreeSet<(MerchantId, Currency)> = BTreeSet::new();
+        for (merchant, currency, minor) in worths {
+            let total = total_of(&mut member.head.sealed, &merchant, currency);
+            if minor > 0 {
+                total.purchases += 1;
+                add(&mut total.worth_minor, minor);
+            }
+            touched.insert((merchant, currency));
+        }
+        for key in sealed {
+            self.report.totals.purchases_sealed += 1;
+            let known = member.events.iter().any(|(purchase, _, _)| purchase == key);
+            let holdings = member.holdings.remove(key).unwrap_or_default();
+            let last = holdings.iter().all(|Holding { grant, .. }| {
+                let at_rest = grant.amount_minor == 0 || (grant.stage == Stage::Available && !grant.held);
+                at_rest && (grant.used_minor <= grant.amount_minor || grant.lost)
+            });
+            self.report.look(Named::Sealing, known && last, || {
+                format!("{name}: member {}: purchase {key} was sealed and not final", member.head.id)
+            });
+            for Holding { grant, .. } in holdings.into_iter().filter(|holding| holding.grant.amount_minor > 0) {
+                let total = total_of(&mut member.head.sealed, &grant.merchant, grant.currency);
+                let left = grant.amount_minor.saturating_sub(grant.used_minor).max(0);
+                add(&mut total.available_minor, left);
+                let month = months.get(key).copied().unwrap_or_default();
+                match total.offers.iter_mut().find(|used| used.offer == grant.offer && used.month == month) {
+                    Some(used) => {
+                        used.count += 1;
+                        add(&mut used.minor, grant.amount_minor);
+                    }
+                    None => {
+                        let (count, minor) = (1, grant.amount_minor);
+                        total.offers.push(SealedUse { offer: grant.offer.clone(), month, count, minor });
+                    }
+                }
+                touched.insert((grant.merchant, grant.currency));
+            }
+        }
+        touched.extend(totals.iter().map(|total| (total.merchant.clone(), total.currency)));
+        for (merchant, currency) in touched {
+            let mut ours = total_of(&mut member.head.sealed, &merchant, currency).clone();
+            let theirs = totals.iter().find(|total| total.merchant == merchant && total.currency == currency);
+            let same = theirs.is_some_and(|theirs| {
+                let mut theirs = theirs.clone();
+                theirs.offers.sort();
+                ours.offers.sort();
+                theirs == ours
+            });
+            if !same {
+                self.report.differ(Named::Sealing, || {
+                    format!(
+                        "{name}: member {}: totals at {merchant} in {currency} are not what was sealed",
+                        member.head.id
+                    )
+                });
+            }
+        }
+        member.events.retain(|(purchase, _, _)| !sealed.contains(purchase));
+    }
+
+    /// Decides every member again and sums up.
+    pub(super) fn close(self) {
+        let Self { options, report, mut members, offers, marks, sums, letters, .. } = self;
+        let mut rewards: BTreeMap<(Currency, u8, &'static str), (u64, i64)> = BTreeMap::new();
+        report.totals.dead_letters = letters.len() as u64;
+        report.totals.members = members.len() as u64;
+        for member in members.values_mut() {
+            for (version, (place, _)) in &member.waiting {
+                report.differ(Named::MemberChain, || {
+                    let (id, at) = (&member.head.id, place.at);
+                    format!(
+                        "member {id}: version {version} (journal {} {at}) follows nothing that is there",
+                        place.journal
+                    )
+                });
+            }
+            let mark = marks.get(&member.partition).copied().unwrap_or_default().max(member.mark);
+            report.totals.purchases += due::check(report, member, &offers, options, mark, None);
+            for Holding { grant, .. } in member.holdings.values().flatten().filter(|h| h.grant.amount_minor > 0) {
+                let (order, state) = match (grant.held, grant.stage) {
+                    (true, _) => (3, "held"),
+                    (false, Stage::Pending) => (0, "pending"),
+                    (false, Stage::Posted) => (1, "posted"),
+                    (false, Stage::Available) => (2, "available"),
+                };
+                let line = rewards.entry((grant.currency, order, state)).or_default();
+                line.0 += 1;
+                add(&mut line.1, grant.amount_minor.saturating_sub(grant.used_minor).max(0));
+            }
+            for total in member.head.sealed.iter().filter(|total| total.available_minor != 0) {
+                add(&mut rewards.entry((total.currency, 4, "sealed")).or_default().1, total.available_minor);
+            }
+        }
+        for ((currency, kind), (debit, credit)) in sums {
+            let balance = credit.saturating_sub(debit);
+            match kind {
+                AccountKind::MemberPaid => add(&mut rewards.entry((currency, 5, "paid")).or_default().1, balance),
+                AccountKind::MemberOwed => {
+                    add(&mut rewards.entry((currency, 6, "owed")).or_default().1, balance.saturating_neg());
+                }
+                _ => {}
+            }
+            let (debit_minor, credit_minor) = (balance.saturating_neg().max(0), balance.max(0));
+            report.trial_balance.push(TrialLine { account: kind, currency, debit_minor, credit_minor });
+        }
+        let line = |((currency, _, state), (rewards, minor))| RewardLine { state, currency, rewards, minor };
+        report.totals.rewards = rewards.into_iter().map(line).collect();
+    }
+}
+
+fn total_of<'a>(totals: &'a mut Vec<SealedTotal>, merchant: &MerchantId, currency: Currency) -> &'a mut SealedTotal {
+    let place = totals.iter().position(|t| &t.merchant == merchant && t.currency == currency).unwrap_or_else(|| {
+        totals.push(SealedTotal {
+            merchant: merchant.clone(),
+            currency,
+            purchases: 0,
+            worth_minor: 0,
+            available_minor: 0,
+            offers: Vec::new(),
+        });
+        totals.len() - 1
+    });
+    &mut totals[place]
+}
+
+/// Where accounts and the state of a reward differ, in words.
+fn apart(say: &[i64; 11], holds: &[i64; 11]) -> String {
+    let differ = AccountKind::ALL.iter().filter(|kind| say[**kind as usize] != holds[**kind as usize]);
+    let each = differ.map(|kind| {
+        format!("{} holds {} and should hold {}", kind.as_str(), holds[*kind as usize], say[*kind as usize])
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
