@@ -51,3 +51,14 @@ pub(super) fn own_merchant(caller: &Caller, merchant: &MerchantId) -> Result<(),
         _ => Ok(()),
     }
 }
+
+/// What only an operator may say: that something counts from the past.
+///
+/// # Errors
+/// The reply to give instead.
+pub(super) fn operator_word(caller: &Caller, path: &str) -> Result<(), Reply> {
+    if caller.role == Role::Operator {
+        return Ok(());
+    }
+    Err(reply::not_allowed(format!("`{path}` lies in the past, which only an operator may say; leave it out for now")))
+}

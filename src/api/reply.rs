@@ -11,6 +11,66 @@ use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+use std::borrow::Cow;
+
+/// Every code a refusal may have, in order.
+pub const CODES: [&str; 55] = [
+    "amount_negative",
+    "amount_not_integer",
+    "amount_sign",
+    "amount_too_large",
+    "amount_zero",
+    "bad_country",
+    "bad_identifier",
+    "bad_mcc",
+    "bad_sequence",
+    "bad_time",
+    "bad_value",
+    "batch_empty",
+    "batch_too_large",
+    "body_broken",
+    "body_too_large",
+    "body_too_slow",
+    "card_linked_elsewhere",
+    "card_number",
+    "connections_full",
+    "contradiction",
+    "duplicate_key",
+    "event_differs",
+    "headers_too_many",
+    "idempotency_key_missing",
+    "idempotency_key_reused",
+    "internal",
+    "member_erased",
+    "message_not_kept",
+    "method_not_allowed",
+    "missing_field",
+    "not_allowed",
+    "not_authenticated",
+    "not_enough_available",
+    "not_found",
+    "not_in_this_state",
+    "not_json",
+    "not_now",
+    "not_utf8",
+    "offer_of_other_merchant",
+    "overloaded",
+    "source_not_configured",
+    "too_long",
+    "too_many",
+    "too_many_requests",
+    "unknown_card",
+    "unknown_channel",
+    "unknown_currency",
+    "unknown_field",
+    "unknown_status",
+    "unknown_type",
+    "unreadable",
+    "version_differs",
+    "wrong_media_type",
+    "wrong_shape",
+    "wrong_type",
+];
 
 /// What is answered.
 #[derive(Debug)]
@@ -27,7 +87,7 @@ pub enum Reply {
     /// Anything else that is not an error.
     Text {
         /// Of which type.
-        content_type: &'static str,
+        content_type: Cow<'static, str>,
         /// The bytes.
         body: Bytes,
     },
@@ -63,8 +123,8 @@ impl Reply {
     }
     /// A document that is JSON text already.
     #[must_use]
-    pub fn json_text(body: impl Into<Bytes>) -> Self {
-        Self::Json { status: StatusCode::OK, body: body.into(), version: None }
+    pub fn json_text(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        Self::Json { status, body: body.into(), version: None }
     }
     /// The status, for counters.
     #[must_use]
@@ -94,7 +154,13 @@ impl Reply {
                 }
                 response
             }
-            Self::Text { content_type, body } => with(StatusCode::OK, content_type, body),
+            Self::Text { content_type, body } => {
+                let mut response = with(StatusCode::OK, "application/octet-stream", body);
+                if let Ok(value) = HeaderValue::from_str(&content_type) {
+                    response.headers_mut().insert(CONTENT_TYPE, value);
+                }
+                response
+            }
             Self::Empty => {
                 let mut response = Response::new(Full::default());
                 *response.status_mut() = StatusCode::NO_CONTENT;
@@ -164,6 +230,11 @@ pub fn not_allowed(detail: impl Into<String>) -> Reply {
 pub fn not_found(detail: impl Into<String>) -> Reply {
     problem(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
 }
+/// 404 for a path.
+#[must_use]
+pub fn no_route() -> Reply {
+    not_found("no route has this path; see /docs")
+}
 /// 405.
 #[must_use]
 pub fn not_this_method(allowed: &str) -> Reply {
@@ -221,6 +292,7 @@ impl From<ActError> for Reply {
             ActError::CardLinkedElsewhere => conflict("card_linked_elsewhere", error.to_string()),
             ActError::UnknownCard => not_found("the member has no such card"),
             ActError::NotEnough { .. } => conflict("not_enough_available", error.to_string()),
+            ActError::KeyReused => conflict("idempotency_key_reused", error.to_string()),
             ActError::TooMany(_) => impossible("too_many", "", error.to_string()),
             ActError::Engine(error) => error.into(),
         }
@@ -234,6 +306,7 @@ impl From<EditError> for Reply {
             EditError::VersionDiffers { has, given } => other_version(has, given),
             EditError::OtherMerchant => conflict("offer_of_other_merchant", error.to_string()),
             EditError::OtherCurrency => conflict("offer_keeps_currency", error.to_string()),
+            EditError::KeyReused => conflict("idempotency_key_reused", error.to_string()),
             EditError::NotNow(why) => conflict("not_in_this_state", why),
             EditError::Engine(error) => error.into(),
         }

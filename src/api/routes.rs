@@ -1,50 +1,146 @@
 //! The table of routes.
 
 use super::reply::{self, Reply};
-use super::{Doors, operations};
+use super::{Doors, books, cards, docs, members, merchants, money, offers, operations, purchases, shelf};
 use crate::telemetry::RouteGroup;
 use crate::wire::Request;
-use hyper::Method;
 use matchit::{Params, Router};
 
-/// Every path we answer.
+/// Every path we answer, besides the webhooks'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// `/healthz`
+    /// The process is there.
     Health,
-    /// `/readyz`
+    /// The service takes traffic.
     Ready,
-    /// `/metrics`
+    /// All metrics.
     Metrics,
+    /// One merchant.
+    Merchant,
+    /// All offers.
+    Offers,
+    /// One offer.
+    Offer,
+    /// A step of an offer's life.
+    OfferStep,
+    /// One member.
+    Member,
+    /// One card of a member.
+    Card,
+    /// One activation of a member.
+    Activation,
+    /// What a member has.
+    Balance,
+    /// A member's transfers.
+    Statement,
+    /// A member's pay-outs.
+    Redemptions,
+    /// One purchase.
+    Purchase,
+    /// What could not be understood.
+    DeadLetters,
+    /// One of those, tried again.
+    Replay,
+    /// The books, summed.
+    TrialBalance,
+    /// The books' transfers.
+    Transfers,
+    /// This interface, for machines.
+    OpenApi,
+    /// This interface, for people.
+    Docs,
+    /// A file of those pages.
+    DocsFile,
 }
 
 impl Route {
-    const ALL: [(&'static str, Self); 3] =
-        [("/healthz", Self::Health), ("/readyz", Self::Ready), ("/metrics", Self::Metrics)];
+    /// Every route with its path and what it takes.
+    pub(super) const ALL: [(&'static str, Self, &'static str); 22] = [
+        ("/healthz", Self::Health, "GET"),
+        ("/readyz", Self::Ready, "GET"),
+        ("/metrics", Self::Metrics, "GET"),
+        ("/v1/merchants/{id}", Self::Merchant, "GET, PUT"),
+        ("/v1/offers", Self::Offers, "GET"),
+        ("/v1/offers/{id}", Self::Offer, "GET, PUT"),
+        ("/v1/offers/{id}/{step}", Self::OfferStep, "POST"),
+        ("/v1/members/{id}", Self::Member, "DELETE, GET, PUT"),
+        ("/v1/members/{id}/cards/{source}/{token}", Self::Card, "DELETE, PUT"),
+        ("/v1/members/{id}/activations/{offer}", Self::Activation, "DELETE, PUT"),
+        ("/v1/members/{id}/balance", Self::Balance, "GET"),
+        ("/v1/members/{id}/statement", Self::Statement, "GET"),
+        ("/v1/members/{id}/redemptions", Self::Redemptions, "POST"),
+        ("/v1/purchases/{source}/{purchase}", Self::Purchase, "GET"),
+        ("/v1/dead-letters", Self::DeadLetters, "GET"),
+        ("/v1/dead-letters/{id}/replay", Self::Replay, "POST"),
+        ("/v1/ledger/trial-balance", Self::TrialBalance, "GET"),
+        ("/v1/ledger/transfers", Self::Transfers, "GET"),
+        ("/openapi.json", Self::OpenApi, "GET"),
+        ("/docs", Self::Docs, "GET"),
+        ("/docs/", Self::DocsFile, "GET"),
+        ("/docs/{*file}", Self::DocsFile, "GET"),
+    ];
 
     /// For counters and limits.
     pub(super) fn group(self) -> RouteGroup {
         match self {
             Self::Health | Self::Ready | Self::Metrics => RouteGroup::Operations,
+            _ => RouteGroup::Api,
         }
+    }
+
+    fn entry(self) -> &'static (&'static str, Self, &'static str) {
+        Self::ALL.iter().find(|(_, route, _)| *route == self).expect("the table has every route")
+    }
+    /// Its path with the names of its parts: fit for logs, where a token must not be.
+    pub(super) fn path(self) -> &'static str {
+        self.entry().0
+    }
+    /// Its methods, for those who used another.
+    fn methods(self) -> &'static str {
+        self.entry().2
     }
 }
 
 /// The router over all routes.
 pub(super) fn router() -> Router<Route> {
     let mut router = Router::new();
-    for (path, route) in Route::ALL {
+    for (path, route, _) in Route::ALL {
         router.insert(path, route).expect("the table has no path twice");
     }
     router
 }
 
 /// Answers a request for a route.
-pub(super) async fn answer(doors: &Doors, route: Route, _params: &Params<'_, '_>, request: &Request) -> Reply {
-    match (route, &request.method) {
-        (Route::Health, &Method::GET) => operations::alive(),
-        (Route::Ready, &Method::GET) => operations::ready(doors),
-        (Route::Metrics, &Method::GET) => operations::metrics(doors).await,
-        (Route::Health | Route::Ready | Route::Metrics, _) => reply::not_this_method("GET"),
-    }
+pub(super) async fn answer(doors: &Doors, route: Route, params: &Params<'_, '_>, request: &Request) -> Reply {
+    let done = match (route, request.method.as_str()) {
+        (Route::Health, "GET") => Ok(operations::alive()),
+        (Route::Ready, "GET") => Ok(operations::ready(doors)),
+        (Route::Metrics, "GET") => Ok(operations::metrics(doors).await),
+        (Route::Merchant, "PUT") => merchants::put(doors, params, request).await,
+        (Route::Merchant, "GET") => merchants::get(doors, params, request).await,
+        (Route::Offers, "GET") => offers::list(doors, request).await,
+        (Route::Offer, "PUT") => offers::put(doors, params, request).await,
+        (Route::Offer, "GET") => offers::get(doors, params, request).await,
+        (Route::OfferStep, "POST") => offers::step(doors, params, request).await,
+        (Route::Member, "PUT") => members::put(doors, params, request).await,
+        (Route::Member, "GET") => members::get(doors, params, request).await,
+        (Route::Member, "DELETE") => members::delete(doors, params, request).await,
+        (Route::Card, "PUT") => cards::put(doors, params, request).await,
+        (Route::Card, "DELETE") => cards::delete(doors, params, request).await,
+        (Route::Activation, "PUT") => members::opt_in(doors, params, request).await,
+        (Route::Activation, "DELETE") => members::opt_out(doors, params, request).await,
+        (Route::Balance, "GET") => money::balance(doors, params, request).await,
+        (Route::Statement, "GET") => money::statement(doors, params, request).await,
+        (Route::Redemptions, "POST") => money::redeem(doors, params, request).await,
+        (Route::Purchase, "GET") => purchases::get(doors, params, request).await,
+        (Route::DeadLetters, "GET") => shelf::list(doors, request).await,
+        (Route::Replay, "POST") => shelf::replay(doors, params, request).await,
+        (Route::TrialBalance, "GET") => books::trial_balance(doors, request).await,
+        (Route::Transfers, "GET") => books::transfers(doors, request).await,
+        (Route::OpenApi, "GET") => Ok(docs::openapi()),
+        (Route::Docs, "GET") => Ok(docs::redirect()),
+        (Route::DocsFile, "GET") => docs::file(params.get("file").unwrap_or("")),
+        _ => Err(reply::not_this_method(route.methods())),
+    };
+    done.unwrap_or_else(|refused| refused)
 }

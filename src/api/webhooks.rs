@@ -4,16 +4,33 @@
 //! 200 for everything that is durable, so that nobody retries what is safe.
 
 use super::Doors;
+use super::read;
 use super::reply::{self, Reply};
-use crate::normalise::Format;
+use crate::normalise::{Format, Unreadable};
 use crate::pipeline::{self, Outcome, Received, Refused, Source};
 use crate::telemetry::{RateLimitKind, Stage};
 use crate::wire::{Problem, Request};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
+use utoipa::ToSchema;
 
 /// Takes one webhook.
+///
+/// Proven by the source's signature, not by an API key. One event, or `{"events":[…]}` with
+/// at most 500, answered by `{"results":[…]}`: one per event, in order. Other formats than
+/// `ringfence` are answered in their provider's words.
+#[utoipa::path(
+    post, path = "/v1/webhooks/{source}", operation_id = "post_webhook", tag = "Webhooks",
+    params(
+        ("source" = String, Path, description = "A configured source"),
+        ("webhook-id" = Option<String>, Header, description = "Standard Webhooks"),
+        ("webhook-timestamp" = Option<String>, Header, description = "Standard Webhooks"),
+        ("webhook-signature" = Option<String>, Header, description = "Standard Webhooks: `v1,…`"),
+    ),
+    request_body(content = Object, description = "A message in the source's format"),
+    responses((status = 200, description = "Durable, except `no_offer` and `unknown_card`", body = EventAnswer)),
+)]
 pub(super) async fn receive(doors: &Doors, name: &str, request: &Request) -> Reply {
     let Some(source) = doors.sources.get(name) else {
         return reply::not_found("no source has this name; an operator configures it under [[sources]]");
@@ -39,26 +56,22 @@ pub(super) async fn receive(doors: &Doors, name: &str, request: &Request) -> Rep
             return reply::not_proven();
         }
     };
-    if !is_json(request) {
+    if !read::is_json(request) {
         return reply::wrong_type();
     }
     match pipeline::receive(&doors.engine, source, &verified.body).await {
         Ok(received) => answer(source, &received),
-        Err(unreadable) => {
-            let detail = match unreadable.byte {
-                Some(byte) => format!("{} (at byte {byte})", unreadable.problem.detail),
-                None => unreadable.problem.detail,
-            };
-            reply::unreadable(unreadable.problem.code, &unreadable.problem.path, detail)
-        }
+        Err(error) => unreadable(error),
     }
 }
 
-/// Providers that send no type mean JSON.
-fn is_json(request: &Request) -> bool {
-    let Some(given) = request.headers.get(hyper::header::CONTENT_TYPE) else { return true };
-    let essence = given.to_str().unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    essence == "application/json" || essence.ends_with("+json")
+/// A body that is not in its source's format at all.
+pub(super) fn unreadable(error: Unreadable) -> Reply {
+    let detail = match error.byte {
+        Some(byte) => format!("{} (at byte {byte})", error.problem.detail),
+        None => error.problem.detail,
+    };
+    reply::unreadable(error.problem.code, &error.problem.path, detail)
 }
 
 fn answer(source: &Source, received: &Received) -> Reply {
@@ -73,7 +86,7 @@ fn answer(source: &Source, received: &Received) -> Reply {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EventAnswer<'a> {
     event: Option<&'a str>,
     outcome: &'static str,
@@ -83,7 +96,7 @@ struct EventAnswer<'a> {
     refusals: Vec<RefusalAnswer<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RewardAnswer<'a> {
     offer: &'a str,
     member: Option<&'a str>,
@@ -91,10 +104,11 @@ struct RewardAnswer<'a> {
     due_minor: i64,
     change_minor: i64,
     currency: String,
+    #[schema(value_type = Option<String>, format = DateTime)]
     available_at: Option<crate::domain::Timestamp>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RefusalAnswer<'a> {
     offer: &'a str,
     code: &'static str,
@@ -154,7 +168,16 @@ fn ours(received: &Received) -> Reply {
             Err(problem) => refused(problem).into(),
         };
     }
-    let results: Vec<Box<serde_json::value::RawValue>> = received
+    #[derive(Serialize)]
+    struct Results {
+        results: Vec<Box<serde_json::value::RawValue>>,
+    }
+    Reply::ok(&Results { results: results(received) })
+}
+
+/// One outcome or problem per event, in order.
+pub(super) fn results(received: &Received) -> Vec<Box<serde_json::value::RawValue>> {
+    received
         .results
         .iter()
         .map(|result| match result {
@@ -164,12 +187,7 @@ fn ours(received: &Received) -> Reply {
                 .and_then(serde_json::value::RawValue::from_string),
         })
         .collect::<Result<_, serde_json::Error>>()
-        .expect("our documents have a JSON form");
-    #[derive(Serialize)]
-    struct Results {
-        results: Vec<Box<serde_json::value::RawValue>>,
-    }
-    Reply::ok(&Results { results })
+        .expect("our documents have a JSON form")
 }
 
 /// In another provider's words: received. Which of its events became what is in the metrics

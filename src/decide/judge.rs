@@ -236,7 +236,10 @@ impl View<'_> {
     /// here; most certain first.
     fn refuse(&self, terms: &Terms, life: Option<Refusal>, barred: bool, offer: &OfferId) -> Option<Refusal> {
         let worth = self.worth;
-        if let Some(credited_by) = self.other_source() {
+        // The door asks this of every event when it comes; an unlinking dated before it may
+        // come later, and must end in the same books.
+        let Some(link) = self.link() else { return Some(Refusal::CardNotLinked) };
+        if let Some(credited_by) = self.other_source(link) {
             return Some(Refusal::SeenFromAnotherSource { credited_by });
         }
         match worth.currency {
@@ -324,12 +327,15 @@ impl View<'_> {
         }
     }
 
+    /// The link by which the purchase is the member's: of the first of its events' cards
+    /// (a replaced card may clear what the old one authorized) that was linked when buying.
+    fn link(&self) -> Option<&CardLink> {
+        self.purchase.events.iter().find_map(|event| self.member.head.card_at(event.card, self.worth.time))
+    }
+
     /// The source that credits this card, when it is not the purchase's own.
-    fn other_source(&self) -> Option<crate::domain::SourceName> {
-        let head = &self.member.head;
-        let card = self.purchase.events.first()?.card;
-        let link: &CardLink = head.card_at(card, self.worth.time)?;
-        let credited_by = head.crediting(link, self.worth.time)?;
+    fn other_source(&self, link: &CardLink) -> Option<crate::domain::SourceName> {
+        let credited_by = self.member.head.crediting(link, self.worth.time)?;
         (credited_by.card != link.card || credited_by.source != link.source).then(|| credited_by.source.clone())
     }
 

@@ -9,6 +9,8 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Refusal {
+    /// The card was not this member's when buying: unlinked before, or linked after.
+    CardNotLinked,
     /// Another source's feed of the same card is the one that credits.
     SeenFromAnotherSource {
         /// The one that credits.
@@ -88,6 +90,7 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::CardNotLinked => "card_not_linked",
             Self::SeenFromAnotherSource { .. } => "seen_from_another_source",
             Self::CurrencyDiffers { .. } => "currency_differs",
             Self::NotStarted { .. } => "not_started",
@@ -115,6 +118,7 @@ impl Refusal {
         use crate::domain::Money;
         let money = |minor: i64| Money::new(minor, currency).to_string();
         match self {
+            Self::CardNotLinked => "the card was not linked to the member when buying".to_owned(),
             Self::SeenFromAnotherSource { credited_by } => format!("this card is credited by the source {credited_by}"),
             Self::CurrencyDiffers { offer, purchase } => format!("the offer is in {offer}, the purchase in {purchase}"),
             Self::NotStarted { starts } => format!("bought before {starts}, local time of the shop"),

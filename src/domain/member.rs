@@ -4,6 +4,7 @@
 
 use super::{CardHash, MerchantId, OfferId, SourceName, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 
 /// A card of a member, from link to unlink.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,11 +207,12 @@ impl MemberHead {
         }
     }
     /// Whether the member had opted in to an offer at an instant: the newest step
-    /// by then counts.
+    /// by then counts, and of several at one instant the one that opts out, so that the
+    /// order in which they came does not matter.
     #[must_use]
     pub fn active(&self, offer: &OfferId, at: Timestamp) -> bool {
         let steps = self.activations.iter().filter(|step| &step.offer == offer && step.at <= at);
-        steps.max_by_key(|step| step.at).is_some_and(|step| step.active)
+        steps.max_by_key(|step| (step.at, !step.active)).is_some_and(|step| step.active)
     }
     /// The card's link at an instant.
     #[must_use]
@@ -226,11 +228,13 @@ impl MemberHead {
         linked.min_by(|a, b| (a.from, &a.source, a.card).cmp(&(b.from, &b.source, b.card)))
     }
     /// The strictest standing that concerns a purchase at a merchant and time. Of one
-    /// scope the newest set counts.
+    /// scope the newest set counts; of several set at one instant the strictest, then the
+    /// one that reaches back furthest, so that the order in which they came does not matter.
     #[must_use]
     pub fn standing(&self, merchant: &MerchantId, purchase_at: Timestamp) -> Option<&StandingStep> {
         let newest = |scope: Option<&MerchantId>| {
-            self.standings.iter().filter(|s| s.merchant.as_ref() == scope).max_by_key(|s| s.set_at)
+            let steps = self.standings.iter().filter(|s| s.merchant.as_ref() == scope);
+            steps.max_by_key(|s| (s.set_at, s.standing, Reverse(s.since), s.ask_back))
         };
         let both = [newest(None), newest(Some(merchant))];
         both.into_iter().flatten().filter(|s| s.since <= purchase_at).max_by_key(|s| s.standing)

@@ -41,6 +41,9 @@ pub enum ActError {
         /// What was asked for.
         wanted_minor: i64,
     },
+    /// The request's name was used for another one.
+    #[error("this key was used for another request; give a new request a new key")]
+    KeyReused,
     /// The member has more links, cards or activations than we keep.
     #[error("a member may have at most {0} of these")]
     TooMany(usize),
@@ -51,6 +54,25 @@ pub enum ActError {
 
 /// Cards, links or activation steps of one member.
 pub const PER_MEMBER_MAX: usize = 1000;
+
+/// A request that named itself: the same again is answered as the first time, another
+/// one under the same name is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named {
+    /// Hash of caller, route and name.
+    pub key: [u8; 16],
+    /// Hash of what was asked for.
+    pub body: [u8; 16],
+    /// Remembered for ever rather than 24 hours.
+    pub forever: bool,
+}
+
+impl Named {
+    /// What a record keeps of it.
+    pub(super) fn answered(self, at: Timestamp, answer: String) -> RequestKey {
+        RequestKey { key: self.key, body: self.body, forever: self.forever, at, answer }
+    }
+}
 
 /// What registering a member says.
 #[derive(Debug, Clone, Default)]
@@ -268,19 +290,28 @@ impl Engine {
         Ok(())
     }
 
-    /// Pays out from the oldest available lots; what is owed is settled first.
+    /// Pays out from the oldest available lots; what is owed is settled first. A request
+    /// that named itself is looked up inside the member's turn, so that the same request
+    /// twice at once pays once. Returns what was answered, now or the first time.
     ///
     /// # Errors
-    /// [`ActError`]; `NotEnough` when less may be paid.
+    /// [`ActError`]; `NotEnough` when less may be paid, `KeyReused` when the name was used
+    /// for another request.
     pub async fn redeem(
         self: &Arc<Self>,
         member: &MemberId,
         id: String,
         currency: Currency,
         minor: i64,
-        request: impl FnOnce(&Redemption, Timestamp) -> Option<RequestKey>,
-    ) -> Result<(Redemption, Arc<MemberState>), ActError> {
+        named: Option<Named>,
+        answer: impl FnOnce(&Redemption, Timestamp) -> String,
+    ) -> Result<String, ActError> {
         let mut turn = self.turn(member).await?;
+        if let Some(named) = &named
+            && let Some(kept) = self.answered(self.partition(member), &named.key).await?
+        {
+            return if kept.body == named.body { Ok(kept.answer) } else { Err(ActError::KeyReused) };
+        }
         if !turn.is_known() {
             return Err(ActError::UnknownMember);
         }
@@ -291,9 +322,11 @@ impl Engine {
         }
         let (lots, settled) = choose_lots(&turn.member, currency, minor + balance.owed_minor, balance.owed_minor);
         let redemption = Redemption { id, currency, minor, lots, settled };
-        let request = request(&redemption, turn.now());
-        turn.step(MemberInput::Redeemed(Box::new(redemption.clone())), request).await?;
-        Ok((redemption, turn.commit().await?))
+        let answer = answer(&redemption, turn.now());
+        let request = named.map(|named| named.answered(turn.now(), answer.clone()));
+        turn.step(MemberInput::Redeemed(Box::new(redemption)), request).await?;
+        turn.commit().await?;
+        Ok(answer)
     }
 
     fn stripe_of_card(&self, card: CardHash) -> &Arc<tokio::sync::Mutex<()>> {

@@ -1,12 +1,13 @@
 //! Merchants and offers: documents that only grow, read by every decision from an
 //! immutable snapshot that is swapped whole.
 
+use super::acts::Named;
 use super::{Engine, EngineError};
 use crate::catalogue::Catalogue;
 use crate::domain::merchant::Merchant;
 use crate::domain::offer::{LifeChange, LifeStep, Offer, OfferVersion, Terms};
 use crate::domain::{MerchantId, OfferId, Timestamp};
-use crate::record::{self, Body, DeadLetter, Envelope, Record};
+use crate::record::{self, Body, DeadLetter, Envelope, Record, RequestKey};
 use crate::store::{Batch, CATALOGUE, Expect, keys};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,6 +35,9 @@ pub enum EditError {
     /// The step does not follow from where the offer is.
     #[error("{0}")]
     NotNow(&'static str),
+    /// The request's name was used for another one.
+    #[error("this key was used for another request; give a new request a new key")]
+    KeyReused,
     /// The engine could not.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -82,6 +86,15 @@ impl Engine {
         merchant: Merchant,
         if_match: Option<u64>,
     ) -> Result<(u64, bool), EditError> {
+        let engine = Arc::clone(self);
+        apart(async move { engine.put_merchant_now(merchant, if_match).await }).await
+    }
+
+    async fn put_merchant_now(
+        self: &Arc<Self>,
+        merchant: Merchant,
+        if_match: Option<u64>,
+    ) -> Result<(u64, bool), EditError> {
         let _editing = self.editing.lock().await;
         let key = keys::merchant(merchant.id.as_str());
         let has = self.document_version(&key).await?;
@@ -106,6 +119,16 @@ impl Engine {
         terms: Terms,
         if_match: Option<u64>,
     ) -> Result<(u64, bool), EditError> {
+        let (engine, id) = (Arc::clone(self), id.clone());
+        apart(async move { engine.put_offer_now(&id, terms, if_match).await }).await
+    }
+
+    async fn put_offer_now(
+        self: &Arc<Self>,
+        id: &OfferId,
+        terms: Terms,
+        if_match: Option<u64>,
+    ) -> Result<(u64, bool), EditError> {
         let _editing = self.editing.lock().await;
         let catalogue = self.catalogue();
         if catalogue.merchant(&terms.merchant).is_none() {
@@ -115,6 +138,7 @@ impl Engine {
         check(has, if_match)?;
         let mut offer = match catalogue.offer(id) {
             Some(known) if known.merchant() != &terms.merchant => return Err(EditError::OtherMerchant),
+            // What was granted is summed per offer, in its one currency.
             Some(known) if known.newest().terms.currency != terms.currency => return Err(EditError::OtherCurrency),
             Some(known) if known.newest().terms == terms => return Ok((has, false)),
             Some(known) => known.as_ref().clone(),
@@ -123,7 +147,7 @@ impl Engine {
         let version = u32::try_from(offer.versions.len() + 1)
             .map_err(|_| EditError::NotNow("the offer has too many versions"))?;
         offer.versions.push(OfferVersion { offer: id.clone(), version, terms });
-        self.commit_offer(offer, has, false).await?;
+        self.commit_offer(offer, has, false, None).await?;
         Ok((has + 1, has == 0))
     }
 
@@ -139,14 +163,56 @@ impl Engine {
         step: Step,
         operator_word: Option<Timestamp>,
     ) -> Result<Timestamp, EditError> {
-        let (merchant, effective) = {
+        self.step_offer_named(id, step, operator_word, None, |_, effective| effective.as_ms().to_string())
+            .await
+            .map(|effective| Timestamp::from_ms(effective.parse().expect("written just above")))
+    }
+
+    /// As [`Engine::step_offer`], for a request that may have named itself. Returns what
+    /// was answered, now or the first time.
+    ///
+    /// # Errors
+    /// [`EditError`]; `KeyReused` when the name was used for another request.
+    pub async fn step_offer_named(
+        self: &Arc<Self>,
+        id: &OfferId,
+        step: Step,
+        operator_word: Option<Timestamp>,
+        named: Option<Named>,
+        answer: impl FnOnce(&Offer, Timestamp) -> String + Send + 'static,
+    ) -> Result<String, EditError> {
+        let (engine, id) = (Arc::clone(self), id.clone());
+        apart(async move { engine.step_offer_now(&id, step, operator_word, named, answer).await }).await
+    }
+
+    async fn step_offer_now(
+        self: &Arc<Self>,
+        id: &OfferId,
+        step: Step,
+        operator_word: Option<Timestamp>,
+        named: Option<Named>,
+        answer: impl FnOnce(&Offer, Timestamp) -> String,
+    ) -> Result<String, EditError> {
+        let (merchant, since, answer) = {
             let _editing = self.editing.lock().await;
+            if let Some(named) = &named
+                && let Some(kept) = self.answered(CATALOGUE, &named.key).await?
+            {
+                return if kept.body == named.body { Ok(kept.answer) } else { Err(EditError::KeyReused) };
+            }
             let known = self.catalogue().offer(id).cloned().ok_or(EditError::Unknown("offer"))?;
             let mut offer = known.as_ref().clone();
             let earliest = self.clock.now().plus_ms(i64::from(self.options.effective_seconds) * 1000);
             let effective = operator_word.unwrap_or(earliest).min(earliest);
+            let has = self.offer_version(id).await?;
             let Some(change) = next_change(&offer, step)? else {
-                return Ok(offer.life.last().map_or(effective, |step| step.effective));
+                let effective = offer.life.last().map_or(effective, |step| step.effective);
+                let answer = answer(&offer, effective);
+                if let Some(named) = named {
+                    let request = named.answered(self.clock.now(), answer.clone());
+                    self.commit_same(offer, has, request).await?;
+                }
+                return Ok(answer);
             };
             // A step dated before an older one would be overtaken by it.
             let effective = if operator_word.is_none() {
@@ -156,23 +222,41 @@ impl Engine {
             };
             offer.step(LifeStep { effective, change });
             let merchant = offer.merchant().clone();
-            let has = self.offer_version(id).await?;
-            self.commit_offer(offer, has, operator_word.is_some()).await?;
-            (merchant, effective)
+            let answer = answer(&offer, effective);
+            let request = named.map(|named| named.answered(self.clock.now(), answer.clone()));
+            self.commit_offer(offer, has, operator_word.is_some(), request).await?;
+            (merchant, effective, answer)
         };
         if operator_word.is_some() {
-            self.decide_again(&merchant, effective).await?;
+            self.decide_again(&merchant, since).await?;
         }
-        Ok(effective)
+        Ok(answer)
     }
 
-    async fn commit_offer(self: &Arc<Self>, offer: Offer, has: u64, operator_word: bool) -> Result<(), EditError> {
+    async fn commit_offer(
+        self: &Arc<Self>,
+        offer: Offer,
+        has: u64,
+        operator_word: bool,
+        request: Option<RequestKey>,
+    ) -> Result<(), EditError> {
         let body = Body::Offer { offer: Box::new(offer.clone()), operator_word };
-        let record = self.catalogue_record(body, has + 1);
+        let mut record = self.catalogue_record(body, has + 1);
+        record.envelope.request = request;
         let value = keys::versioned(has + 1, &offer);
         self.commit_document(record, keys::offer(offer.id.as_str()), has, value).await?;
         self.swap(|known, revision| known.with_offer(Arc::new(offer), revision));
         Ok(())
+    }
+
+    /// Keeps what was answered to a request that changed nothing: the document and its
+    /// version stay.
+    async fn commit_same(self: &Arc<Self>, offer: Offer, has: u64, request: RequestKey) -> Result<(), EngineError> {
+        let value = keys::versioned(has, &offer);
+        let key = keys::offer(offer.id.as_str());
+        let mut record = self.catalogue_record(Body::Offer { offer: Box::new(offer), operator_word: false }, has);
+        record.envelope.request = Some(request);
+        self.commit_document(record, key, has, value).await
     }
 
     /// Puts a new snapshot in place. Called with `editing` held, so that none is lost.
@@ -221,7 +305,10 @@ impl Engine {
         value: bytes::Bytes,
     ) -> Result<(), EngineError> {
         let expects = vec![Expect { key: key.clone(), version: has }];
-        let batch = Batch { partition: CATALOGUE, expects, puts: vec![(key, Some(value))], adds: Vec::new() };
+        let request = record.envelope.request.as_ref();
+        let request = request.map(|request| (keys::request(&request.key), Some(record::encode(request).into())));
+        let puts = [(key, Some(value))].into_iter().chain(request).collect();
+        let batch = Batch { partition: CATALOGUE, expects, puts, adds: Vec::new() };
         self.commit_apart(record, vec![batch]).await
     }
 
@@ -262,17 +349,40 @@ impl Engine {
         Ok(Some(id))
     }
 
-    /// Takes a message off the shelf after its replay.
+    /// Takes a message off the shelf after its replay; `false` when it is off already.
     ///
     /// # Errors
     /// When the journal or the state refuses.
-    pub async fn unshelve(self: &Arc<Self>, id: u64, outcome: String) -> Result<(), EngineError> {
+    pub async fn unshelve(self: &Arc<Self>, id: u64, outcome: String) -> Result<bool, EngineError> {
+        let engine = Arc::clone(self);
+        let done = apart(async move { Ok(engine.unshelve_now(id, outcome).await?) }).await;
+        done.map_err(|error| match error {
+            EditError::Engine(error) => error,
+            _ => EngineError::Contended,
+        })
+    }
+
+    async fn unshelve_now(self: &Arc<Self>, id: u64, outcome: String) -> Result<bool, EngineError> {
+        // Twice at once must count once.
+        let _editing = self.editing.lock().await;
+        if self.dead_letter(id).await?.is_none() {
+            return Ok(false);
+        }
         let record = self.catalogue_record(Body::DeadLetterSettled { id, outcome }, 0);
         let batch = Batch { partition: CATALOGUE, puts: vec![(keys::dead_letter(id), None)], ..Batch::default() };
         self.commit_apart(record, vec![batch]).await?;
         self.dead_letters.fetch_sub(1, Ordering::AcqRel);
-        Ok(())
+        Ok(true)
     }
+}
+
+/// Does the whole of an edit in a task of its own. A caller who goes away in the middle must not
+/// let the next edit in before this one is in the snapshot: that one would rest on a version
+/// that is moving.
+async fn apart<T: Send + 'static>(
+    edit: impl Future<Output = Result<T, EditError>> + Send + 'static,
+) -> Result<T, EditError> {
+    tokio::spawn(edit).await.unwrap_or(Err(EditError::Engine(EngineError::Stopping)))
 }
 
 fn check(has: u64, if_match: Option<u64>) -> Result<(), EditError> {

@@ -2,12 +2,16 @@
 
 use super::{Engine, EngineError};
 use crate::decide::{Judged, MemberState, Scope, Worth, judge, worth};
+use crate::domain::merchant::Merchant;
+use crate::domain::offer::Offer;
 use crate::domain::{Currency, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::journal::{Position, ReadError};
 use crate::ledger::{AccountKind, Legs, Transfer};
-use crate::record::{self, DeadLetter, Record, RequestKey};
+use crate::record::{self, Body, DeadLetter, Record, RequestKey};
 use crate::store::{CATALOGUE, keys};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The transfers of one record, as a statement keeps them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +83,41 @@ impl TrialBalance {
     }
 }
 
+/// A place among all transfers of the journal: a frame, a record of it, and how many of
+/// that record's transfers were seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferPlace {
+    /// The frame.
+    pub frame: Position,
+    /// Which of the frame's records, from 0.
+    pub record: u32,
+    /// Transfers of it that were seen.
+    pub seen: u32,
+}
+
+/// Some of the journal's transfers, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Transfers {
+    /// Per record, with its member.
+    pub lines: Vec<(StatementLine, MemberId)>,
+    /// Where to read on; `None` at the end of what is durable.
+    pub next: Option<TransferPlace>,
+}
+
+/// Why transfers could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TransfersError {
+    /// The place is none of this journal.
+    #[error("the place is none of this journal")]
+    NoPlace,
+    /// The engine could not.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Records that one call looks at before it gives up on finding more transfers.
+const TRANSFER_RECORDS_MAX: usize = 5_000;
+
 /// A purchase with what every offer says to it.
 #[derive(Debug, Clone)]
 pub struct Explained<'a> {
@@ -145,6 +184,70 @@ impl Engine {
         Ok(lines)
     }
 
+    /// Transfers of the whole book from a place on, oldest first, read from the journal:
+    /// at most `limit`, and from a bounded number of records.
+    ///
+    /// # Errors
+    /// [`TransfersError`].
+    pub async fn transfers(
+        self: &Arc<Self>,
+        from: Option<TransferPlace>,
+        limit: usize,
+    ) -> Result<Transfers, TransfersError> {
+        let engine = Arc::clone(self);
+        let read = tokio::task::spawn_blocking(move || engine.read_transfers(from, limit));
+        read.await.unwrap_or(Err(TransfersError::Engine(EngineError::Stopping)))
+    }
+
+    fn read_transfers(&self, from: Option<TransferPlace>, limit: usize) -> Result<Transfers, TransfersError> {
+        let mut found = Transfers::default();
+        let mut left = limit;
+        let start = from.map_or_else(Position::default, |from| from.frame);
+        let mut next = start;
+        let mut looked = 0;
+        while looked < TRANSFER_RECORDS_MAX {
+            // Small pages: a record may be large, and a page is whole in memory.
+            let page = self.journal.read(next, 64).map_err(|error| match error {
+                // A place that never was is the caller's mistake; damage anywhere else is not.
+                ReadError::NoSegment { .. } | ReadError::Broken { .. } if looked == 0 && from.is_some() => {
+                    TransfersError::NoPlace
+                }
+                error => TransfersError::Engine(EngineError::Read(error)),
+            })?;
+            if page.entries.is_empty() {
+                return Ok(found);
+            }
+            looked += page.entries.len();
+            for entry in &page.entries {
+                let seen = match from {
+                    Some(from) if from.frame == entry.at && entry.index < from.record => continue,
+                    Some(from) if from.frame == entry.at && entry.index == from.record => from.seen,
+                    _ => 0,
+                };
+                let decoded: Record = record::decode(&entry.record).map_err(EngineError::from)?;
+                let Body::Member { member, .. } = &decoded.body else { continue };
+                let mut line = StatementLine::of(&decoded, &decoded.transfers());
+                let skipped = usize::try_from(seen).unwrap_or(usize::MAX).min(line.transfers.len());
+                line.transfers.drain(..skipped);
+                let whole = line.transfers.len() <= left;
+                line.transfers.truncate(left);
+                left -= line.transfers.len();
+                let shown = skipped + line.transfers.len();
+                if !line.transfers.is_empty() {
+                    found.lines.push((line, member.clone()));
+                }
+                if !whole {
+                    let seen = u32::try_from(shown).unwrap_or(u32::MAX);
+                    found.next = Some(TransferPlace { frame: entry.at, record: entry.index, seen });
+                    return Ok(found);
+                }
+            }
+            next = page.next;
+        }
+        found.next = (next < self.journal.end()).then_some(TransferPlace { frame: next, record: 0, seen: 0 });
+        Ok(found)
+    }
+
     /// What every offer says to a purchase, from the evaluation that decides.
     #[must_use]
     pub fn explain<'a>(&self, member: &'a MemberState, purchase: &PurchaseKey) -> Option<Explained<'a>> {
@@ -157,6 +260,63 @@ impl Engine {
         let (judged, _) = judge(member, &scope, catalogue.as_ref(), &self.policy, mark, &BTreeMap::new());
         let judged = judged.into_iter().find(|judged| judged.index == at);
         Some(Explained { worth: worth(&placed.purchase, mark, &self.policy.lapse), judged })
+    }
+
+    /// A merchant's document with its version.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn merchant_document(&self, id: &MerchantId) -> Result<Option<(u64, Merchant)>, EngineError> {
+        let found = self.keeper().read(CATALOGUE, &[keys::merchant(id.as_str())]).await?.remove(0);
+        Ok(found.map(|bytes| keys::unversioned(&bytes)).transpose()?)
+    }
+
+    /// An offer's document with its version.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn offer_document(&self, id: &OfferId) -> Result<Option<(u64, Offer)>, EngineError> {
+        let found = self.keeper().read(CATALOGUE, &[keys::offer(id.as_str())]).await?.remove(0);
+        Ok(found.map(|bytes| keys::unversioned(&bytes)).transpose()?)
+    }
+
+    /// Offers with their versions, by id, after an id; of one merchant when one is given.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn offer_documents(
+        &self,
+        merchant: Option<&MerchantId>,
+        after: Option<&OfferId>,
+        limit: usize,
+    ) -> Result<Vec<(u64, Offer)>, EngineError> {
+        let Some(merchant) = merchant else {
+            let after = after.map(|id| keys::offer(id.as_str()));
+            let page = self.keeper().scan(CATALOGUE, b"O", after.as_deref(), limit).await?;
+            return page.iter().map(|(_, value)| Ok(keys::unversioned(value)?)).collect();
+        };
+        let catalogue = self.catalogue();
+        let theirs = catalogue.offers_of(merchant).iter().filter(|offer| after.is_none_or(|after| offer.id > *after));
+        let wanted: Vec<_> = theirs.take(limit).map(|offer| keys::offer(offer.id.as_str())).collect();
+        let found = self.keeper().read(CATALOGUE, &wanted).await?;
+        found.iter().flatten().map(|value| Ok(keys::unversioned(value)?)).collect()
+    }
+
+    /// What an offer has granted, and what is reserved of its budget at this moment.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn offer_use(&self, offer: &OfferId) -> Result<(i64, i64), EngineError> {
+        self.learn_budget(offer).await?;
+        if let Some(used) = self.budgets.look(offer) {
+            return Ok(used);
+        }
+        let key = [keys::granted(offer)];
+        let mut granted = 0;
+        for partition in 0..self.partitions() {
+            granted += keys::counter(self.keeper().read(partition, &key).await?[0].as_ref());
+        }
+        Ok((granted, 0))
     }
 
     /// The answer kept for a repeated request in a member's partition.

@@ -45,6 +45,9 @@ pub enum EngineError {
     /// The state failed.
     #[error("the state failed")]
     Store(#[from] StoreError),
+    /// The journal cannot be read.
+    #[error("the journal cannot be read")]
+    Read(#[from] crate::journal::ReadError),
     /// A stored value is not one of ours.
     #[error("a stored value cannot be read")]
     Record(#[from] RecordError),

@@ -526,6 +526,9 @@ impl Replay<'_> {
                 }
                 let value = keys::versioned(record.envelope.version, offer.as_ref());
                 self.newer(keys::offer(offer.id.as_str()), record.envelope.version, value)?;
+                if let Some(request) = &record.envelope.request {
+                    self.commit(document(keys::request(&request.key), record::encode(request).into()))?;
+                }
             }
             Body::DeadLetter(letter) => {
                 self.commit(document(keys::dead_letter(letter.id), record::encode(letter.as_ref()).into()))?;

@@ -1,8 +1,15 @@
 //! Tests of the whole: one binary, a module per feature.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 #[path = "../world/mod.rs"]
 mod world;
 
+mod decide_offers;
+mod decide_order;
+mod decide_worth;
+mod desk;
 mod hostile;
 mod kill;
 mod path;
+mod said;
+mod stories;

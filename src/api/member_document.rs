@@ -1,0 +1,286 @@
+//! The member as their document says it, and as we mean it. Shared identifiers go in
+//! and never come out: only their kind is kept beside a hash.
+
+use super::check::{self, Fault};
+use crate::decide::MemberState;
+use crate::domain::{MemberId, OfferId, Timestamp};
+use crate::engine::acts::{PER_MEMBER_MAX, Registration};
+use crate::engine::{Engine, EngineError};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use utoipa::ToSchema;
+
+/// Most segments of one member.
+const SEGMENTS_MAX: usize = 100;
+/// Longest shared identifier, in bytes.
+const VALUE_BYTES_MAX: usize = 512;
+
+/// What is said of a member. It replaces all that was said before: what is left out is
+/// gone, except `joined_at`, which stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct MemberDocument {
+    /// From when the person is a member; without it now, or as it was.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub joined_at: Option<Timestamp>,
+    /// Your id of the member who referred them.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub referred_by: Option<MemberId>,
+    /// Region in your own words. Kept sealed, as the next three.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// IANA zone.
+    #[serde(default)]
+    pub time_zone: Option<String>,
+    /// Month and day, `--02-29` included; the year is not wanted.
+    #[serde(default)]
+    #[schema(example = "--02-29")]
+    pub birthday: Option<String>,
+    /// Groups in your own words.
+    #[serde(default)]
+    pub segments: Vec<String>,
+    /// Identifiers that others may share; kept as keyed hashes alone.
+    #[serde(default)]
+    pub links: Vec<LinkDocument>,
+}
+
+/// An identifier that others may share.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct LinkDocument {
+    /// `device`, `address`, `payout`, `phone`, `email`, `ip` or another word.
+    #[schema(example = "device")]
+    pub kind: String,
+    /// The identifier, always spelt the same way; it is hashed and not kept.
+    pub value: String,
+    /// Whether you have verified it.
+    #[serde(default)]
+    pub verified: bool,
+    /// From when it counts; without it now, or as it was. The past is an operator's to say.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for LinkDocument {
+    /// Without the value, which is personal.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LinkDocument").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// The personal fields, as they are sealed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Profile {
+    /// Region in the caller's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// IANA zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// Month and day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub birthday: Option<String>,
+    /// Groups in the caller's words.
+    #[serde(default)]
+    pub segments: Vec<String>,
+}
+
+/// A member as they are.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MemberView {
+    /// The caller's id.
+    pub id: String,
+    /// Raised by one with everything that happens to the member; the ETag.
+    pub version: u64,
+    /// The person was erased; the books stay.
+    pub erased: bool,
+    /// From when the person is a member.
+    #[schema(value_type = String, format = DateTime)]
+    pub joined_at: Timestamp,
+    /// Who referred them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub referred_by: Option<String>,
+    /// Personal fields.
+    #[serde(flatten)]
+    pub profile: Profile,
+    /// Shared identifiers, without their values.
+    pub links: Vec<LinkView>,
+    /// Cards, oldest link first.
+    pub cards: Vec<CardView>,
+    /// Offers opted in to now.
+    #[schema(value_type = Vec<String>)]
+    pub activations: Vec<OfferId>,
+}
+
+/// A shared identifier, without its value.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LinkView {
+    /// Its kind.
+    pub kind: String,
+    /// Whether it was verified.
+    pub verified: bool,
+    /// From when it counts.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+}
+
+/// A card of a member.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CardView {
+    /// Whose token.
+    pub source: String,
+    /// The token; absent once the person is erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Purchases from here count.
+    #[schema(value_type = String, format = DateTime)]
+    pub from: Timestamp,
+    /// Purchases before here count; absent while linked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub to: Option<Timestamp>,
+    /// Cards of the same number are one physical card known to several sources.
+    pub same_card: u32,
+}
+
+impl MemberDocument {
+    /// What the document means.
+    ///
+    /// # Errors
+    /// The first [`Fault`], with its path.
+    pub fn into_registration(self, id: &MemberId, now: Timestamp) -> Result<Registration, Fault> {
+        if self.joined_at.is_some_and(|at| at > now.plus_days(1)) {
+            return Err(Fault::bad("joined_at", "lies in the future; leave it out for now"));
+        }
+        if let Some(by) = &self.referred_by {
+            check::no_card_number("referred_by", by.as_str())?;
+            if by == id {
+                return Err(Fault::contradiction("referred_by", "nobody refers themselves"));
+            }
+        }
+        check::at_most("segments", &self.segments, SEGMENTS_MAX)?;
+        check::at_most("links", &self.links, PER_MEMBER_MAX)?;
+        let segments = self.segments.iter().enumerate();
+        let profile = Profile {
+            region: self.region.map(|region| check::text("region", &region, 64)).transpose()?,
+            time_zone: self.time_zone.map(|zone| check::zone("time_zone", &zone)).transpose()?.map(Into::into),
+            birthday: self.birthday.map(|day| birthday(&day)).transpose()?,
+            segments: segments
+                .map(|(n, segment)| check::text(&format!("segments[{n}]"), segment, 64))
+                .collect::<Result<_, _>>()?,
+        };
+        let mut seen = BTreeSet::new();
+        let mut links = Vec::with_capacity(self.links.len());
+        for (place, link) in self.links.into_iter().enumerate() {
+            let at = |name: &str| format!("links[{place}].{name}");
+            let kind = check::scheme(&at("kind"), &link.kind).map_err(|fault| {
+                Fault::bad(fault.path, "must be a word of 1 to 32 letters, digits and dashes, such as device")
+            })?;
+            let value = check::identifier(&at("value"), link.value.trim(), VALUE_BYTES_MAX)?;
+            check::no_card_number(&at("value"), &value)?;
+            if !seen.insert((kind.clone(), value.clone())) {
+                return Err(Fault::contradiction(format!("links[{place}]"), "this identifier is given twice"));
+            }
+            links.push((kind.to_string(), value.to_string(), link.verified, link.at));
+        }
+        let said = profile != Profile::default();
+        let profile = said.then(|| serde_json::to_vec(&profile).expect("our documents have a JSON form"));
+        Ok(Registration { joined_at: self.joined_at, referred_by: self.referred_by, profile, links })
+    }
+}
+
+impl MemberView {
+    /// The view of a member, personal fields opened.
+    ///
+    /// # Errors
+    /// When the key file fails.
+    pub(super) fn of(engine: &Engine, member: &MemberState, now: Timestamp) -> Result<Self, EngineError> {
+        let head = &member.head;
+        let open = |sealed: &crate::domain::member::Sealed| engine.open_sealed(&head.id, sealed);
+        let profile = head.profile.as_ref().map(open).transpose()?.flatten();
+        let profile = profile.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let cards = head.cards.iter().map(|card| {
+            let token = card.token.as_ref().map(open).transpose()?.flatten();
+            let token = token.and_then(|bytes| String::from_utf8(bytes).ok());
+            let (source, from, to) = (card.source.to_string(), card.from, card.to);
+            Ok::<_, EngineError>(CardView { source, token, from, to, same_card: card.group })
+        });
+        let offers: BTreeSet<&OfferId> = head.activations.iter().map(|step| &step.offer).collect();
+        Ok(Self {
+            id: head.id.to_string(),
+            version: head.version,
+            erased: head.erased,
+            joined_at: head.joined_at,
+            referred_by: head.referred_by.as_ref().map(|(by, _)| by.to_string()),
+            profile,
+            links: head
+                .links
+                .iter()
+                .map(|link| LinkView { kind: link.kind.to_string(), verified: link.verified, at: link.at })
+                .collect(),
+            cards: cards.collect::<Result<_, _>>()?,
+            activations: offers.into_iter().filter(|offer| head.active(offer, now)).cloned().collect(),
+        })
+    }
+}
+
+/// `--MM-DD`, a day that some year has.
+fn birthday(text: &str) -> Result<String, Fault> {
+    let parts = text.strip_prefix("--").and_then(|text| text.split_once('-'));
+    let digits = |text: &str| (text.len() == 2).then(|| text.parse::<i8>().ok()).flatten();
+    let day = parts.and_then(|(month, day)| Some((digits(month)?, digits(day)?)));
+    // A leap year, so that the 29th of February is a birthday.
+    let day = day.filter(|(month, day)| jiff::civil::Date::new(2000, *month, *day).is_ok());
+    let detail = "must be a month and a day, such as --02-29; the year is not wanted";
+    day.map(|_| text.to_owned()).ok_or_else(|| Fault::bad("birthday", detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::read::{Unread, parse};
+
+    fn read(text: &str) -> Result<Registration, Fault> {
+        let now = Timestamp::parse("2026-11-21T00:00:00Z").unwrap();
+        match parse::<MemberDocument>(text.as_bytes()) {
+            Ok(document) => document.into_registration(&MemberId::new("ann").unwrap(), now),
+            Err(Unread::Fault(fault)) => Err(fault),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_fault_has_its_place() {
+        for (text, code, path) in [
+            (r#"{"name":"Ann"}"#, "unknown_field", "name"),
+            (r#"{"joined_at":"yesterday"}"#, "bad_value", "joined_at"),
+            (r#"{"joined_at":"2030-01-01T00:00:00Z"}"#, "bad_value", "joined_at"),
+            (r#"{"referred_by":"ann"}"#, "contradiction", "referred_by"),
+            (r#"{"referred_by":""}"#, "bad_value", "referred_by"),
+            (r#"{"time_zone":"CEST+9"}"#, "bad_value", "time_zone"),
+            (r#"{"birthday":"1990-02-29"}"#, "bad_value", "birthday"),
+            (r#"{"birthday":"--02-30"}"#, "bad_value", "birthday"),
+            (r#"{"birthday":"--2-3"}"#, "bad_value", "birthday"),
+            (r#"{"segments":"gold"}"#, "wrong_type", "segments"),
+            (r#"{"segments":["a",""]}"#, "bad_value", "segments[1]"),
+            (r#"{"region":"4242 4242 4242 4242"}"#, "card_number", "region"),
+            (r#"{"links":[{"kind":"device"}]}"#, "missing_field", "links[0].value"),
+            (r#"{"links":[{"kind":"a b","value":"x"}]}"#, "bad_value", "links[0].kind"),
+            (r#"{"links":[{"kind":"payout","value":"4242424242424242"}]}"#, "card_number", "links[0].value"),
+            (r#"{"links":[{"kind":"ip","value":"x"},{"kind":"IP","value":"x"}]}"#, "contradiction", "links[1]"),
+        ] {
+            let fault = read(text).expect_err(text);
+            assert_eq!((fault.code, fault.path.as_str()), (code, path), "{text}: {}", fault.detail);
+        }
+    }
+
+    #[test]
+    fn a_leap_day_is_a_birthday_and_nothing_said_is_no_profile() {
+        assert!(read("{}").unwrap().profile.is_none());
+        let said = read(r#"{"birthday":"--02-29","segments":["gold"]}"#).unwrap().profile.unwrap();
+        assert_eq!(String::from_utf8(said).unwrap(), r#"{"birthday":"--02-29","segments":["gold"]}"#);
+    }
+}

@@ -1,0 +1,52 @@
+//! Doors for merchants and their shops.
+
+use super::merchant_document::{MerchantDocument, MerchantView};
+use super::reply::{self, Reply};
+use super::{Doors, access, read};
+use crate::authenticate::keys::Role::{Merchant, Operator};
+use crate::domain::MerchantId;
+use crate::wire::Request;
+use matchit::Params;
+
+/// Creates or replaces a merchant.
+///
+/// Times of offers are local to its locations. A location's MIDs count from their `from`;
+/// several shops may share one when `shared` is set and the descriptor decides.
+#[utoipa::path(
+    put, path = "/v1/merchants/{id}", operation_id = "put_merchant", tag = "Merchants",
+    params(
+        ("id" = String, Path, description = "Your id of the merchant"),
+        ("If-Match" = Option<String>, Header, description = "The ETag this change rests on"),
+    ),
+    request_body = MerchantDocument,
+    responses(
+        (status = 200, description = "Replaced, or the same as before", body = MerchantView),
+        (status = 201, description = "Created", body = MerchantView),
+    ),
+)]
+pub(super) async fn put(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Merchant])?;
+    let id: MerchantId = read::id(params, "id")?;
+    access::own_merchant(&caller, &id)?;
+    let if_match = read::if_match(request)?;
+    let document: MerchantDocument = read::document(request)?;
+    let merchant = document.into_merchant(id)?;
+    let view_of = merchant.clone();
+    let (version, created) = doors.engine.put_merchant(merchant, if_match).await?;
+    Ok(Reply::put(created, &MerchantView::of(&view_of, version), version))
+}
+
+/// A merchant as it is.
+#[utoipa::path(
+    get, path = "/v1/merchants/{id}", operation_id = "get_merchant", tag = "Merchants",
+    params(("id" = String, Path, description = "Your id of the merchant")),
+    responses((status = 200, description = "The merchant, its version as ETag", body = MerchantView)),
+)]
+pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Merchant])?;
+    let id: MerchantId = read::id(params, "id")?;
+    access::own_merchant(&caller, &id)?;
+    let found = doors.engine.merchant_document(&id).await?;
+    let (version, merchant) = found.ok_or_else(|| reply::not_found("there is no such merchant"))?;
+    Ok(Reply::versioned(&MerchantView::of(&merchant, version), version))
+}

@@ -1,0 +1,257 @@
+//! Doors for a member's money: what they have, how it came, and paying it out.
+
+use super::check::{self, Fault};
+use super::reply::{self, Reply};
+use super::{Doors, access, members, page, read};
+use crate::authenticate::keys::Role::{App, Operator};
+use crate::domain::{Currency, MemberId, Timestamp};
+use crate::engine::look::{StatementLine, StatementTransfer};
+use crate::ledger::AccountKind;
+use crate::record::Redemption;
+use crate::wire::Request;
+use hyper::StatusCode;
+use matchit::Params;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Longest reference of a pay-out, in bytes.
+const REFERENCE_BYTES_MAX: usize = 128;
+
+/// What a member has.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BalanceView {
+    /// One per currency, in order of code; empty when there never was anything.
+    pub balances: Vec<CurrencyBalance>,
+}
+
+/// What a member has in one currency.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CurrencyBalance {
+    /// ISO 4217.
+    pub currency: String,
+    /// On purchases not wholly cleared.
+    pub pending_minor: i64,
+    /// Cleared, inside the hold days.
+    pub posted_minor: i64,
+    /// Frozen.
+    pub held_minor: i64,
+    /// May be paid, once what is owed is settled from it.
+    pub available_minor: i64,
+    /// Paid so far.
+    pub paid_minor: i64,
+    /// Taken back after it was paid.
+    pub owed_minor: i64,
+}
+
+/// A member's transfers, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StatementPage {
+    /// The page.
+    pub transfers: Vec<TransferView>,
+    /// Where the next page begins; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// A transfer: from one account to another. Never changed: a correction is a transfer of
+/// its own that names the record it corrects.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TransferView {
+    /// When it was decided.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Taken from this account kind.
+    pub debit: &'static str,
+    /// Given to this account kind.
+    pub credit: &'static str,
+    /// Minor units, above zero.
+    pub amount_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// The member concerned; absent in their own statement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// The merchant concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merchant: Option<String>,
+    /// For which purchase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purchase: Option<PurchaseName>,
+    /// Under which offer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offer: Option<String>,
+    /// The record that caused it: process, partition and number.
+    pub record: String,
+    /// Number of the record it corrects, of the same process and partition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrects: Option<u64>,
+}
+
+/// A purchase's name.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PurchaseName {
+    /// Who told us.
+    pub source: String,
+    /// The source's id of it.
+    pub id: String,
+}
+
+/// A pay-out.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct RedemptionDocument {
+    /// Minor units, at least 1.
+    #[schema(minimum = 1)]
+    pub amount_minor: i64,
+    /// ISO 4217.
+    #[schema(value_type = String, example = "USD")]
+    pub currency: Currency,
+    /// Your reference; without it the pay-out gets an id of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// A pay-out as it was made. The same request is answered so for ever.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RedemptionView {
+    /// Your reference, or ours.
+    pub id: String,
+    /// The member.
+    pub member: String,
+    /// Paid.
+    pub amount_minor: i64,
+    /// Owed from earlier and settled from what was available, besides.
+    pub settled_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+}
+
+impl TransferView {
+    /// The view of a transfer that a record made.
+    pub(super) fn of(transfer: &StatementTransfer, at: Timestamp, record: (u32, u16, u64)) -> Self {
+        let (process, partition, number) = record;
+        let kind = AccountKind::as_str;
+        let purchase = transfer.purchase.as_ref();
+        Self {
+            at,
+            debit: kind(transfer.legs.debit),
+            credit: kind(transfer.legs.credit),
+            amount_minor: transfer.legs.minor,
+            currency: transfer.currency.to_string(),
+            member: None,
+            merchant: transfer.merchant.as_ref().map(ToString::to_string),
+            purchase: purchase.map(|p| PurchaseName { source: p.source.to_string(), id: p.id.to_string() }),
+            offer: transfer.offer.as_ref().map(ToString::to_string),
+            record: format!("{process}-{partition}-{number}"),
+            corrects: transfer.legs.corrects,
+        }
+    }
+}
+
+/// What a member has.
+#[utoipa::path(
+    get, path = "/v1/members/{id}/balance", operation_id = "get_balance", tag = "Money",
+    params(("id" = String, Path, description = "Your id of the member")),
+    responses((status = 200, description = "Per currency", body = BalanceView)),
+)]
+pub(super) async fn balance(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    access::one_of(doors, request, &[Operator, App])?;
+    let member = members::known(doors, &read::id(params, "id")?).await?;
+    let balances = member.head.balances.iter().map(|(currency, balance)| CurrencyBalance {
+        currency: currency.to_string(),
+        pending_minor: balance.pending_minor,
+        posted_minor: balance.posted_minor,
+        held_minor: balance.held_minor,
+        available_minor: balance.available_minor,
+        paid_minor: balance.paid_minor,
+        owed_minor: balance.owed_minor,
+    });
+    Ok(Reply::ok(&BalanceView { balances: balances.collect() }))
+}
+
+/// A member's transfers, newest first.
+#[utoipa::path(
+    get, path = "/v1/members/{id}/statement", operation_id = "get_statement", tag = "Money",
+    params(
+        ("id" = String, Path, description = "Your id of the member"),
+        ("limit" = Option<u8>, Query, description = "1 to 200, 50 when not given"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "A page", body = StatementPage)),
+)]
+pub(super) async fn statement(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    access::one_of(doors, request, &[Operator, App])?;
+    let member = members::known(doors, &read::id(params, "id")?).await?;
+    // The version whose record is next, and how many of its transfers were shown.
+    let page = page::page::<(u64, usize)>(request)?;
+    let (newest, shown) = page.after.unwrap_or((member.head.version, 0));
+    let before = newest.checked_add(1).ok_or_else(page::bad_cursor)?;
+    let lines = doors.engine.statement(&member, before, page.limit).await?;
+    let mut transfers = Vec::new();
+    let mut next = None;
+    let mut oldest = newest;
+    'page: for (version, line) in &lines {
+        oldest = *version;
+        let skipped = if *version == newest { shown } else { 0 };
+        for (place, transfer) in line.transfers.iter().rev().enumerate().skip(skipped) {
+            if transfers.len() == page.limit {
+                next = Some((*version, place));
+                break 'page;
+            }
+            transfers.push(of_line(line, transfer));
+        }
+    }
+    if next.is_none() && lines.len() == page.limit && oldest > 1 {
+        next = Some((oldest - 1, 0));
+    }
+    Ok(Reply::ok(&StatementPage { transfers, next_cursor: next.map(|place| page::cursor(&place)) }))
+}
+
+fn of_line(line: &StatementLine, transfer: &StatementTransfer) -> TransferView {
+    TransferView::of(transfer, line.at, line.record)
+}
+
+/// Pays out.
+///
+/// From the oldest available rewards; what is owed is settled first. The key is kept for
+/// ever: the same request again is answered as the first time and pays nothing more.
+#[utoipa::path(
+    post, path = "/v1/members/{id}/redemptions", operation_id = "post_redemption", tag = "Money",
+    params(
+        ("id" = String, Path, description = "Your id of the member"),
+        ("Idempotency-Key" = String, Header, description = "Required; 1 to 255 visible ASCII characters"),
+    ),
+    request_body = RedemptionDocument,
+    responses((status = 201, description = "Paid, now or when first asked", body = RedemptionView)),
+)]
+pub(super) async fn redeem(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, App])?;
+    let member: MemberId = read::id(params, "id")?;
+    let document: RedemptionDocument = read::document(request)?;
+    let named = read::named(request, &caller, &document, true)?;
+    let Some(named) = named else {
+        let detail = "is required for pay-outs: give each one a key of its own, and repeat it with the same key";
+        return Err(reply::unreadable("idempotency_key_missing", "Idempotency-Key", detail));
+    };
+    let minor = check::minor("amount_minor", document.amount_minor, 1)?;
+    let reference = document.reference.map(|text| check::text("reference", &text, REFERENCE_BYTES_MAX));
+    let reference: Option<String> = reference.transpose().map_err(|fault: Fault| Reply::from(fault))?;
+    // Ours is made of the key, so that it is the same however often it is asked.
+    let id = reference.unwrap_or_else(|| format!("red_{:032x}", u128::from_be_bytes(named.key)));
+    let of = member.clone();
+    let answer = move |made: &Redemption, at: Timestamp| {
+        let view = RedemptionView {
+            id: made.id.clone(),
+            member: of.to_string(),
+            amount_minor: made.minor,
+            settled_minor: made.settled.iter().map(|lot| lot.minor).sum(),
+            currency: made.currency.to_string(),
+            at,
+        };
+        serde_json::to_string(&view).expect("our documents have a JSON form")
+    };
+    let answer = doors.engine.redeem(&member, id, document.currency, minor, Some(named), answer).await?;
+    Ok(Reply::json_text(StatusCode::CREATED, answer))
+}

@@ -1,0 +1,298 @@
+//! Doors for offers and their life.
+
+use super::offer_document::OfferDocument;
+use super::reply::{self, Reply};
+use super::{Doors, access, page, read};
+use crate::authenticate::keys::Caller;
+use crate::authenticate::keys::Role::{Merchant, Operator};
+use crate::domain::offer::{LifeChange, Offer};
+use crate::domain::{MerchantId, OfferId, Timestamp};
+use crate::engine::catalogue::Step;
+use crate::wire::Request;
+use hyper::StatusCode;
+use matchit::Params;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An offer as it is: its newest terms, and how far it has come.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OfferView {
+    /// The caller's id.
+    pub id: String,
+    /// Of the newest terms, from 1: other content makes a new one.
+    pub version: u32,
+    /// The version published last; absent for a draft.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published_version: Option<u32>,
+    /// Of the document, terms and life, as in the ETag.
+    pub document_version: u64,
+    /// Where it stands in its life.
+    pub state: OfferState,
+    /// The steps of its life, by when they count.
+    pub life: Vec<LifeView>,
+    /// Granted so far, pending included; absent in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub granted_minor: Option<i64>,
+    /// Reserved at this moment for decisions under way; absent in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved_minor: Option<i64>,
+    /// What the published version's budget has left; absent without a budget and in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_left_minor: Option<i64>,
+    /// The newest terms.
+    #[serde(flatten)]
+    pub document: OfferDocument,
+}
+
+/// Where an offer stands in its life. Dates are in its terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OfferState {
+    /// Never published.
+    Draft,
+    /// Gives.
+    Published,
+    /// Gives nothing until resumed.
+    Paused,
+    /// Never gives again.
+    Ended,
+}
+
+/// A step of an offer's life.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LifeView {
+    /// `published`, `paused`, `resumed` or `ended`.
+    pub change: &'static str,
+    /// Which version was published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// From when it counts.
+    #[schema(value_type = String, format = DateTime)]
+    pub effective: Timestamp,
+}
+
+/// Offers, by id.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OfferPage {
+    /// The page.
+    pub offers: Vec<OfferView>,
+    /// Where the next page begins; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// From when a step counts.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct StepDocument {
+    /// In the past, by an operator alone; without it 2 seconds after the step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub effective_from: Option<Timestamp>,
+}
+
+/// A step taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StepView {
+    /// The offer.
+    pub offer: String,
+    /// Where it stands now.
+    pub state: OfferState,
+    /// The version published last; absent for a draft.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published_version: Option<u32>,
+    /// From when the step counts.
+    #[schema(value_type = String, format = DateTime)]
+    pub effective: Timestamp,
+}
+
+impl OfferView {
+    fn of(offer: &Offer, document_version: u64) -> Self {
+        Self {
+            id: offer.id.to_string(),
+            version: offer.newest().version,
+            published_version: offer.newest_published().map(|version| version.version),
+            document_version,
+            state: state(offer),
+            life: offer.life.iter().map(|step| life(step.change, step.effective)).collect(),
+            granted_minor: None,
+            reserved_minor: None,
+            budget_left_minor: None,
+            document: OfferDocument::of(&offer.newest().terms),
+        }
+    }
+}
+
+fn state(offer: &Offer) -> OfferState {
+    let changes = || offer.life.iter().rev().map(|step| step.change);
+    if changes().any(|change| change == LifeChange::Ended) {
+        return OfferState::Ended;
+    }
+    if offer.newest_published().is_none() {
+        return OfferState::Draft;
+    }
+    match changes().find(|change| matches!(change, LifeChange::Paused | LifeChange::Resumed)) {
+        Some(LifeChange::Paused) => OfferState::Paused,
+        _ => OfferState::Published,
+    }
+}
+
+fn life(change: LifeChange, effective: Timestamp) -> LifeView {
+    let (change, version) = match change {
+        LifeChange::Published(version) => ("published", Some(version)),
+        LifeChange::Paused => ("paused", None),
+        LifeChange::Resumed => ("resumed", None),
+        LifeChange::Ended => ("ended", None),
+    };
+    LifeView { change, version, effective }
+}
+
+/// The offer with its version, when the caller may see it.
+async fn seen(doors: &Doors, caller: &Caller, id: &OfferId) -> Result<(u64, Offer), Reply> {
+    let none = || reply::not_found("there is no such offer");
+    let (version, offer) = doors.engine.offer_document(id).await?.ok_or_else(none)?;
+    access::own_merchant(caller, offer.merchant()).map_err(|_| none())?;
+    Ok((version, offer))
+}
+
+async fn whole(doors: &Doors, version: u64, offer: &Offer) -> Result<OfferView, Reply> {
+    let (granted, reserved) = doors.engine.offer_use(&offer.id).await?;
+    let mut view = OfferView::of(offer, version);
+    let budget = offer.newest_published().unwrap_or(offer.newest()).terms.budget_minor;
+    view.granted_minor = Some(granted);
+    view.reserved_minor = Some(reserved);
+    view.budget_left_minor = budget.map(|budget| (budget - granted - reserved).max(0));
+    Ok(view)
+}
+
+/// Creates an offer or adds a version.
+///
+/// Other content makes a new version; nothing counts before it is published. An offer
+/// keeps its merchant and its currency.
+#[utoipa::path(
+    put, path = "/v1/offers/{id}", operation_id = "put_offer", tag = "Offers",
+    params(
+        ("id" = String, Path, description = "Your id of the offer"),
+        ("If-Match" = Option<String>, Header, description = "The ETag this change rests on"),
+    ),
+    request_body = OfferDocument,
+    responses(
+        (status = 200, description = "A new version, or the same as before", body = OfferView),
+        (status = 201, description = "Created", body = OfferView),
+    ),
+)]
+pub(super) async fn put(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Merchant])?;
+    let id: OfferId = read::id(params, "id")?;
+    let if_match = read::if_match(request)?;
+    let document: OfferDocument = read::document(request)?;
+    access::own_merchant(&caller, &document.merchant)?;
+    let terms = document.into_terms()?;
+    let (_, created) = doors.engine.put_offer(&id, terms, if_match).await?;
+    let (version, offer) = seen(doors, &caller, &id).await?;
+    Ok(Reply::put(created, &whole(doors, version, &offer).await?, version))
+}
+
+/// An offer as it is.
+#[utoipa::path(
+    get, path = "/v1/offers/{id}", operation_id = "get_offer", tag = "Offers",
+    params(("id" = String, Path, description = "Your id of the offer")),
+    responses((status = 200, description = "The offer, its version as ETag", body = OfferView)),
+)]
+pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Merchant])?;
+    let id: OfferId = read::id(params, "id")?;
+    let (version, offer) = seen(doors, &caller, &id).await?;
+    Ok(Reply::versioned(&whole(doors, version, &offer).await?, version))
+}
+
+/// Offers, by id.
+#[utoipa::path(
+    get, path = "/v1/offers", operation_id = "list_offers", tag = "Offers",
+    params(
+        ("limit" = Option<u8>, Query, description = "1 to 200, 50 when not given"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("merchant" = Option<String>, Query, description = "Only this merchant's"),
+    ),
+    responses((status = 200, description = "A page", body = OfferPage)),
+)]
+pub(super) async fn list(doors: &Doors, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Merchant])?;
+    let page = page::page::<OfferId>(request)?;
+    let asked = read::query(request, "merchant")?;
+    let asked = asked.map(MerchantId::new).transpose();
+    let asked = asked.map_err(|error| super::check::Fault::bad("merchant", error.to_string()))?;
+    if let Some(merchant) = &asked {
+        access::own_merchant(&caller, merchant)?;
+    }
+    let merchant = asked.or_else(|| caller.merchant.clone());
+    let found = doors.engine.offer_documents(merchant.as_ref(), page.after.as_ref(), page.limit).await?;
+    let full = found.len() == page.limit;
+    let next_cursor = found.last().filter(|_| full).map(|(_, offer)| page::cursor(&offer.id));
+    let offers = found.iter().map(|(version, offer)| OfferView::of(offer, *version)).collect();
+    Ok(Reply::ok(&OfferPage { offers, next_cursor }))
+}
+
+/// Takes an offer a step through its life.
+///
+/// The step counts 2 seconds later, so that every process has met it, or from an instant
+/// in the past by an operator's word: then every purchase concerned is decided again
+/// before the answer. A step that was taken already changes nothing.
+#[utoipa::path(
+    post, path = "/v1/offers/{id}/{step}", operation_id = "step_offer", tag = "Offers",
+    params(
+        ("id" = String, Path, description = "Your id of the offer"),
+        ("step" = inline(StepWord), Path, description = "Which step"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Kept 24 hours"),
+    ),
+    request_body(content = Option<StepDocument>),
+    responses((status = 200, description = "Done, or so already", body = StepView)),
+)]
+pub(super) async fn step(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let step = match params.get("step") {
+        Some("publish") => Step::Publish,
+        Some("pause") => Step::Pause,
+        Some("resume") => Step::Resume,
+        Some("end") => Step::End,
+        _ => return Err(reply::no_route()),
+    };
+    let caller = access::one_of(doors, request, &[Operator, Merchant])?;
+    let id: OfferId = read::id(params, "id")?;
+    let document: StepDocument = read::document_or_default(request)?;
+    let now = doors.engine.clock.now();
+    if let Some(from) = document.effective_from {
+        access::operator_word(&caller, "effective_from")?;
+        if from > now {
+            let detail = "must lie in the past; leave it out for now, and use `starts` and `ends` for the future";
+            return Err(super::check::Fault::bad("effective_from", detail).into());
+        }
+        tracing::info!(request = %request.id, key = %caller.key_id, offer = %id, from = %from, "an operator dates a step of an offer into the past");
+    }
+    seen(doors, &caller, &id).await?;
+    let named = read::named(request, &caller, &document, false)?;
+    let answer = |offer: &Offer, effective: Timestamp| {
+        let view = StepView {
+            offer: offer.id.to_string(),
+            state: state(offer),
+            published_version: offer.newest_published().map(|version| version.version),
+            effective,
+        };
+        serde_json::to_string(&view).expect("our documents have a JSON form")
+    };
+    let answer = doors.engine.step_offer_named(&id, step, document.effective_from, named, answer).await?;
+    Ok(Reply::json_text(StatusCode::OK, answer))
+}
+
+/// A step of an offer's life, as the path says it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the router reads the word; this is for the description of the service")]
+pub(super) enum StepWord {
+    /// The newest version counts.
+    Publish,
+    /// Gives nothing until resumed.
+    Pause,
+    /// Gives again.
+    Resume,
+    /// Never gives again.
+    End,
+}

@@ -1,0 +1,273 @@
+//! The door for one purchase: its events, what it is worth, and why or why not for every
+//! offer. The evaluation is the one that decides.
+
+use super::money::PurchaseName;
+use super::reply::{self, Reply};
+use super::{Doors, access, read};
+use crate::authenticate::keys::Role::{Merchant, Operator, Risk};
+use crate::decide::judge::Line;
+use crate::decide::{MemberState, Worth};
+use crate::domain::purchase::{Grant, HeldEvent, Purchase, Stage};
+use crate::domain::{Money, PurchaseId, PurchaseKey, SourceName, Timestamp};
+use crate::wire::Request;
+use matchit::Params;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A purchase explained.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PurchaseView {
+    /// Its name.
+    pub purchase: PurchaseName,
+    /// Who bought; absent for merchants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// Where; absent when no event named a shop we know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shop: Option<ShopView>,
+    /// Its events, in the order that counts.
+    pub events: Vec<EventView>,
+    /// What it is worth.
+    pub worth: WorthView,
+    /// Every offer concerned, by id; for merchants their own alone.
+    pub offers: Vec<OfferLine>,
+}
+
+/// Where a purchase was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ShopView {
+    /// Whose shop.
+    pub merchant: String,
+    /// Which.
+    pub location: String,
+    /// Its IANA zone.
+    pub time_zone: String,
+    /// By what it was recognised: `mid`, `store_id` or `descriptor`.
+    #[schema(value_type = String)]
+    pub evidence: crate::domain::merchant::Evidence,
+}
+
+/// An event of a purchase, without its card.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventView {
+    /// The event's id.
+    pub id: String,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Absent for a reversal of all and an expiry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount: Option<AmountView>,
+    /// The act of buying or returning.
+    #[schema(value_type = String, format = DateTime)]
+    pub occurred_at: Timestamp,
+    /// False when only the day is known.
+    pub time_known: bool,
+    /// When the issuer posted it; when not said, when it reached us.
+    #[schema(value_type = String, format = DateTime)]
+    pub posted_at: Timestamp,
+    /// Merchant category code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mcc: Option<String>,
+}
+
+/// An amount.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AmountView {
+    /// Minor units.
+    pub minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+/// What a purchase is worth now.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WorthView {
+    /// What stands, minor units.
+    pub minor: i64,
+    /// ISO 4217; absent when no event has an amount.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// The purchase's time.
+    #[schema(value_type = String, format = DateTime)]
+    pub time: Timestamp,
+    /// Wholly cleared.
+    pub complete: bool,
+    /// The authorization lapsed without a clearing.
+    pub lapsed: bool,
+    /// When it lapses if nobody clears; absent when nothing can lapse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub lapses_at: Option<Timestamp>,
+    /// Posting time of the last clearing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub cleared_at: Option<Timestamp>,
+}
+
+/// What one offer gives for the purchase, or why not.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OfferLine {
+    /// The offer.
+    pub offer: String,
+    /// The version whose terms counted.
+    pub version: u32,
+    /// Who funds it.
+    pub merchant: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// In the books for this purchase.
+    pub granted_minor: i64,
+    /// What the terms give now.
+    pub due_minor: i64,
+    /// `pending`, `posted`, `available` or `held`; absent when nothing is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<&'static str>,
+    /// When it may be paid; absent while pending.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub available_at: Option<Timestamp>,
+    /// Why it gives nothing, or less than its terms say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<RefusalView>,
+}
+
+/// Why an offer gives nothing, or less.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RefusalView {
+    /// Stable, for programs.
+    pub code: &'static str,
+    /// For people.
+    pub detail: String,
+}
+
+/// A purchase, explained.
+///
+/// Events, worth, and why or why not for every offer. A merchant sees its own offers'
+/// lines alone.
+#[utoipa::path(
+    get, path = "/v1/purchases/{source}/{purchase}", operation_id = "get_purchase", tag = "Purchases",
+    params(
+        ("source" = String, Path, description = "Who told us"),
+        ("purchase" = String, Path, description = "The source's id of the purchase, or of its one event"),
+    ),
+    responses((status = 200, description = "The purchase", body = PurchaseView)),
+)]
+pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Risk, Merchant])?;
+    let none = || reply::not_found("there is no such purchase, or it is so old that only its totals are kept");
+    let source: SourceName = read::id(params, "source")?;
+    let id: PurchaseId = read::id(params, "purchase")?;
+    let key = PurchaseKey { source, id };
+    let owner = doors.engine.purchase_owner(&key).await?.ok_or_else(none)?;
+    let member = doors.engine.load(&owner).await?.ok_or_else(none)?;
+    let mut view = explained(doors, &member, &key).ok_or_else(none)?;
+    if let Some(own) = &caller.merchant {
+        view.offers.retain(|line| line.merchant == own.as_str());
+        if view.offers.is_empty() {
+            return Err(none());
+        }
+        view.member = None;
+        for line in &mut view.offers {
+            // Why a reward is frozen is not for merchants, and neither is that it is.
+            if line.state == Some("held") {
+                (line.state, line.available_at) = (Some("pending"), None);
+            }
+        }
+        if view.shop.as_ref().is_some_and(|shop| shop.merchant != own.as_str()) {
+            view.shop = None;
+        }
+    }
+    Ok(Reply::ok(&view))
+}
+
+fn explained(doors: &Doors, member: &MemberState, key: &PurchaseKey) -> Option<PurchaseView> {
+    let explained = doors.engine.explain(member, key)?;
+    let purchase = member.purchases[member.find(key)?].purchase.as_ref();
+    let judged = explained.judged.as_ref().map_or(&[][..], |judged| &judged.lines);
+    let mut offers: Vec<OfferLine> = judged.iter().map(|line| of_line(line, purchase)).collect();
+    // An offer that lost the purchase to another shop is no candidate and may have given.
+    let lost = purchase.grants.iter().filter(|grant| !judged.iter().any(|line| line.offer == grant.offer));
+    offers.extend(lost.filter(|grant| grant.amount_minor != 0).map(of_grant));
+    offers.sort_by(|a, b| a.offer.cmp(&b.offer));
+    Some(PurchaseView {
+        purchase: PurchaseName { source: key.source.to_string(), id: key.id.to_string() },
+        member: Some(member.head.id.to_string()),
+        shop: explained.worth.shop.map(|shop| ShopView {
+            merchant: shop.merchant.to_string(),
+            location: shop.location.to_string(),
+            time_zone: shop.time_zone.to_string(),
+            evidence: shop.evidence,
+        }),
+        events: purchase.events.iter().map(of_event).collect(),
+        worth: of_worth(&explained.worth),
+        offers,
+    })
+}
+
+fn word(stage: Stage, held: bool) -> &'static str {
+    match (held, stage) {
+        (true, _) => "held",
+        (false, Stage::Pending) => "pending",
+        (false, Stage::Posted) => "posted",
+        (false, Stage::Available) => "available",
+    }
+}
+
+fn of_line(line: &Line, purchase: &Purchase) -> OfferLine {
+    let granted_minor = purchase.grant(&line.offer).map_or(0, |grant| grant.amount_minor);
+    let gives = line.due_minor > 0;
+    OfferLine {
+        offer: line.offer.to_string(),
+        version: line.version,
+        merchant: line.merchant.to_string(),
+        currency: line.currency.to_string(),
+        granted_minor,
+        due_minor: line.due_minor,
+        state: gives.then(|| word(line.stage, line.held)),
+        available_at: line.available_at.filter(|_| gives),
+        refusal: line
+            .refusal
+            .as_ref()
+            .map(|refusal| RefusalView { code: refusal.code(), detail: refusal.detail(line.currency) }),
+    }
+}
+
+fn of_grant(grant: &Grant) -> OfferLine {
+    OfferLine {
+        offer: grant.offer.to_string(),
+        version: grant.version,
+        merchant: grant.merchant.to_string(),
+        currency: grant.currency.to_string(),
+        granted_minor: grant.amount_minor,
+        due_minor: grant.amount_minor,
+        state: Some(word(grant.stage, grant.held)),
+        available_at: grant.available_at,
+        refusal: None,
+    }
+}
+
+fn of_event(event: &HeldEvent) -> EventView {
+    let amount = |money: Money| AmountView { minor: money.minor, currency: money.currency.to_string() };
+    EventView {
+        id: event.key.to_string(),
+        kind: event.kind.as_str(),
+        amount: event.amount.map(amount),
+        occurred_at: event.occurred_at,
+        time_known: event.time_known,
+        posted_at: event.posted_at,
+        mcc: event.mcc.map(|mcc| format!("{mcc:04}")),
+    }
+}
+
+fn of_worth(worth: &Worth<'_>) -> WorthView {
+    WorthView {
+        minor: worth.minor,
+        currency: worth.currency.map(|currency| currency.to_string()),
+        time: worth.time,
+        complete: worth.complete,
+        lapsed: worth.lapsed,
+        lapses_at: worth.lapses_at,
+        cleared_at: worth.cleared_at,
+    }
+}
