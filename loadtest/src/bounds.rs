@@ -2,8 +2,8 @@
 //! body and answers; [`Bound::Append`] verifies, parses, appends and syncs the same bytes
 //! and answers. Neither decides, keeps state, limits or counts anything.
 //!
-//! They run on the same runtime as the service with one worker: one thread that accepts, one that serves, and for
-//! the journal the one it has. Spawned by the runs as hidden subcommands of this binary.
+//! They run as the service does with one worker: one thread that accepts and serves, and for the
+//! journal the one it has. Spawned by the runs as hidden subcommands of this binary.
 
 use crate::fault::{Fault, fault};
 use crate::server::{Credentials, SECRET_VARIABLE, Server};
@@ -87,7 +87,7 @@ pub fn serve(bound: Bound, args: &Args) -> Result<(), Fault> {
         answer: Bytes::from_static(if journal.is_some() { ANSWER_CREDITED } else { ANSWER_NO_OFFER }.as_bytes()),
         journal,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(accept(Arc::new(work)))
 }
 

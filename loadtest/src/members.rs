@@ -17,6 +17,7 @@ use ringfence::engine::{Engine, EngineOptions};
 use ringfence::telemetry::Metrics;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -129,7 +130,14 @@ pub fn run(args: &Args) -> Result<(), Fault> {
         row("on disk: state file", format!("{:.1} bytes a member", each(sizes.state))),
         row("on disk: journal", format!("{:.1} bytes a member", each(sizes.journal))),
         row("on disk: keys and the rest", format!("{:.1} bytes a member", each(sizes.rest))),
-        row("on disk: in all", format!("{:.1} bytes a member; at most 400", each(sizes.all()))),
+        row(
+            "on disk: in all",
+            format!(
+                "{:.1} bytes a member (lengths of files: {:.1}); at most 400",
+                each(sizes.all()),
+                each(sizes.lengths)
+            ),
+        ),
         row("caches configured", format!("{:.1} MiB of pages and members", mib(caches))),
         row("resident: empty store", format!("{:.1} MiB", mib(resident_empty))),
         row("resident: fresh start", format!("{}; at most 64", held(resident_fresh))),
@@ -151,7 +159,8 @@ pub fn run(args: &Args) -> Result<(), Fault> {
         let line = json!({
             "run": "members", "count": args.count, "state_bytes_each": each(sizes.state),
             "journal_bytes_each": each(sizes.journal), "rest_bytes_each": each(sizes.rest),
-            "disk_bytes_each": each(sizes.all()), "cache_bytes": caches, "resident_empty": resident_empty,
+            "disk_bytes_each": each(sizes.all()),
+            "file_lengths_each": each(sizes.lengths), "cache_bytes": caches, "resident_empty": resident_empty,
             "resident_fresh": resident_fresh, "resident_touched": resident_touched,
             "resident_fresh_each": each(above(resident_fresh)), "resident_fresh_beyond_caches_each": beyond(resident_fresh),
             "resident_touched_beyond_caches_each": beyond(resident_touched),
@@ -227,9 +236,10 @@ fn fill(data: &Path, args: &Args) -> Result<Duration, Fault> {
     Ok(took)
 }
 
-/// Bytes of files.
+/// Bytes that files take on the disk; a length counts holes too, which take none.
 #[derive(Debug, Default)]
 struct Sizes {
+    lengths: u64,
     state: u64,
     journal: u64,
     rest: u64,
@@ -255,7 +265,8 @@ impl Sizes {
                 } else {
                     &mut sizes.rest
                 };
-                *sum += about.len();
+                *sum += about.blocks() * 512;
+                sizes.lengths += about.len();
             }
         }
         Ok(sizes)

@@ -201,13 +201,16 @@ fn read_books(status: u16, body: &[u8]) -> Option<Books> {
     }
     let value: Value = serde_json::from_slice(body).ok()?;
     let mut books = Books { sum_minor: 0, granted_minor: 0 };
+    if value["balanced"] != true {
+        return None;
+    }
     for account in value["accounts"].as_array()? {
         if account["currency"] != "USD" {
             continue;
         }
-        let minor = account["balance_minor"].as_i64()?;
+        let minor = account["minor"].as_i64()?;
         books.sum_minor += minor;
-        if account["kind"].as_str()?.starts_with("member_") {
+        if account["account"].as_str()?.starts_with("member_") {
             books.granted_minor += minor;
         }
     }
