@@ -19,6 +19,10 @@ use bounds::Bound;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+/// The bounds allocate as the service does, or the ratios would measure allocators.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures Ringfence
 #[derive(Debug, Parser)]
 #[command(version)]

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -36,7 +36,26 @@ pub struct Meta {
     pub numbers: Vec<(Partition, u64)>,
 }
 
-type Layer = BTreeMap<Key, Option<Bytes>>;
+type Entries = BTreeMap<Key, Option<Bytes>>;
+type Layer = BTreeMap<Partition, Part>;
+
+/// One partition's part of a layer. Counters stand apart: every crediting commit raises
+/// several, and a hash finds them without comparing long keys.
+#[derive(Debug, Clone, Default)]
+struct Part {
+    entries: Entries,
+    counters: HashMap<Key, i64>,
+}
+
+impl Part {
+    fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        match self.counters.get(key) {
+            Some(value) => Some(Some(counter_bytes(*value))),
+            None => self.entries.get(key).cloned(),
+        }
+    }
+}
+
 type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 #[derive(Default)]
@@ -199,7 +218,11 @@ impl Embedded {
                 None => taken,
                 Some(old) => {
                     let mut merged = Arc::try_unwrap(old).unwrap_or_else(|old| (*old).clone());
-                    merged.extend(taken);
+                    for (partition, part) in taken {
+                        let into = merged.entry(partition).or_default();
+                        into.entries.extend(part.entries);
+                        into.counters.extend(part.counters);
+                    }
                     merged
                 }
             };
@@ -221,72 +244,84 @@ impl Embedded {
         {
             let mut table = write.open_table(STATE)?;
             let mut sealed = Vec::new();
-            for (key, value) in layer {
-                done.keys += 1;
-                match value {
-                    Some(value) => {
-                        sealed.clear();
-                        sealed.extend_from_slice(&checksum(key, value).to_le_bytes());
-                        sealed.extend_from_slice(value);
-                        done.bytes += key.len() + sealed.len();
-                        table.insert(key.as_slice(), sealed.as_slice())?;
+            for (partition, part) in layer {
+                let counters = part.counters.iter().map(|(key, value)| (key, Some(counter_bytes(*value))));
+                let entries = part.entries.iter().map(|(key, value)| (key, value.clone()));
+                for (key, value) in entries.chain(counters) {
+                    let key = full(*partition, key);
+                    done.keys += 1;
+                    match &value {
+                        Some(value) => {
+                            sealed.clear();
+                            sealed.extend_from_slice(&checksum(&key, value).to_le_bytes());
+                            sealed.extend_from_slice(value);
+                            done.bytes += key.len() + sealed.len();
+                            table.insert(key.as_slice(), sealed.as_slice())?;
+                        }
+                        None => drop(table.remove(key.as_slice())?),
                     }
-                    None => drop(table.remove(key.as_slice())?),
                 }
             }
-            if let Some(meta) = meta {
-                write.open_table(META)?.insert("meta", crate::record::encode(meta).as_slice())?;
-            }
+        }
+        if let Some(meta) = meta {
+            write.open_table(META)?.insert("meta", crate::record::encode(meta).as_slice())?;
         }
         write.commit()?;
         Ok(done)
     }
 
-    /// A value by its full key: layer, then the layer being written, then the file.
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let found = in_layers(&self.layers(), key);
-        found.map_or_else(|| self.in_file(key), Ok)
+    /// A value by its key: layer, then the layer being written, then the file.
+    fn get(&self, partition: Partition, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let found = in_layers(&self.layers(), partition, key);
+        found.map_or_else(|| self.in_file(partition, key), Ok)
     }
 
-    fn current(&self, layers: &Layers, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        in_layers(layers, key).map_or_else(|| self.in_file(key), Ok)
+    fn current(&self, layers: &Layers, partition: Partition, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        in_layers(layers, partition, key).map_or_else(|| self.in_file(partition, key), Ok)
     }
 
-    fn in_file(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+    fn in_file(&self, partition: Partition, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let key = full(partition, key);
         let table = self.table.load();
-        let found = table.get(key).map_err(|e| StoreError::failed("reading a key")(e.into()))?;
-        found.map(|value| unseal(key, value.value())).transpose()
+        let found = table.get(key.as_slice()).map_err(|e| StoreError::failed("reading a key")(e.into()))?;
+        found.map(|value| unseal(&key, value.value())).transpose()
     }
 
     fn read_now(&self, partition: Partition, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        keys.iter().map(|key| self.get(&full(partition, key))).collect()
+        keys.iter().map(|key| self.get(partition, key)).collect()
     }
 
     fn commit_now(&self, batch: Batch) -> Result<Committed, StoreError> {
         // Under one lock from the first look to the last put: a counter read outside
         // could be raised and checkpointed before it is written back.
         let mut layers = self.layers_mut();
+        let partition = batch.partition;
         for expect in &batch.expects {
-            if version(self.current(&layers, &full(batch.partition, &expect.key))?.as_ref()) != expect.version {
+            if version(self.current(&layers, partition, &expect.key)?.as_ref()) != expect.version {
                 return Ok(Committed::Conflict);
             }
         }
-        let mut raised = BTreeMap::new();
+        let mut raised: Vec<(Key, i64)> = Vec::with_capacity(batch.adds.len());
         for (key, by) in batch.adds {
-            let key = full(batch.partition, &key);
-            let old = match raised.get(&key) {
-                Some(sum) => *sum,
-                None => super::keys::counter(self.current(&layers, &key)?.as_ref()),
-            };
-            raised.insert(key, old + by);
+            if let Some((_, sum)) = raised.iter_mut().find(|(known, _)| *known == key) {
+                *sum += by;
+                continue;
+            }
+            let old = super::keys::counter(self.current(&layers, partition, &key)?.as_ref());
+            raised.push((key, old + by));
         }
         // From here on nothing can fail.
+        let mut bytes = 0;
+        let part = layers.active.entry(partition).or_default();
         for (key, value) in raised {
-            layers.put(key, Some(Bytes::copy_from_slice(&value.to_le_bytes())));
+            bytes += key.len() + ENTRY_BYTES;
+            part.counters.insert(key, value);
         }
         for (key, value) in batch.puts {
-            layers.put(full(batch.partition, &key), value);
+            bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + ENTRY_BYTES;
+            part.entries.insert(key, value);
         }
+        layers.active_bytes += bytes;
         Ok(Committed::Yes)
     }
 
@@ -297,74 +332,70 @@ impl Embedded {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Pairs, StoreError> {
-        let prefix = full(partition, prefix);
-        let from =
-            after.map_or_else(|| Bound::Included(prefix.clone()), |after| Bound::Excluded(full(partition, after)));
-        let bounds = (from.clone(), Bound::Unbounded);
+        let from: Bound<&[u8]> = after.map_or(Bound::Included(prefix), Bound::Excluded);
+        let bounds = (from, Bound::Unbounded);
         let layers = self.layers();
-        let mut active = layers.active.range(bounds.clone()).take_while(|(k, _)| k.starts_with(&prefix)).peekable();
-        let empty = Layer::new();
-        let frozen = layers.frozen.as_deref().unwrap_or(&empty);
-        let mut frozen = frozen.range(bounds).take_while(|(k, _)| k.starts_with(&prefix)).peekable();
+        let none = Part::default();
+        let frozen = layers.frozen.as_ref().and_then(|layer| layer.get(&partition)).unwrap_or(&none);
+        let active = layers.active.get(&partition).unwrap_or(&none);
+        // Only sums and grants are counters.
+        let counts = matches!(prefix.first(), None | Some(b's' | b'g'));
+        let mut counters = Entries::new();
+        for part in [frozen, active].into_iter().filter(|_| counts) {
+            let values = part.counters.iter().map(|(key, value)| (key.clone(), Some(counter_bytes(*value))));
+            counters.extend(values);
+        }
+        let in_memory = |entries| -> std::iter::Peekable<std::collections::btree_map::Range<'_, Key, Option<Bytes>>> {
+            Entries::range::<[u8], _>(entries, bounds).peekable()
+        };
+        let mut memory = [in_memory(&frozen.entries), in_memory(&active.entries), in_memory(&counters)];
         let table = self.table.load();
         let failed = |e: redb::StorageError| StoreError::failed("scanning")(e.into());
-        let file_from = match &from {
-            Bound::Excluded(key) => Bound::Excluded(key.as_slice()),
-            _ => Bound::Included(prefix.as_slice()),
-        };
+        let start = full(partition, after.unwrap_or(prefix));
+        let file_from: Bound<&[u8]> = if after.is_some() { Bound::Excluded(&start) } else { Bound::Included(&start) };
         let mut file = table.range::<&[u8]>((file_from, Bound::Unbounded)).map_err(failed)?;
+        let whole_prefix = full(partition, prefix);
         let mut next_in_file = || -> Result<Option<(Key, Bytes)>, StoreError> {
             let Some(pair) = file.next() else { return Ok(None) };
             let (key, value) = pair.map_err(failed)?;
-            if !key.value().starts_with(&prefix) {
+            if !key.value().starts_with(&whole_prefix) {
                 return Ok(None);
             }
-            Ok(Some((key.value().to_vec(), unseal(key.value(), value.value())?)))
+            Ok(Some((key.value()[2..].to_vec(), unseal(key.value(), value.value())?)))
         };
         let mut in_file = next_in_file()?;
         let mut pairs = Pairs::new();
         while pairs.len() < limit {
-            let heads =
-                [active.peek().map(|(k, _)| *k), frozen.peek().map(|(k, _)| *k), in_file.as_ref().map(|(k, _)| k)];
-            let Some(least) = heads.into_iter().flatten().min().cloned() else { break };
-            // The newest layer that has the key says what it is; the others step over it.
-            let mut value = None;
-            if in_file.as_ref().is_some_and(|(k, _)| *k == least) {
-                value = std::mem::replace(&mut in_file, next_in_file()?).map(|(_, v)| v);
+            let heads = memory.iter_mut().filter_map(|entries| entries.peek().map(|(key, _)| *key));
+            let Some(least) = heads.chain(in_file.as_ref().map(|(key, _)| key)).min().cloned() else { break };
+            if !least.starts_with(prefix) {
+                break;
             }
-            for layer in [&mut frozen as &mut dyn PeekLayer, &mut active] {
-                if let Some(newer) = layer.next_if(&least) {
-                    value = newer;
+            // The newest that has the key says what it is; the others step over it.
+            let mut value = None;
+            if in_file.as_ref().is_some_and(|(key, _)| *key == least) {
+                value = std::mem::replace(&mut in_file, next_in_file()?).map(|(_, value)| value);
+            }
+            for entries in &mut memory {
+                if let Some((_, newer)) = entries.next_if(|(key, _)| **key == least) {
+                    value.clone_from(newer);
                 }
             }
             if let Some(value) = value {
-                pairs.push((least[2..].to_vec(), value));
+                pairs.push((least, value));
             }
         }
         Ok(pairs)
     }
 }
 
-/// Steps a layer's iterator when it stands at a key.
-trait PeekLayer {
-    fn next_if(&mut self, key: &Key) -> Option<Option<Bytes>>;
-}
-impl<'a, I: Iterator<Item = (&'a Key, &'a Option<Bytes>)>> PeekLayer for std::iter::Peekable<I> {
-    fn next_if(&mut self, key: &Key) -> Option<Option<Bytes>> {
-        std::iter::Peekable::next_if(self, |(k, _)| *k == key).map(|(_, v)| v.clone())
-    }
+fn counter_bytes(value: i64) -> Bytes {
+    Bytes::copy_from_slice(&value.to_le_bytes())
 }
 
-impl Layers {
-    fn put(&mut self, key: Key, value: Option<Bytes>) {
-        self.active_bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + ENTRY_BYTES;
-        self.active.insert(key, value);
-    }
-}
-
-fn in_layers(layers: &Layers, key: &[u8]) -> Option<Option<Bytes>> {
-    let frozen = || layers.frozen.as_ref().and_then(|frozen| frozen.get(key));
-    layers.active.get(key).or_else(frozen).cloned()
+fn in_layers(layers: &Layers, partition: Partition, key: &[u8]) -> Option<Option<Bytes>> {
+    let frozen = || layers.frozen.as_ref()?.get(&partition)?.get(key);
+    layers.active.get(&partition).and_then(|part| part.get(key)).or_else(frozen)
 }
 
 fn full(partition: Partition, key: &[u8]) -> Key {
@@ -417,5 +448,73 @@ impl Keeper for Embedded {
         limit: usize,
     ) -> Answer<'a, Pairs> {
         Box::pin(std::future::ready(self.scan_now(partition, prefix, after, limit)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Expect;
+
+    fn put(key: &str, value: &str) -> (Key, Option<Bytes>) {
+        (key.as_bytes().to_vec(), Some(Bytes::copy_from_slice(value.as_bytes())))
+    }
+    fn keys(pairs: &Pairs) -> Vec<String> {
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        pairs.iter().map(|(key, value)| format!("{}={}", text(key), text(value))).collect()
+    }
+    fn meta() -> Meta {
+        Meta { partitions: 4, process: 1, position: Position::FIRST, numbers: Vec::new() }
+    }
+
+    /// What is in the file, being written, and newest in memory reads as one.
+    #[test]
+    fn reads_and_scans_see_the_newest_of_all_layers() {
+        let dir = std::env::temp_dir().join(format!("ringfence-embedded-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("layers.redb");
+        let (store, found) = Embedded::open(&path, 1 << 20, 1 << 20).unwrap();
+        assert!(found.is_none());
+        let commit = |puts, adds| store.commit_now(Batch { partition: 2, puts, adds, ..Batch::default() }).unwrap();
+        commit(vec![put("ma", "1"), put("mb", "1"), put("n", "1")], vec![(b"s1".to_vec(), 5), (b"s2".to_vec(), 1)]);
+        store.checkpoint(&meta()).unwrap();
+        commit(
+            vec![put("mb", "2"), put("mc", "2"), (b"ma".to_vec(), None)],
+            vec![(b"s1".to_vec(), -2), (b"s1".to_vec(), 1)],
+        );
+        assert_eq!(keys(&store.scan_now(2, b"m", None, 10).unwrap()), ["mb=2", "mc=2"]);
+        assert_eq!(keys(&store.scan_now(2, b"m", Some(b"mb"), 10).unwrap()), ["mc=2"]);
+        assert_eq!(keys(&store.scan_now(2, b"m", None, 1).unwrap()), ["mb=2"]);
+        assert!(store.scan_now(1, b"m", None, 10).unwrap().is_empty(), "another partition");
+        let sums = store.scan_now(2, b"s", None, 10).unwrap();
+        let sums: Vec<i64> = sums.iter().map(|(_, value)| super::super::keys::counter(Some(value))).collect();
+        assert_eq!(sums, [4, 1]);
+        store.checkpoint(&meta()).unwrap();
+        drop(store);
+        let (store, found) = Embedded::open(&path, 1 << 20, 1 << 20).unwrap();
+        assert_eq!(found, Some(meta()));
+        assert_eq!(keys(&store.scan_now(2, b"m", None, 10).unwrap()), ["mb=2", "mc=2"]);
+        let sum = store.read_now(2, &[b"s1".to_vec()]).unwrap().remove(0);
+        assert_eq!(super::super::keys::counter(sum.as_ref()), 4);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_batch_with_an_old_version_changes_nothing() {
+        let dir = std::env::temp_dir().join(format!("ringfence-versions-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (store, _) = Embedded::open(&dir.join("versions.redb"), 1 << 20, 1 << 20).unwrap();
+        let batch = |expected: u64, version: u64| Batch {
+            partition: 0,
+            expects: vec![Expect { key: b"k".to_vec(), version: expected }],
+            puts: vec![(b"k".to_vec(), Some(super::super::keys::versioned(version, &"v")))],
+            adds: vec![(b"g".to_vec(), 1)],
+        };
+        assert_eq!(store.commit_now(batch(0, 1)).unwrap(), Committed::Yes);
+        assert_eq!(store.commit_now(batch(0, 2)).unwrap(), Committed::Conflict);
+        assert_eq!(store.commit_now(batch(1, 2)).unwrap(), Committed::Yes);
+        let count = store.read_now(0, &[b"g".to_vec()]).unwrap().remove(0);
+        assert_eq!(super::super::keys::counter(count.as_ref()), 2);
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }
