@@ -1,4 +1,69 @@
 //! Ringfence: card-linked offers and fraud screening.
+//!
+//! Payment networks post signed card webhooks; each is matched against linked offers, and
+//! cashback is credited in books that balance, whatever the order, repetition or
+//! interruption of delivery. README is for those who run or call it; this page is the map
+//! for those who change it.
+//!
+//! # The life of a webhook
+//!
+//! ```text
+//! bytes -> authenticate -> normalise -> gather -> decide -> journal -> state -> answer
+//!  wire     api::webhooks   normalise   pipeline  decide    journal    store    api::reply
+//! ```
+//!
+//! Start with [`pipeline`]: the whole path on one screen. An event is decided in a member's
+//! [`engine::turn`]: the input is applied to a copy of the member's state, [`decide::judge`]
+//! says what each offer gives for each purchase as a function of the *set* of the member's
+//! facts, [`decide::settle`] subtracts what was granted, and the difference becomes
+//! transfers. The record goes to the [`journal`] and is synced, then its effect goes to the
+//! state ([`store`]), then the answer goes out. Authorization, clearing, reversal, refund,
+//! chargeback, the passing of time and a changed offer all take this one path.
+//!
+//! # Where things are
+//!
+//! | module | what | pure |
+//! |---|---|---|
+//! | [`domain`] | our words: ids, money, time, card events, purchases, offers, members, merchants | yes |
+//! | [`ledger`] | chart of accounts, transfers between two states of a reward | yes |
+//! | [`decide`] | worth of a purchase, what offers give, the subtraction, what a record does to a state | yes |
+//! | [`normalise`] | one file per provider: their words to ours; the card-number guard | yes |
+//! | [`record`] | what one commit says, and all a journal holds | yes |
+//! | [`authenticate`] | webhook signatures, API keys and roles, `sign` | |
+//! | [`wire`] | HTTP: bounds, limits per caller, problems, orderly stop | |
+//! | [`catalogue`] | merchants, offers and the MID index as an immutable snapshot | |
+//! | [`journal`] | frames, hash chain, group commit, recovery; members' keys; disks that fail on purpose | |
+//! | [`store`] | the narrow promise of state, what is kept under which key, the embedded keeper | |
+//! | [`engine`] | journal, state, catalogue and clock in one hand: turns, budgets, daily marks, start and stop | |
+//! | [`pipeline`] | the webhook path | |
+//! | [`api`] | the doors, one file per audience; `reply` alone knows HTTP statuses | |
+//! | [`audit`] | the books proved from the journal alone, by code that shares nothing with the writer's | |
+//! | [`demo`] | a seeded town and a day of its traffic | |
+//! | [`app`], [`config`], [`telemetry`], [`clock`], [`commands`] | the service put together | |
+//!
+//! `tests/tidy.rs` holds the direction of imports. Nothing pure knows I/O, a clock or a log.
+//!
+//! # Facts and acts
+//!
+//! A *fact* counts from its own time: card events, links, activations, standings, offer
+//! versions, daily marks. A purchase is judged by the facts in force at its time, so their
+//! order of arrival cannot matter. An *act* spends what is there: a pay-out, a budget's
+//! verdict. Acts are recorded in order of arrival and never decided again.
+//!
+//! # Invariants
+//!
+//! Tests carry their numbers (`inv_04_…`).
+//!
+//! 1. Verified before parsed.
+//! 2. One input, one effect.
+//! 3. The books balance and only grow.
+//! 4. Granted equals due, per purchase and offer, for every order of arrival.
+//! 5. Budgets and caps hold, pending amounts included.
+//! 6. Decisions are pure: replaying the journal rebuilds the same state.
+//! 7. Durable before acknowledged.
+//! 8. Evidence before suspicion, decision before consequence (with screening).
+//! 9. Everything is bounded.
+//! 10. No card number and no secret leaves its type.
 
 pub mod api;
 pub mod app;

@@ -120,7 +120,7 @@ pub async fn receive(engine: &Arc<Engine>, source: &Source, body: &VerifiedBody)
             Message::Event(event) => match gather(engine, source, *event, place).await {
                 Ok(Gathered::Answered(outcome)) => Some(Ok(outcome)),
                 Ok(Gathered::Ours(member, ours)) => {
-                    members.entry(member).or_default().push(ours);
+                    members.entry(member).or_default().push(*ours);
                     None
                 }
                 Err(error) => Some(Err(Refused::NotNow(error))),
@@ -146,7 +146,7 @@ pub async fn receive(engine: &Arc<Engine>, source: &Source, body: &VerifiedBody)
 
 enum Gathered {
     Answered(Outcome),
-    Ours(MemberId, Ours),
+    Ours(MemberId, Box<Ours>),
 }
 
 /// Is it ours? When its card is linked and its merchant is known, or when it follows a
@@ -208,7 +208,8 @@ async fn gather(
     let content = content_of(&event);
     engine.metrics.stage(Timed::Gather, begun.elapsed());
     let member = claim.member.clone();
-    Ok(Gathered::Ours(member, Ours { place, event, card, purchase, matched, occurred_at, content }))
+    let ours = Ours { place, event, card, purchase, matched, occurred_at, content };
+    Ok(Gathered::Ours(member, Box::new(ours)))
 }
 
 /// Tells a redelivery from other content.

@@ -1,3 +1,5 @@
+//! Bad configurations and the exact words they are answered with.
+
 use super::*;
 use crate::config::reader::Known;
 use std::collections::BTreeSet;

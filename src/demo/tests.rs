@@ -1,3 +1,5 @@
+//! The generator: the same seed gives the same day, and plain arithmetic agrees with it.
+
 use super::day::{Day, Expect, Message, Step, stands};
 use super::town::{BANK, Town};
 use super::traffic::generate;
