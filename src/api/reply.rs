@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::borrow::Cow;
 
 /// Every code a refusal may have, in order.
-pub const CODES: [&str; 55] = [
+pub const CODES: [&str; 56] = [
     "amount_negative",
     "amount_not_integer",
     "amount_sign",
@@ -53,6 +53,7 @@ pub const CODES: [&str; 55] = [
     "not_json",
     "not_now",
     "not_utf8",
+    "offer_keeps_currency",
     "offer_of_other_merchant",
     "overloaded",
     "source_not_configured",

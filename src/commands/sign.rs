@@ -29,7 +29,7 @@ pub fn sign(args: &ConfigArgs, source: &str, file: Option<&Path>) -> Result<(), 
     getrandom::fill(&mut id).map_err(|error| format!("the system gave no random number: {error}"))?;
     let id = format!("msg_{:016x}", u64::from_le_bytes(id));
     let secret = Secret::new(said.secrets.first().ok_or("the source has no secret")?.expose().to_owned());
-    let mut headers = vec![("content-type", "application/json".to_owned())];
+    let mut headers = Vec::new();
     for scheme in app::schemes(said) {
         headers.extend(sign_with(scheme, &secret, &id, Clock::Machine.now(), &body)?);
     }

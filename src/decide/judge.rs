@@ -214,7 +214,8 @@ impl View<'_> {
             self.worth.cleared_at.filter(|_| self.worth.complete).map(|at| at.plus_days(terms.hold_days));
         let stage = match available_at {
             None => Stage::Pending,
-            Some(at) if at <= self.mark => Stage::Available,
+            // Without hold days there is no time to pass: no mark is waited for.
+            Some(at) if at <= self.mark || terms.hold_days == 0 => Stage::Available,
             Some(_) => Stage::Posted,
         };
         Some(Line {

@@ -156,11 +156,7 @@ impl Told<'_> {
             writeln!(out, "  {currency:<4}{}", cells.concat())?;
         }
         let paid = self.books.paid.len();
-        writeln!(
-            out,
-            "  {}",
-            style.faint(&format!("{paid} pay-outs after the first midnight made hold-free rewards available"))
-        )
+        writeln!(out, "  {}", style.faint(&format!("{paid} pay-outs after the first midnight")))
     }
 
     fn refused(&self, out: &mut String, style: Style) -> std::fmt::Result {

@@ -39,6 +39,14 @@ impl Engine {
         let mut decided = 0;
         let behind = |partition: &u16| self.marked[usize::from(*partition)].load(Ordering::Acquire) < mark.as_ms();
         let partitions: Vec<Partition> = (0..self.partitions()).filter(behind).collect();
+        {
+            // Turns under way were decided under the old mark: the new one rises when they
+            // have ended, so that the agenda below misses none of them.
+            let _alone = self.gate.write().await;
+            for partition in &partitions {
+                self.marks[usize::from(*partition)].fetch_max(mark.as_ms(), Ordering::AcqRel);
+            }
+        }
         // Side by side, so that they share the journal's syncs.
         for some in partitions.chunks(PARTITIONS_AT_ONCE) {
             let marking = some.iter().map(|partition| self.mark_partition(*partition, mark));
@@ -72,12 +80,8 @@ impl Engine {
     }
 
     async fn mark_partition(self: &Arc<Self>, partition: Partition, mark: Timestamp) -> Result<u64, EngineError> {
-        // From now on events are decided under the new mark; those under way when it rose
-        // are caught by the second look.
-        self.marks[usize::from(partition)].fetch_max(mark.as_ms(), Ordering::AcqRel);
         let mut decided = 0;
         let mut after: Option<Vec<u8>> = None;
-        let mut looks = 0;
         loop {
             if !self.is_able() {
                 return Err(EngineError::Stopping);
@@ -98,11 +102,8 @@ impl Engine {
             for done in futures_util::future::join_all(turns).await {
                 decided += u64::from(done?);
             }
-            looks += u8::from(beyond);
-            match looks {
-                2 => break,
-                1 if beyond => after = None,
-                _ => {}
+            if beyond {
+                break;
             }
         }
         self.forget_answers(partition).await?;

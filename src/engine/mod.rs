@@ -114,6 +114,8 @@ pub struct Engine {
     ticket: AtomicU64,
     dead_letters: AtomicU64,
     merging: AtomicBool,
+    /// Held by every turn; alone by a daily mark while it rises.
+    gate: Arc<tokio::sync::RwLock<()>>,
     /// One daily mark at a time.
     marking: tokio::sync::Mutex<()>,
     stopping: AtomicBool,

@@ -302,6 +302,7 @@ impl Engine {
             ticket: AtomicU64::new(0),
             dead_letters: AtomicU64::new(dead_letters),
             merging: AtomicBool::new(false),
+            gate: Arc::default(),
             marking: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
             fell_behind: AtomicBool::new(false),

@@ -23,7 +23,7 @@ use crate::store::{Batch, Expect, Keeper, Partition};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard};
 
 /// Rounds of reserving before a purchase is left with what it has: each answers at
 /// least one purchase for good, and few members have more than a handful concerned.
@@ -44,6 +44,7 @@ pub struct Decided {
 pub struct Turn {
     engine: Arc<Engine>,
     _guard: OwnedMutexGuard<()>,
+    _gate: OwnedRwLockReadGuard<()>,
     partition: Partition,
     /// The state as decided so far in this turn.
     pub member: MemberState,
@@ -66,6 +67,7 @@ impl Engine {
     /// When the store fails.
     pub async fn turn(self: &Arc<Self>, member: &MemberId) -> Result<Turn, EngineError> {
         let guard = Arc::clone(self.stripe(member.as_str().as_bytes())).lock_owned().await;
+        let gate = Arc::clone(&self.gate).read_owned().await;
         let now = self.clock.now();
         let state = match self.load(member).await? {
             Some(state) => state.as_ref().clone(),
@@ -74,6 +76,7 @@ impl Engine {
         Ok(Turn {
             engine: Arc::clone(self),
             _guard: guard,
+            _gate: gate,
             partition: self.partition(member),
             base_version: state.head.version,
             member: state,

@@ -4,6 +4,7 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod api;
 mod decide_offers;
 mod decide_order;
 mod decide_worth;

@@ -45,8 +45,8 @@ async fn a_purchase_from_authorization_to_refund() {
     assert_eq!((status, answer["code"].as_str()), (409, Some("event_differs")));
     let (_, answer) = service.post("visa-eu", post("e3", "refund", 1900, 20)).await;
     assert_eq!(one(&answer), ("clawed_back", 95, -95, "posted"));
-    // The next midnight brings the end of the hold of zero days.
-    service.clock.set(Timestamp::parse("2026-11-22T00:00:01Z").unwrap());
+    // The second midnight brings the end of the hold of one day.
+    service.clock.set(Timestamp::parse("2026-11-23T00:00:01Z").unwrap());
     service.engine().mark_day(service.clock.now()).await.unwrap();
     let ann = service.engine().load(&MemberId::new("ann").unwrap()).await.unwrap().unwrap();
     let balance = ann.head.balances[0].1;

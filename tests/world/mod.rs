@@ -148,7 +148,7 @@ pub fn terms(merchant: &str) -> Terms {
         limits: Limits::default(),
         activation: Activation::Automatic,
         stacking: Stacking { group: None, mode: StackingMode::Combine, priority: 0 },
-        hold_days: 0,
+        hold_days: 1,
         holdout_percent: 0,
         cash_like: false,
     }
