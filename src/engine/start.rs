@@ -24,6 +24,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// Records replayed at a start without a checkpoint at its end.
+const REPLAYED_MAX: u64 = 2_000;
+
 /// Bounds and habits of an engine.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -182,7 +185,15 @@ impl Engine {
                     Err(StartError::Journal { source, .. }) if proves_nothing(&source) => {
                         started.rebuilt = Some("the state file does not belong to this journal".to_owned());
                     }
-                    done => return done.map(|engine| (engine, started)),
+                    done => {
+                        let engine = done?;
+                        // A service that is killed again and again before its first
+                        // checkpoint must not replay more each time.
+                        if started.replayed > REPLAYED_MAX {
+                            engine.checkpoint()?;
+                        }
+                        return Ok((engine, started));
+                    }
                 }
             }
             None if started.rebuilt.is_none() && state.exists() => {

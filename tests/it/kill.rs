@@ -1,7 +1,7 @@
 //! The real program, killed with SIGKILL at any instant under load, again and again: every
 //! answered event is in the books after the restart, none twice, and the audit is clean.
 //!
-//! `RINGFENCE_KILLS=N` kills N times (200 in the everyday run).
+//! `RINGFENCE_KILLS=N` kills N times (60 in the everyday run).
 
 use crate::world;
 use ringfence::authenticate::{Scheme, Secret, Signer};
@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-const MEMBERS: u64 = 24;
+const MEMBERS: u64 = 480;
 const SENDERS: usize = 12;
 
 /// A child that does not outlive the test.
@@ -91,7 +91,7 @@ async fn send_until_gone(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inv_07_every_answered_event_survives_kill_9_under_load() {
-    let kills: u64 = std::env::var("RINGFENCE_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
+    let kills: u64 = std::env::var("RINGFENCE_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
     let folder = world::Folder::new("kill");
     {
         let settings = world::settings(&folder.0, &[]);
