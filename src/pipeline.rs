@@ -187,8 +187,8 @@ async fn gather(
         PurchaseKey { source: source.name.clone(), id: event.purchase.clone().unwrap_or_else(|| own_purchase(&event)) };
     let follows = event.kind != EventKind::Authorization && event.purchase.is_some();
     let holder = if follows { engine.purchase_owner(&purchase).await? } else { None };
+    let card = engine.card_hash(&source.name, &event.card);
     if matched.is_none() && holder.is_none() {
-        let card = engine.card_hash(&source.name, &event.card);
         if follows {
             let content = content_of(&event);
             let event = CardEvent { card: Default::default(), ..event.clone() };
@@ -196,7 +196,6 @@ async fn gather(
         }
         return Ok(Gathered::Answered(sighted(engine, source, event, card, now, WebhookOutcome::NoOffer)));
     }
-    let card = engine.card_hash(&source.name, &event.card);
     let claims = engine.card_claims(card).await?;
     let holds = |claim: &&crate::store::keys::CardClaim| match &holder {
         Some(holder) => &claim.member == holder,
