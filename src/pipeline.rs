@@ -99,6 +99,8 @@ struct Ours {
     event: CardEvent,
     card: CardHash,
     purchase: PurchaseKey,
+    /// Whether the index of purchases has it.
+    indexed: bool,
     matched: Option<Matched>,
     occurred_at: Timestamp,
     content: u64,
@@ -188,13 +190,15 @@ async fn gather(
     let follows = event.kind != EventKind::Authorization && event.purchase.is_some();
     let holder = if follows { engine.purchase_owner(&purchase).await? } else { None };
     let card = engine.card_hash(&source.name, &event.card);
+    // From here on the card is its hash alone: no token is kept, or counts as content.
+    event.card = Default::default();
     if matched.is_none() && holder.is_none() {
+        let outcome = Outcome::plain(&event, WebhookOutcome::NoOffer);
+        let event = keep_sighting(engine, source, event, card, now);
         if follows {
-            let content = content_of(&event);
-            let event = CardEvent { card: Default::default(), ..event.clone() };
-            engine.wait_for(&purchase, Waiting { event, card, content });
+            engine.wait_for(purchase, Waiting { event, card });
         }
-        return Ok(Gathered::Answered(sighted(engine, source, event, card, now, WebhookOutcome::NoOffer)));
+        return Ok(Gathered::Answered(outcome));
     }
     let claims = engine.card_claims(card).await?;
     let holds = |claim: &&crate::store::keys::CardClaim| match &holder {
@@ -202,18 +206,21 @@ async fn gather(
         None => claim.from <= occurred_at && claim.to.is_none_or(|to| occurred_at < to),
     };
     let Some(claim) = claims.iter().find(holds) else {
-        return Ok(Gathered::Answered(sighted(engine, source, event, card, now, WebhookOutcome::UnknownCard)));
+        let outcome = Outcome::plain(&event, WebhookOutcome::UnknownCard);
+        keep_sighting(engine, source, event, card, now);
+        return Ok(Gathered::Answered(outcome));
     };
     let content = content_of(&event);
+    let indexed = holder.is_some() || (!follows && engine.purchase_owner(&purchase).await?.is_some());
     engine.metrics.stage(Timed::Gather, begun.elapsed());
     let member = claim.member.clone();
-    let ours = Ours { place, event, card, purchase, matched, occurred_at, content };
+    let ours = Ours { place, event, card, purchase, indexed, matched, occurred_at, content };
     Ok(Gathered::Ours(member, Box::new(ours)))
 }
 
 /// Tells a redelivery from other content.
 fn content_of(event: &CardEvent) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(&record::encode(event))
+    record::with_encoded(event, xxhash_rust::xxh3::xxh3_64)
 }
 
 /// An event without a purchase id opens a purchase under its own key.
@@ -221,18 +228,17 @@ fn own_purchase(event: &CardEvent) -> PurchaseId {
     PurchaseId::new(event.key.as_str()).expect("an event key obeys the same rules")
 }
 
-fn sighted(
+/// Keeps an event that is not ours now; gives it back.
+fn keep_sighting(
     engine: &Engine,
     source: &Source,
-    mut event: CardEvent,
+    event: CardEvent,
     card: CardHash,
     received_at: Timestamp,
-    outcome: WebhookOutcome,
-) -> Outcome {
-    let answer = Outcome::plain(&event, outcome);
-    event.card = Default::default();
-    engine.keep_sighting(&Sighting { source: source.name.clone(), card, received_at, event });
-    answer
+) -> CardEvent {
+    let sighting = Sighting { source: source.name.clone(), card, received_at, event };
+    engine.keep_sighting(&sighting);
+    sighting.event
 }
 
 /// One member's events, decided in order and committed together.
@@ -292,12 +298,12 @@ async fn decide_events(
 
 /// Events that came before the purchase they follow, from a shop we did not know.
 async fn join_waiting(engine: &Arc<Engine>, turn: &mut Turn, purchase: &PurchaseKey) -> Result<(), EngineError> {
-    for Waiting { event, card, content } in engine.waited_for(purchase) {
+    for Waiting { event, card } in engine.waited_for(purchase) {
         let holds = turn.member.head.cards.iter().any(|link| link.card == card);
         if holds && turn.identity(card, &event.key).await?.is_none() {
-            let occurred_at = event.occurred_at;
+            let (occurred_at, content) = (event.occurred_at, content_of(&event));
             let purchase = purchase.clone();
-            let ours = Ours { place: 0, event, card, purchase, matched: None, occurred_at, content };
+            let ours = Ours { place: 0, event, card, purchase, indexed: true, matched: None, occurred_at, content };
             decide_event(engine, turn, ours).await?;
         }
     }
@@ -305,7 +311,10 @@ async fn join_waiting(engine: &Arc<Engine>, turn: &mut Turn, purchase: &Purchase
 }
 
 async fn decide_event(engine: &Arc<Engine>, turn: &mut Turn, ours: Ours) -> Result<Outcome, EngineError> {
-    let Ours { event, card, purchase, matched, occurred_at, content, .. } = ours;
+    let Ours { event, card, purchase, indexed, matched, occurred_at, content, .. } = ours;
+    if !indexed {
+        turn.index_with_commit(purchase.clone());
+    }
     if turn.member.purchases.len() >= engine.options.open_purchases_max && turn.member.find(&purchase).is_none() {
         let early = engine.too_many_open(&turn.member);
         if !early.is_empty() {

@@ -13,6 +13,7 @@ use crate::domain::purchase::{AnswerLine, HeldEvent};
 use crate::domain::{CardEvent, CardHash, Currency, MemberId, MerchantId, OfferId, PurchaseKey, SourceName, Timestamp};
 use crate::ledger::{Legs, Transfer};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 
 /// Version of the encoding.
 pub const RECORD_VERSION: u8 = 1;
@@ -255,7 +256,31 @@ pub enum RecordError {
 /// Encodes behind the version byte.
 #[must_use]
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_extend(value, vec![RECORD_VERSION]).expect("our records have a postcard form")
+    with_encoded(value, <[u8]>::to_vec)
+}
+
+/// Lends the bytes that [`encode`] would return: for those who only look at them.
+pub fn with_encoded<T: Serialize, R>(value: &T, look: impl FnOnce(&[u8]) -> R) -> R {
+    // Made in room that each thread keeps: a value's length is not known before, and growing
+    // step by step copies what is there again and again.
+    ROOM.with_borrow_mut(|room| {
+        let mut bytes = std::mem::take(room);
+        bytes.clear();
+        bytes.push(RECORD_VERSION);
+        let bytes = postcard::to_extend(value, bytes).expect("our records have a postcard form");
+        let looked = look(&bytes);
+        if bytes.capacity() <= ROOM_BYTES_MAX {
+            *room = bytes;
+        }
+        looked
+    })
+}
+
+/// What a thread keeps of room at most.
+const ROOM_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Decodes what [`encode`] wrote.

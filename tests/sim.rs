@@ -20,6 +20,7 @@ use ringfence::journal::disk::{Disk, SimDisk};
 use ringfence::pipeline::{Refused, Source};
 use ringfence::telemetry::WebhookOutcome;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 fn seeds() -> Vec<u64> {
@@ -110,6 +111,24 @@ async fn whole(facts: &[(String, String)], source: &Source) -> BTreeMap<String, 
     balances(&engine).await
 }
 
+/// A folder with all in it, in place of what was there.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    if to.exists() {
+        std::fs::remove_dir_all(to)?;
+    }
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let (path, to) = (entry?.path(), to);
+        let to = to.join(path.file_name().expect("an entry has a name"));
+        if path.is_dir() {
+            copy(&path, &to)?;
+        } else {
+            std::fs::copy(&path, &to)?;
+        }
+    }
+    Ok(())
+}
+
 async fn run(seed: u64) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let source = world::source();
@@ -119,7 +138,7 @@ async fn run(seed: u64) {
     let clock = Clock::manual(world::begin());
     let mut disk = Arc::new(SimDisk::default());
     let options = world::small_options(&folder.0);
-    let state = folder.0.join("state.redb");
+    let state = folder.0.join("state");
     let kept = folder.0.join("state.older");
     let mut engine = world::engine(Some(disk.clone() as Arc<dyn Disk>), options.clone(), &clock);
     populate(&engine).await;
@@ -136,15 +155,15 @@ async fn run(seed: u64) {
         if rng.random_bool(0.5) && engine.is_able() {
             engine.checkpoint().expect("a checkpoint");
             if rng.random_bool(0.5) {
-                std::fs::copy(&state, &kept).expect("a copy");
+                copy(&state, &kept).expect("a copy");
             }
         }
         // The power goes: unsynced bytes may be lost, the state file may be any older one.
         let image = disk.crash(rng.random());
         drop(engine);
         match rng.random_range(0..4) {
-            0 => std::fs::remove_file(&state).expect("removed"),
-            1 if kept.exists() => drop(std::fs::copy(&kept, &state).expect("set back")),
+            0 => std::fs::remove_dir_all(&state).expect("removed"),
+            1 if kept.exists() => copy(&kept, &state).expect("set back"),
             _ => {}
         }
         disk = Arc::new(image);

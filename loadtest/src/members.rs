@@ -258,7 +258,7 @@ impl Sizes {
                     continue;
                 }
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                let sum = if name.starts_with("state.redb") {
+                let sum = if path.components().any(|part| part.as_os_str() == "state") {
                     &mut sizes.state
                 } else if name.ends_with(".seg") {
                     &mut sizes.journal

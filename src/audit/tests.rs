@@ -296,7 +296,7 @@ async fn inv_06_two_years_later_sealed_and_replayed_it_is_clean_in_any_order() {
     let (folder, clock) = (town.folder, town.clock);
     town.engine.stop().unwrap();
     drop(town.engine);
-    std::fs::remove_file(folder.0.join("state.redb")).unwrap();
+    std::fs::remove_dir_all(folder.0.join("state")).unwrap();
     let (engine, started) = Town::start(&folder, &clock);
     assert!(started.replayed > 0);
     let sums = engine.trial_balance().await.unwrap().sums;

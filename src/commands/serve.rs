@@ -5,7 +5,7 @@ use crate::app::{self, App};
 use crate::clock::Clock;
 use crate::config::{self, Problem, StoreUrl};
 use crate::pipeline::Chain;
-use crate::store::embedded::{Embedded, OpenError};
+use crate::store::embedded::{self, Embedded, OpenError};
 use crate::{telemetry, wire};
 use std::io::Write;
 
@@ -85,7 +85,7 @@ pub fn check(args: &ConfigArgs) -> Result<(), Failure> {
 
 fn check_store(settings: &config::Settings) -> Option<Problem> {
     let StoreUrl::Embedded(dir) = &settings.store.url;
-    let path = dir.join("state.redb");
+    let path = dir.join(embedded::FOLDER);
     if !path.exists() {
         return None;
     }

@@ -3,8 +3,8 @@
 
 use super::member::MemberState;
 use super::settle::GrantChange;
-use crate::domain::purchase::Purchase;
-use crate::domain::{CardHash, EventKey, PurchaseKey, Timestamp};
+use crate::domain::purchase::{HeldEvent, Purchase};
+use crate::domain::{CardHash, PurchaseKey, Timestamp};
 use crate::ledger;
 use crate::record::{Envelope, EventInput, LotUse, MemberInput, Redemption};
 
@@ -15,8 +15,8 @@ pub struct Touched {
     pub purchases: Vec<PurchaseKey>,
     /// Purchases that are gone: sealed into totals.
     pub sealed: Vec<PurchaseKey>,
-    /// Identities of events too old to come again.
-    pub forgotten: Vec<(CardHash, EventKey)>,
+    /// Events of sealed purchases that may come again, each with its purchase.
+    pub outlived: Vec<(HeldEvent, PurchaseKey)>,
 }
 
 impl Touched {
@@ -47,10 +47,10 @@ pub fn apply_input(member: &mut MemberState, input: &MemberInput, touched: &mut 
         MemberInput::Activated(step) => member.head.activations.push(step.clone()),
         MemberInput::Event(input) => insert_event(member, input, touched),
         MemberInput::TimePassed { sealed, totals, forget_before } => {
-            let going = member.purchases.iter().filter(|placed| sealed.contains(&placed.purchase.key));
-            let events = going.flat_map(|placed| &placed.purchase.events);
-            let old = events.filter(|event| event.occurred_at < *forget_before);
-            touched.forgotten.extend(old.map(|event| (event.card, event.key.clone())));
+            for placed in member.purchases.iter().filter(|placed| sealed.contains(&placed.purchase.key)) {
+                let young = placed.purchase.events.iter().filter(|event| event.occurred_at >= *forget_before);
+                touched.outlived.extend(young.map(|event| (event.clone(), placed.purchase.key.clone())));
+            }
             member.purchases.retain(|placed| !sealed.contains(&placed.purchase.key));
             for total in totals {
                 let same = |old: &&mut crate::domain::member::SealedTotal| {

@@ -9,6 +9,7 @@ pub mod budgets;
 pub mod catalogue;
 pub mod look;
 pub mod marks;
+mod rounds;
 pub mod secrets;
 pub mod start;
 pub mod turn;
@@ -63,6 +64,21 @@ pub enum EngineError {
     /// The service is stopping, or cannot commit any more.
     #[error("the service takes no more commits")]
     Stopping,
+    /// A commit that was shared with others failed, in words.
+    #[error("a shared commit failed: {0}")]
+    Shared(String),
+}
+
+impl EngineError {
+    /// The same for another who shared the commit: some causes cannot be copied.
+    fn repeated(&self) -> Self {
+        match self {
+            Self::Journal(error) => Self::Journal(*error),
+            Self::Contended => Self::Contended,
+            Self::Stopping => Self::Stopping,
+            other => Self::Shared(other.to_string()),
+        }
+    }
 }
 
 /// Weighs cached members by their purchases.
@@ -95,11 +111,12 @@ pub struct Engine {
     /// One change of the catalogue at a time.
     editing: tokio::sync::Mutex<()>,
     budgets: budgets::Budgets,
+    rounds: rounds::Rounds,
     members: quick_cache::sync::Cache<MemberId, Arc<MemberState>, MemberWeight>,
     stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
     /// Events that came before the purchase they follow, from shops we do not know by
     /// themselves: joined when the purchase opens. A memory, bounded, of the last ones.
-    waiting: quick_cache::sync::Cache<PurchaseKey, Arc<Vec<Waiting>>>,
+    waiting: quick_cache::sync::Cache<PurchaseKey, Arc<[Waiting]>>,
     /// Locks for cards while they are linked; taken before a member's.
     card_stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
     /// Highest record number per partition; the catalogue's is last.
@@ -249,7 +266,7 @@ impl Engine {
     /// Keeps an event that is not ours now, without waiting.
     pub fn keep_sighting(&self, sighting: &crate::record::Sighting) {
         if let Some(sightings) = &self.sightings
-            && !sightings.append_relaxed(&crate::record::encode(sighting))
+            && !crate::record::with_encoded(sighting, |record| sightings.append_relaxed(record))
         {
             self.metrics.sighting_dropped();
         }
@@ -263,8 +280,6 @@ pub struct Waiting {
     pub event: CardEvent,
     /// Its card.
     pub card: CardHash,
-    /// Hash of its normalised fields.
-    pub content: u64,
 }
 
 /// Purchases whose early followers are remembered, and followers of one of them.
@@ -273,19 +288,24 @@ const WAITING_EVENTS_MAX: usize = 16;
 
 impl Engine {
     /// Remembers an event that follows a purchase nobody opened yet.
-    pub fn wait_for(&self, purchase: &PurchaseKey, waiting: Waiting) {
-        let mut list = self.waiting.get(purchase).map(|list| list.as_ref().clone()).unwrap_or_default();
-        let known = list.iter().any(|other| other.event.key == waiting.event.key && other.card == waiting.card);
-        if !known && list.len() < WAITING_EVENTS_MAX {
-            list.push(waiting);
-            self.waiting.insert(purchase.clone(), Arc::new(list));
-        }
+    pub fn wait_for(&self, purchase: PurchaseKey, waiting: Waiting) {
+        let list = match self.waiting.get(&purchase) {
+            None => vec![waiting],
+            Some(list) => {
+                let known = |other: &Waiting| other.event.key == waiting.event.key && other.card == waiting.card;
+                if list.len() == WAITING_EVENTS_MAX || list.iter().any(known) {
+                    return;
+                }
+                list.iter().cloned().chain([waiting]).collect()
+            }
+        };
+        self.waiting.insert(purchase, list.into());
     }
 
     /// The events that waited for a purchase which opens now.
     #[must_use]
     pub fn waited_for(&self, purchase: &PurchaseKey) -> Vec<Waiting> {
-        self.waiting.remove(purchase).map(|(_, list)| list.as_ref().clone()).unwrap_or_default()
+        self.waiting.remove(purchase).map(|(_, list)| list.to_vec()).unwrap_or_default()
     }
 }
 

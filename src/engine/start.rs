@@ -1,5 +1,5 @@
-//! Starting from what the disk holds: the state file if it is sound, the journal from
-//! where the file ends, the catalogue, the marks. And stopping so that the next start
+//! Starting from what the disk holds: the state if it is sound, the journal from
+//! where the state ends, the catalogue, the marks. And stopping so that the next start
 //! has nothing to replay.
 
 use super::secrets::{SecretsError, StoreSecrets};
@@ -15,7 +15,7 @@ use crate::journal::disk::{Disk, RealDisk};
 use crate::journal::vault::{Vault, VaultError};
 use crate::journal::{Journal, OpenError as JournalError, Options};
 use crate::record::{self, Body, MemberInput, Record};
-use crate::store::embedded::{Checkpointed, Embedded, Meta, OpenError};
+use crate::store::embedded::{self, Checkpointed, Embedded, Meta, OpenError};
 use crate::store::{Batch, CATALOGUE, Keeper, keys};
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
@@ -30,13 +30,13 @@ const REPLAYED_MAX: u64 = 2_000;
 /// Bounds and habits of an engine.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// Folder of the state file.
+    /// Folder of the state.
     pub state_dir: PathBuf,
     /// Folder of the journal, the key file and the store's secrets.
     pub journal_dir: PathBuf,
     /// Member partitions of a new store.
     pub partitions: u16,
-    /// Page cache of the state file.
+    /// Block cache of the state.
     pub cache_bytes: usize,
     /// Members kept decoded.
     pub members_cached_bytes: u64,
@@ -110,7 +110,7 @@ pub enum StartError {
         #[source]
         source: crate::journal::OpenError,
     },
-    /// The state file.
+    /// The state.
     #[error(transparent)]
     State(#[from] OpenError),
     /// The key file.
@@ -141,12 +141,12 @@ pub struct Started {
     pub replayed: u64,
     /// Bytes of a torn tail that were dropped: none of them was ever answered.
     pub torn_bytes: u64,
-    /// Why the state file was rebuilt, when it was.
+    /// Why the state was rebuilt, when it was.
     pub rebuilt: Option<String>,
 }
 
 impl Engine {
-    /// Opens or creates a store and replays what the state file lacks.
+    /// Opens or creates a store and replays what the state lacks.
     ///
     /// # Errors
     /// [`StartError`], with the file and position concerned.
@@ -174,16 +174,19 @@ impl Engine {
         for path in [&options.state_dir, &options.journal_dir] {
             std::fs::create_dir_all(path).map_err(|source| StartError::Folder { path: path.clone(), source })?;
         }
-        let state = options.state_dir.join("state.redb");
+        let state = options.state_dir.join(embedded::FOLDER);
         let mut started = Started::default();
+        let assemble = |keeper, meta, started: &mut Started| {
+            Self::assemble(&disk, &options, &policy, &clock, &metrics, keeper, meta, started)
+        };
         let found = if state.exists() { open_state(&state, &options, &mut started)? } else { None };
         match found {
             Some((keeper, meta)) => {
                 check_partitions(&meta, &options)?;
-                match Self::assemble(&disk, &options, &policy, &clock, &metrics, keeper, Some(meta), &mut started) {
-                    // A state file that is ahead of its journal, or of another one, proves nothing.
+                match assemble(keeper, Some(meta), &mut started) {
+                    // A state that is ahead of its journal, or of another one, proves nothing.
                     Err(StartError::Journal { source, .. }) if proves_nothing(&source) => {
-                        started.rebuilt = Some("the state file does not belong to this journal".to_owned());
+                        started.rebuilt = Some("the state does not belong to this journal".to_owned());
                     }
                     done => {
                         let engine = done?;
@@ -197,30 +200,33 @@ impl Engine {
                 }
             }
             None if started.rebuilt.is_none() && state.exists() => {
-                started.rebuilt = Some("the state file was not finished".to_owned());
+                started.rebuilt = Some("the state was not finished".to_owned());
             }
             None => {}
-        }
-        // Built aside and renamed when whole, so that a crash leaves the old one or none.
-        let aside = options.state_dir.join("state.redb.new");
-        if aside.exists() {
-            std::fs::remove_file(&aside).map_err(|source| StartError::Folder { path: aside.clone(), source })?;
         }
         if let Some(why) = &started.rebuilt {
             tracing::warn!(reason = why, "the state is rebuilt from the journal");
         }
-        let (keeper, _) = Embedded::open(&aside, options.cache_bytes, options.checkpoint_bytes * 2)?;
-        let engine = Self::assemble(&disk, &options, &policy, &clock, &metrics, keeper, None, &mut started)?;
-        engine.checkpoint()?;
-        let rename = || -> std::io::Result<()> {
-            std::fs::rename(&aside, &state)?;
-            std::fs::File::open(&options.state_dir)?.sync_all()
+        // Built aside and renamed when whole, so that a crash leaves the old one or none.
+        let aside = options.state_dir.join(embedded::FOLDER_ASIDE);
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StartError::Folder { path, source }
         };
-        rename().map_err(|source| StartError::Folder { path: state.clone(), source })?;
+        remove(&aside).map_err(io(&aside))?;
+        let (keeper, _) = Embedded::open(&aside, options.cache_bytes, options.checkpoint_bytes * 2)?;
+        let engine = assemble(keeper, None, &mut started)?;
+        engine.stop()?;
+        drop(engine);
+        remove(&state).map_err(io(&state))?;
+        std::fs::rename(&aside, &state).map_err(io(&state))?;
+        std::fs::File::open(&options.state_dir).and_then(|dir| dir.sync_all()).map_err(io(&options.state_dir))?;
+        let (keeper, meta) = Embedded::open(&state, options.cache_bytes, options.checkpoint_bytes * 2)?;
+        let engine = assemble(keeper, meta, &mut Started::default())?;
         Ok((engine, started))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "called twice, from the function above alone")]
+    #[expect(clippy::too_many_arguments, reason = "called from the function above alone")]
     fn assemble(
         disk: &Arc<dyn Disk>,
         options: &EngineOptions,
@@ -302,6 +308,7 @@ impl Engine {
             snapshot: ArcSwap::from_pointee(read),
             editing: tokio::sync::Mutex::new(()),
             budgets: super::budgets::Budgets::default(),
+            rounds: super::rounds::Rounds::default(),
             members,
             stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
             waiting: quick_cache::sync::Cache::new(super::WAITING_PURCHASES_MAX),
@@ -321,11 +328,11 @@ impl Engine {
         Ok(Arc::new(engine))
     }
 
-    /// Writes what waits into the state file. Blocks on the disk: call it from a thread
+    /// Writes what waits into the state's files. Blocks on the disk: call it from a thread
     /// of its own.
     ///
     /// # Errors
-    /// When the state file refuses; nothing is lost.
+    /// When the disk refuses; nothing is lost.
     pub fn checkpoint(&self) -> Result<Checkpointed, EngineError> {
         // Taken before the layer is frozen: whatever is below it is in the layer by then.
         let position = self.low_water();
@@ -392,7 +399,7 @@ fn journal_options_small(options: &EngineOptions, dir: &Path, clock: &Clock) -> 
     out
 }
 
-/// Whether the state file says it was made from another journal, or from more of this one
+/// Whether the state says it was made from another journal, or from more of this one
 /// than there is.
 fn proves_nothing(error: &JournalError) -> bool {
     matches!(error, JournalError::Lost { .. } | JournalError::NoBoundary { .. } | JournalError::OtherProcess { .. })
@@ -415,6 +422,14 @@ fn open_state(
             Ok(None)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes a folder with all in it; one that is not there is as good as removed.
+fn remove(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -499,7 +514,7 @@ fn count_dead_letters(keeper: &Embedded) -> Result<u64, EngineError> {
     Ok(count)
 }
 
-/// Applies records of the journal to a state file, each at most once.
+/// Applies records of the journal to a state, each at most once.
 struct Replay<'a> {
     keeper: Arc<Embedded>,
     options: &'a EngineOptions,

@@ -5,6 +5,7 @@
 //! and a turn that is dropped has had no effect.
 
 use super::budgets::Reserved;
+use super::rounds::Decision;
 use super::{Engine, EngineError};
 use crate::catalogue::Catalogue;
 use crate::decide::Policy;
@@ -53,6 +54,8 @@ pub struct Turn {
     records: Vec<Record>,
     touched: Touched,
     removed: Vec<Vec<u8>>,
+    /// Purchases that the index does not know yet.
+    unindexed: Vec<PurchaseKey>,
     /// Days on which the member's agenda is to be looked at, besides those of touched purchases.
     scheduled: Vec<u32>,
     reserved: Vec<Reserved>,
@@ -84,6 +87,7 @@ impl Engine {
             records: Vec::new(),
             touched: Touched::default(),
             removed: Vec::new(),
+            unindexed: Vec::new(),
             scheduled: Vec::new(),
             reserved: Vec::new(),
             now,
@@ -126,7 +130,8 @@ impl Turn {
     pub fn mark(&self) -> Timestamp {
         self.engine.mark(self.partition).max(self.member.head.mark)
     }
-    /// The identity kept for an event of a card, if it came before.
+    /// The identity of an event of a card, if it came before: from its purchase, or as it
+    /// was kept when that was sealed.
     ///
     /// # Errors
     /// When the store fails.
@@ -135,18 +140,20 @@ impl Turn {
         card: CardHash,
         event: &crate::domain::EventKey,
     ) -> Result<Option<Identity>, EngineError> {
-        for record in &self.records {
-            if let Body::Member { input, .. } = &record.body
-                && let MemberInput::Event(input) = input.as_ref()
-                && input.event.key == *event
-                && input.event.card == card
-            {
-                return Ok(Some(Identity { content: input.event.content, purchase: input.purchase.clone() }));
+        for placed in &self.member.purchases {
+            let purchase = &placed.purchase;
+            if let Some(held) = purchase.events.iter().find(|held| held.card == card && held.key == *event) {
+                return Ok(Some(Identity { content: held.content, purchase: purchase.key.clone() }));
             }
         }
         let found =
             self.engine.keeper().read(self.partition, &[keys::identity(self.id(), card, event)]).await?.remove(0);
         Ok(found.map(|bytes| record::decode(&bytes)).transpose()?)
+    }
+
+    /// Has the commit enter a purchase in the index of purchases.
+    pub fn index_with_commit(&mut self, purchase: PurchaseKey) {
+        self.unindexed.push(purchase);
     }
 
     /// Decides one input: applies it, judges what it concerns, reserves from budgets,
@@ -326,51 +333,46 @@ impl Turn {
     ///
     /// # Errors
     /// When the journal or the state refuses; then nothing of this turn has any effect.
-    pub async fn commit(self) -> Result<Arc<MemberState>, EngineError> {
-        let task = tokio::spawn(self.commit_now());
-        task.await.unwrap_or(Err(EngineError::Stopping))
-    }
-
-    async fn commit_now(self) -> Result<Arc<MemberState>, EngineError> {
-        let mut turn = self;
-        let engine = Arc::clone(&turn.engine);
-        let (partition, base_version) = (turn.partition, turn.base_version);
-        let records = std::mem::take(&mut turn.records);
-        let removed = std::mem::take(&mut turn.removed);
-        let empty = MemberState::new(MemberHead::new(turn.id().clone(), turn.now));
-        let member = std::mem::replace(&mut turn.member, empty);
+    pub async fn commit(mut self) -> Result<Arc<MemberState>, EngineError> {
+        let engine = Arc::clone(&self.engine);
+        let empty = MemberState::new(MemberHead::new(self.id().clone(), self.now));
+        let member = Arc::new(std::mem::replace(&mut self.member, empty));
+        let removed = std::mem::take(&mut self.removed).into_iter().map(|key| (key, None));
+        let days = self.scheduled.iter().map(|day| (keys::agenda(*day, &member.head.id), Some(Bytes::new())));
+        if self.records.is_empty() {
+            // The agenda alone: nothing to journal, and nothing lost if it is forgotten.
+            let puts = removed.chain(days).collect();
+            engine.keeper().commit(Batch { partition: self.partition, puts, ..Batch::default() }).await?;
+            return Ok(member);
+        }
         let mut batches = Vec::new();
-        for record in &records {
-            batches.extend(hints(engine.keeper(), engine.partitions(), record).await?);
+        for record in &self.records {
+            if !matches!(&record.body, Body::Member { input, .. } if matches!(**input, MemberInput::Event(_))) {
+                batches.extend(hints(engine.keeper(), engine.partitions(), record).await?);
+            }
             // A budget learnt after this commit would count it twice.
             for offer in granted_changes(record).into_keys() {
                 engine.learn_budget(&offer).await?;
             }
         }
-        let mut batch = if records.is_empty() {
-            Batch { partition, ..Batch::default() }
-        } else {
-            member_batch(&member, base_version, &records, &turn.touched, partition, &engine.due())
-        };
-        batch.puts.extend(removed.into_iter().map(|key| (key, None)));
-        let days = turn.scheduled.iter().map(|day| (keys::agenda(*day, &member.head.id), Some(Bytes::new())));
-        batch.puts.extend(days);
-        let encoded: Vec<Vec<u8>> = records.iter().map(record::encode).collect();
-        if records.is_empty() {
-            // The agenda alone: nothing to journal, and nothing lost if it is forgotten.
-            engine.keeper().commit(batch).await?;
-            return Ok(Arc::new(member));
-        }
+        let index = self.unindexed.iter().map(|purchase| owner_hint(engine.partitions(), purchase, &member.head.id));
+        batches.extend(index);
+        let (records, touched) = (&self.records, &self.touched);
+        let mut batch = member_batch(&member, self.base_version, records, touched, self.partition, &engine.due());
+        batch.puts.extend(removed.chain(days));
         batches.push(batch);
-        engine.journal_then_state(encoded, batches).await?;
+        let records = self.records.iter().map(record::encode).collect();
+        engine.commit_in_a_round(Decision { turn: self, member, records, batches }).await
+    }
+
+    /// Makes what was committed count, before others have the member's turn.
+    pub(super) fn count(&self, member: &Arc<MemberState>) {
         // Counted before the reservations end with the turn, so that no other turn sees
         // the budget with neither.
-        for (offer, by) in records.iter().flat_map(granted_changes) {
-            engine.budgets.granted(&offer, by);
+        for (offer, by) in self.records.iter().flat_map(granted_changes) {
+            self.engine.budgets.granted(&offer, by);
         }
-        let member = Arc::new(member);
-        engine.members.insert(member.head.id.clone(), Arc::clone(&member));
-        Ok(member)
+        self.engine.members.insert(member.head.id.clone(), Arc::clone(member));
     }
 }
 
@@ -434,11 +436,27 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn purchase_owner(&self, purchase: &PurchaseKey) -> Result<Option<MemberId>, EngineError> {
-        let owner = keys::purchase_owner(purchase);
-        let partition = keys::partition_of(&owner, self.partitions());
-        let found = self.keeper().read(partition, &[owner]).await?.remove(0);
-        Ok(found.and_then(|bytes| MemberId::new(std::str::from_utf8(&bytes).ok()?).ok()))
+        owner_of(self.keeper(), self.partitions(), purchase).await
     }
+}
+
+async fn owner_of(
+    keeper: &dyn Keeper,
+    partitions: u16,
+    purchase: &PurchaseKey,
+) -> Result<Option<MemberId>, EngineError> {
+    let owner = keys::purchase_owner(purchase);
+    let partition = keys::partition_of(&owner, partitions);
+    let found = keeper.read(partition, &[owner]).await?.remove(0);
+    Ok(found.and_then(|bytes| MemberId::new(std::str::from_utf8(&bytes).ok()?).ok()))
+}
+
+/// Enters a purchase in the index.
+fn owner_hint(partitions: u16, purchase: &PurchaseKey, member: &MemberId) -> Batch {
+    let owner = keys::purchase_owner(purchase);
+    let partition = keys::partition_of(&owner, partitions);
+    let value = Bytes::copy_from_slice(member.as_str().as_bytes());
+    Batch { partition, puts: vec![(owner, Some(value))], ..Batch::default() }
 }
 
 /// The hints a record makes, in other partitions than the member's.
@@ -457,14 +475,8 @@ pub(super) async fn hints(keeper: &dyn Keeper, partitions: u16, record: &Record)
             Ok(vec![claim(keeper, partitions, *card, member, None, Some(*at)).await?])
         }
         MemberInput::Event(input) => {
-            let owner = keys::purchase_owner(&input.purchase);
-            let partition = keys::partition_of(&owner, partitions);
-            let known = keeper.read(partition, std::slice::from_ref(&owner)).await?.remove(0);
-            if known.is_some() {
-                return Ok(Vec::new());
-            }
-            let value = Bytes::copy_from_slice(member.as_str().as_bytes());
-            Ok(vec![Batch { partition, puts: vec![(owner, Some(value))], ..Batch::default() }])
+            let known = owner_of(keeper, partitions, &input.purchase).await?.is_some();
+            Ok(if known { Vec::new() } else { vec![owner_hint(partitions, &input.purchase, member)] })
         }
         _ => Ok(Vec::new()),
     }
@@ -525,7 +537,10 @@ pub(super) fn member_batch(
         }
     }
     batch.puts.extend(touched.sealed.iter().map(|key| (keys::purchase(id, key), None)));
-    batch.puts.extend(touched.forgotten.iter().map(|(card, event)| (keys::identity(id, *card, event), None)));
+    for (event, purchase) in &touched.outlived {
+        let identity = Identity { content: event.content, purchase: purchase.clone() };
+        batch.puts.push((keys::identity(id, event.card, &event.key), Some(record::encode(&identity).into())));
+    }
     for record in records {
         record_puts(&mut batch, id, record);
     }
@@ -535,14 +550,10 @@ pub(super) fn member_batch(
 fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
     if let Body::Member { input, .. } = &record.body
         && let MemberInput::Event(input) = input.as_ref()
+        && input.event.occurred_at > record.envelope.at
     {
-        let identity = Identity { content: input.event.content, purchase: input.purchase.clone() };
-        let key = keys::identity(id, input.event.card, &input.event.key);
-        batch.puts.push((key, Some(record::encode(&identity).into())));
-        if input.event.occurred_at > record.envelope.at {
-            // Dated ahead of our clock: the catalogue of its time is not known yet.
-            batch.puts.push((keys::agenda(input.event.occurred_at.day() + 1, id), Some(Bytes::new())));
-        }
+        // Dated ahead of our clock: the catalogue of its time is not known yet.
+        batch.puts.push((keys::agenda(input.event.occurred_at.day() + 1, id), Some(Bytes::new())));
     }
     if let Some(request) = &record.envelope.request {
         batch.puts.push((keys::request(&request.key), Some(record::encode(request).into())));

@@ -1,67 +1,61 @@
-//! The embedded keeper: a `redb` file under an in-memory layer of what was committed
-//! since the last checkpoint.
+//! The embedded keeper: an LSM tree under an in-memory layer of what was committed since
+//! the last checkpoint.
 //!
 //! A commit goes to memory alone, because the journal already holds it; a checkpoint
-//! writes the layer to the file in one transaction, together with the journal position
-//! up to which the file is whole. After a crash the journal is replayed from there.
-//! The file is a cache: its integrity is checked whenever it is opened, every value
-//! carries a checksum with its key, and a broken file is rebuilt aside and renamed.
+//! writes the layer as one sorted run, which the tree takes whole or not at all, together
+//! with the journal position up to which the tree is whole. After a crash the journal is
+//! replayed from there. The tree is a cache: the checksums of its files are checked whenever
+//! it is opened and those of its blocks when they are read; a broken one is rebuilt aside
+//! and renamed.
+
+mod layer;
 
 use super::{Answer, Batch, Committed, Keeper, Key, Pairs, Partition, StoreError};
 use crate::journal::Position;
-use arc_swap::ArcSwap;
 use bytes::Bytes;
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use layer::{Layer, Value};
+use lsm_tree::config::CompressionPolicy;
+use lsm_tree::{AbstractTree, AnyTree, Cache, CompressionType, Guard, SeqNo, SequenceNumberCounter};
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read;
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-const STATE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("state");
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-/// Bytes of bookkeeping per entry of the layer, for its bound.
-const ENTRY_BYTES: usize = 96;
+/// Folder of the tree, in the store's.
+pub const FOLDER: &str = "state";
+/// Where one is built before it takes that name.
+pub const FOLDER_ASIDE: &str = "state.new";
+/// Held while a tree is open.
+const LOCK: &str = "state.lock";
+/// What the tree says of itself stands behind all keys: none of them begins so.
+const META: [u8; 3] = [0xff; 3];
+/// Reads see everything: there is one writer, and what it writes is whole.
+const NOW: SeqNo = SeqNo::MAX;
+/// Read at a time when files are checked.
+const CHECKED_BYTES: usize = 1 << 20;
+/// Sorted runs that a reader may have to ask before they are merged into one.
+const RUNS_MAX: u8 = 4;
 
-/// What a state file says of itself.
+/// What a tree says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
     /// Number of member partitions, fixed when the store was created.
     pub partitions: u16,
     /// The process whose journal it is made from.
     pub process: u32,
-    /// Every record before here is in the file; later ones may be.
+    /// Every record before here is in the tree; later ones may be.
     pub position: Position,
     /// Highest record number per partition, by partition.
     pub numbers: Vec<(Partition, u64)>,
 }
 
-type Entries = BTreeMap<Key, Option<Bytes>>;
-type Layer = BTreeMap<Partition, Part>;
-
-/// One partition's part of a layer. Counters stand apart: every crediting commit raises
-/// several, and a hash finds them without comparing long keys.
-#[derive(Debug, Clone, Default)]
-struct Part {
-    entries: Entries,
-    counters: HashMap<Key, i64>,
-}
-
-impl Part {
-    fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
-        match self.counters.get(key) {
-            Some(value) => Some(Some(counter_bytes(*value))),
-            None => self.entries.get(key).cloned(),
-        }
-    }
-}
-
-type Table = ReadOnlyTable<&'static [u8], &'static [u8]>;
-
 #[derive(Default)]
 struct Layers {
     active: Layer,
-    active_bytes: usize,
     /// Being written by a checkpoint.
     frozen: Option<Arc<Layer>>,
 }
@@ -69,14 +63,16 @@ struct Layers {
 /// The embedded keeper.
 pub struct Embedded {
     path: PathBuf,
-    db: Database,
-    table: ArcSwap<Table>,
+    tree: AnyTree,
+    /// Numbers of the runs.
+    sequence: SequenceNumberCounter,
     layers: RwLock<Layers>,
     /// One checkpoint at a time.
     writing: std::sync::Mutex<()>,
     /// Told when a checkpoint has made room.
     room: tokio::sync::Notify,
     layer_bytes_max: usize,
+    _lock: File,
 }
 
 /// What a checkpoint wrote.
@@ -88,27 +84,27 @@ pub struct Checkpointed {
     pub bytes: usize,
 }
 
-/// The state file cannot be used as it is.
+/// The state cannot be used as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Not a sound state file; it can be rebuilt from the journal.
-    #[error("the state file {path} is not sound and must be rebuilt from the journal: {reason}")]
+    /// Not a sound state; it can be rebuilt from the journal.
+    #[error("the state in {path} is not sound and must be rebuilt from the journal: {reason}")]
     Unsound {
-        /// Which file.
+        /// Which folder.
         path: PathBuf,
         /// Why.
         reason: String,
     },
     /// Another process has it.
-    #[error("the state file {path} is in use by another process; stop that one first")]
+    #[error("the state in {path} is in use by another process; stop that one first")]
     InUse {
-        /// Which file.
+        /// Which folder.
         path: PathBuf,
     },
     /// The file system refused.
-    #[error("the state file {path} cannot be opened")]
+    #[error("the state in {path} cannot be opened")]
     Io {
-        /// Which file.
+        /// Which folder.
         path: PathBuf,
         /// Why.
         #[source]
@@ -116,61 +112,51 @@ pub enum OpenError {
     },
 }
 
-fn unsound(path: &Path) -> impl Fn(&dyn std::fmt::Display) -> OpenError + '_ {
-    move |reason| OpenError::Unsound { path: path.to_owned(), reason: reason.to_string() }
-}
-
 impl Embedded {
-    /// Opens a state file, or creates an empty one, and returns it with what it says of
-    /// itself (`None` when new). Reads the whole file once, to check it.
+    /// Opens the tree in a folder, or makes an empty one, and returns it with what it says
+    /// of itself (`None` when nothing was ever finished in it). Reads all its files once,
+    /// to check them.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(path: &Path, cache_bytes: usize, layer_bytes_max: usize) -> Result<(Self, Option<Meta>), OpenError> {
-        let opened = redb::Builder::new().set_cache_size(cache_bytes).set_check_integrity_on_open(true).create(path);
-        let db = opened.map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: path.to_owned() },
-            redb::DatabaseError::Storage(redb::StorageError::Io(source))
-                if source.kind() != std::io::ErrorKind::InvalidData =>
-            {
-                OpenError::Io { path: path.to_owned(), source }
-            }
-            other => unsound(path)(&other),
-        })?;
-        let broken = unsound(path);
-        let meta = Self::read_meta(&db).map_err(|e| broken(&e))?;
-        let table = Self::read_table(&db).map_err(|e| broken(&e))?;
+        let io = |source| OpenError::Io { path: path.to_owned(), source };
+        let unsound = |reason: String| OpenError::Unsound { path: path.to_owned(), reason };
+        let lock = lock(path).map_err(io)?.ok_or_else(|| OpenError::InUse { path: path.to_owned() })?;
+        let sequence = SequenceNumberCounter::default();
+        // A broken file must not take the service down with it, whatever the library makes of it.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let tree = lsm_tree::Config::new(path, sequence.clone(), SequenceNumberCounter::default())
+                .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes as u64)))
+                .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+                .open()?;
+            check_files(&tree)?;
+            let meta = tree.get(META, NOW)?;
+            Ok((tree, meta))
+        }));
+        let (tree, meta) = match opened {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(lsm_tree::Error::Io(source))) if !is_about_content(&source) => return Err(io(source)),
+            Ok(Err(error)) => return Err(unsound(error.to_string())),
+            Err(_) => return Err(unsound("its files contradict one another".to_owned())),
+        };
+        let meta = meta.map(|bytes| crate::record::decode::<Meta>(&bytes)).transpose();
+        let meta = meta.map_err(|error| unsound(error.to_string()))?;
+        sequence.set(tree.get_highest_persisted_seqno().map_or(1, |highest| highest + 1));
         let keeper = Self {
             path: path.to_owned(),
-            db,
-            table: ArcSwap::from_pointee(table),
+            tree,
+            sequence,
             layers: RwLock::default(),
             writing: std::sync::Mutex::new(()),
             room: tokio::sync::Notify::new(),
             layer_bytes_max,
+            _lock: lock,
         };
         Ok((keeper, meta))
     }
 
-    fn read_meta(db: &Database) -> Result<Option<Meta>, redb::Error> {
-        let write = db.begin_write()?;
-        let meta = {
-            write.open_table(STATE)?;
-            let table = write.open_table(META)?;
-            let value = table.get("meta")?;
-            value.map(|value| {
-                crate::record::decode::<Meta>(value.value()).map_err(|e| redb::Error::Corrupted(e.to_string()))
-            })
-        };
-        write.commit()?;
-        meta.transpose()
-    }
-
-    fn read_table(db: &Database) -> Result<Table, redb::Error> {
-        Ok(db.begin_read()?.open_table(STATE)?)
-    }
-
-    /// The file's path.
+    /// The tree's folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -186,11 +172,11 @@ impl Embedded {
     /// Bytes waiting for the next checkpoint.
     #[must_use]
     pub fn layer_bytes(&self) -> usize {
-        self.layers().active_bytes
+        self.layers().active.bytes()
     }
 
     /// Writes what was committed since the last checkpoint. `meta.position` must have been
-    /// taken before the call: every record before it is then in the layer or the file.
+    /// taken before the call: every record before it is then in the layer or the tree.
     ///
     /// # Errors
     /// [`StoreError`]; nothing is lost, the next one tries again.
@@ -212,17 +198,12 @@ impl Embedded {
         let frozen = {
             let mut layers = self.layers_mut();
             let taken = std::mem::take(&mut layers.active);
-            layers.active_bytes = 0;
             // A failed checkpoint left its layer: the new one goes over it.
             let merged = match layers.frozen.take() {
                 None => taken,
                 Some(old) => {
                     let mut merged = Arc::try_unwrap(old).unwrap_or_else(|old| (*old).clone());
-                    for (partition, part) in taken {
-                        let into = merged.entry(partition).or_default();
-                        into.entries.extend(part.entries);
-                        into.counters.extend(part.counters);
-                    }
+                    merged.cover(taken);
                     merged
                 }
             };
@@ -231,60 +212,57 @@ impl Embedded {
             frozen
         };
         let written = self.write(&frozen, meta).map_err(StoreError::failed("writing a checkpoint"))?;
-        self.table
-            .store(Arc::new(Self::read_table(&self.db).map_err(StoreError::failed("reading the checkpoint back"))?));
         self.layers_mut().frozen = None;
         self.room.notify_waiters();
+        self.merge().map_err(StoreError::failed("merging the state's runs"))?;
         Ok(written)
     }
 
-    fn write(&self, layer: &Layer, meta: Option<&Meta>) -> Result<Checkpointed, redb::Error> {
-        let write = self.db.begin_write()?;
+    /// One sorted run. It is in the tree when all of it is on the disk, and not before.
+    fn write(&self, layer: &Layer, meta: Option<&Meta>) -> lsm_tree::Result<Checkpointed> {
         let mut done = Checkpointed::default();
-        {
-            let mut table = write.open_table(STATE)?;
-            let mut sealed = Vec::new();
-            for (partition, part) in layer {
-                let counters = part.counters.iter().map(|(key, value)| (key, Some(counter_bytes(*value))));
-                let entries = part.entries.iter().map(|(key, value)| (key, value.clone()));
-                for (key, value) in entries.chain(counters) {
-                    let key = full(*partition, key);
-                    done.keys += 1;
-                    match &value {
-                        Some(value) => {
-                            sealed.clear();
-                            sealed.extend_from_slice(&checksum(&key, value).to_le_bytes());
-                            sealed.extend_from_slice(value);
-                            done.bytes += key.len() + sealed.len();
-                            table.insert(key.as_slice(), sealed.as_slice())?;
-                        }
-                        None => drop(table.remove(key.as_slice())?),
-                    }
+        let mut run = self.tree.ingestion()?;
+        for partition in layer.partitions() {
+            for (key, value) in layer.sorted(partition) {
+                let key = full(partition, &key);
+                done.keys += 1;
+                done.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
+                match value {
+                    Some(value) => run.write(key, value)?,
+                    None => run.write_tombstone(key)?,
                 }
             }
         }
         if let Some(meta) = meta {
-            write.open_table(META)?.insert("meta", crate::record::encode(meta).as_slice())?;
+            run.write(META, crate::record::encode(meta))?;
         }
-        write.commit()?;
+        run.finish()?;
         Ok(done)
     }
 
-    /// A value by its key: layer, then the layer being written, then the file.
+    /// Merges runs where there are too many, so that a read asks few of them.
+    fn merge(&self) -> lsm_tree::Result<()> {
+        let strategy = Arc::new(lsm_tree::compaction::Leveled::default().with_l0_threshold(RUNS_MAX));
+        // A merge fills the next level, which may then be due itself.
+        for _ in 0..2 {
+            self.tree.compact(strategy.clone(), self.sequence.get())?;
+        }
+        Ok(())
+    }
+
+    /// A value by its key: layer, then the layer being written, then the tree.
     fn get(&self, partition: Partition, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let found = in_layers(&self.layers(), partition, key);
-        found.map_or_else(|| self.in_file(partition, key), Ok)
+        found.map_or_else(|| self.in_tree(partition, key), Ok)
     }
 
     fn current(&self, layers: &Layers, partition: Partition, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        in_layers(layers, partition, key).map_or_else(|| self.in_file(partition, key), Ok)
+        in_layers(layers, partition, key).map_or_else(|| self.in_tree(partition, key), Ok)
     }
 
-    fn in_file(&self, partition: Partition, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let key = full(partition, key);
-        let table = self.table.load();
-        let found = table.get(key.as_slice()).map_err(|e| StoreError::failed("reading a key")(e.into()))?;
-        found.map(|value| unseal(&key, value.value())).transpose()
+    fn in_tree(&self, partition: Partition, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let found = self.tree.get(full(partition, key), NOW);
+        Ok(found.map_err(|error| unreadable(partition, error))?.map(Bytes::from))
     }
 
     fn read_now(&self, partition: Partition, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
@@ -311,17 +289,7 @@ impl Embedded {
             raised.push((key, old + by));
         }
         // From here on nothing can fail.
-        let mut bytes = 0;
-        let part = layers.active.entry(partition).or_default();
-        for (key, value) in raised {
-            bytes += key.len() + ENTRY_BYTES;
-            part.counters.insert(key, value);
-        }
-        for (key, value) in batch.puts {
-            bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + ENTRY_BYTES;
-            part.entries.insert(key, value);
-        }
-        layers.active_bytes += bytes;
+        layers.active.put(partition, batch.puts, raised);
         Ok(Committed::Yes)
     }
 
@@ -332,70 +300,93 @@ impl Embedded {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Pairs, StoreError> {
-        let from: Bound<&[u8]> = after.map_or(Bound::Included(prefix), Bound::Excluded);
-        let bounds = (from, Bound::Unbounded);
+        // Held to the end: what a checkpoint moves meanwhile is seen here or there.
         let layers = self.layers();
-        let none = Part::default();
-        let frozen = layers.frozen.as_ref().and_then(|layer| layer.get(&partition)).unwrap_or(&none);
-        let active = layers.active.get(&partition).unwrap_or(&none);
-        // Only sums and grants are counters.
-        let counts = matches!(prefix.first(), None | Some(b's' | b'g'));
-        let mut counters = Entries::new();
-        for part in [frozen, active].into_iter().filter(|_| counts) {
-            let values = part.counters.iter().map(|(key, value)| (key.clone(), Some(counter_bytes(*value))));
-            counters.extend(values);
+        let mut newer = std::collections::BTreeMap::<Key, Value>::new();
+        for layer in layers.frozen.as_deref().into_iter().chain([&layers.active]) {
+            layer.select(partition, prefix, after, &mut newer);
         }
-        let in_memory = |entries| -> std::iter::Peekable<std::collections::btree_map::Range<'_, Key, Option<Bytes>>> {
-            Entries::range::<[u8], _>(entries, bounds).peekable()
-        };
-        let mut memory = [in_memory(&frozen.entries), in_memory(&active.entries), in_memory(&counters)];
-        let table = self.table.load();
-        let failed = |e: redb::StorageError| StoreError::failed("scanning")(e.into());
-        let start = full(partition, after.unwrap_or(prefix));
-        let file_from: Bound<&[u8]> = if after.is_some() { Bound::Excluded(&start) } else { Bound::Included(&start) };
-        let mut file = table.range::<&[u8]>((file_from, Bound::Unbounded)).map_err(failed)?;
+        let mut newer = newer.into_iter().peekable();
         let whole_prefix = full(partition, prefix);
-        let mut next_in_file = || -> Result<Option<(Key, Bytes)>, StoreError> {
-            let Some(pair) = file.next() else { return Ok(None) };
-            let (key, value) = pair.map_err(failed)?;
-            if !key.value().starts_with(&whole_prefix) {
-                return Ok(None);
-            }
-            Ok(Some((key.value()[2..].to_vec(), unseal(key.value(), value.value())?)))
+        let start = full(partition, after.unwrap_or(prefix));
+        let from = if after.is_some() { Bound::Excluded(start) } else { Bound::Included(start) };
+        let mut tree = self.tree.range((from, Bound::<Key>::Unbounded), NOW, None);
+        let mut next_in_tree = || -> Result<Option<(Key, Bytes)>, StoreError> {
+            let Some(pair) = tree.next() else { return Ok(None) };
+            let (key, value) = pair.into_inner().map_err(|error| unreadable(partition, error))?;
+            let inside = key.starts_with(&whole_prefix);
+            Ok(inside.then(|| (key[2..].to_vec(), Bytes::from(value))))
         };
-        let mut in_file = next_in_file()?;
+        let mut in_tree = next_in_tree()?;
         let mut pairs = Pairs::new();
         while pairs.len() < limit {
-            let heads = memory.iter_mut().filter_map(|entries| entries.peek().map(|(key, _)| *key));
-            let Some(least) = heads.chain(in_file.as_ref().map(|(key, _)| key)).min().cloned() else { break };
-            if !least.starts_with(prefix) {
-                break;
-            }
-            // The newest that has the key says what it is; the others step over it.
-            let mut value = None;
-            if in_file.as_ref().is_some_and(|(key, _)| *key == least) {
-                value = std::mem::replace(&mut in_file, next_in_file()?).map(|(_, value)| value);
-            }
-            for entries in &mut memory {
-                if let Some((_, newer)) = entries.next_if(|(key, _)| **key == least) {
-                    value.clone_from(newer);
-                }
-            }
-            if let Some(value) = value {
-                pairs.push((least, value));
+            let below = match (&in_tree, newer.peek()) {
+                (None, None) => break,
+                (Some((old, _)), Some((new, _))) => old.cmp(new),
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+            };
+            // The newest that has the key says what it is.
+            let old = if below.is_le() { std::mem::replace(&mut in_tree, next_in_tree()?) } else { None };
+            if below.is_lt() {
+                pairs.extend(old);
+            } else if let Some((key, Some(value))) = newer.next() {
+                pairs.push((key, value));
             }
         }
         Ok(pairs)
     }
 }
 
-fn counter_bytes(value: i64) -> Bytes {
-    Bytes::copy_from_slice(&value.to_le_bytes())
+fn lock(path: &Path) -> std::io::Result<Option<File>> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let file = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
-fn in_layers(layers: &Layers, partition: Partition, key: &[u8]) -> Option<Option<Bytes>> {
-    let frozen = || layers.frozen.as_ref()?.get(&partition)?.get(key);
-    layers.active.get(&partition).and_then(|part| part.get(key)).or_else(frozen)
+/// Whether an error says that a file is not what was written, rather than not to be had.
+fn is_about_content(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof)
+}
+
+/// Compares every file with the checksum that the tree's own list has of it.
+fn check_files(tree: &AnyTree) -> lsm_tree::Result<()> {
+    let mut piece = vec![0; CHECKED_BYTES];
+    for table in tree.current_version().iter_tables() {
+        let mut hash = xxhash_rust::xxh3::Xxh3Default::new();
+        let mut file = File::open(table.path.as_ref())?;
+        loop {
+            let read = file.read(&mut piece)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&piece[..read]);
+        }
+        let (got, expected) = (lsm_tree::Checksum::from_raw(hash.digest128()), table.checksum());
+        if got != expected {
+            return Err(lsm_tree::Error::ChecksumMismatch { got, expected });
+        }
+    }
+    Ok(())
+}
+
+fn unreadable(partition: Partition, error: lsm_tree::Error) -> StoreError {
+    match error {
+        lsm_tree::Error::Io(error) => StoreError::failed("reading")(error),
+        error => {
+            tracing::error!(partition, %error, "the state is broken");
+            StoreError::Broken { partition }
+        }
+    }
+}
+
+fn in_layers(layers: &Layers, partition: Partition, key: &[u8]) -> Option<Value> {
+    layers.active.get(partition, key).or_else(|| layers.frozen.as_ref()?.get(partition, key))
 }
 
 fn full(partition: Partition, key: &[u8]) -> Key {
@@ -409,19 +400,6 @@ fn version(value: Option<&Bytes>) -> u64 {
     value.and_then(|v| v.first_chunk::<8>()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-fn checksum(key: &[u8], value: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(key), value)
-}
-
-fn unseal(key: &[u8], sealed: &[u8]) -> Result<Bytes, StoreError> {
-    let partition = key.first_chunk::<2>().map_or(0, |p| u16::from_be_bytes(*p));
-    let (sum, value) = sealed.split_first_chunk::<4>().ok_or(StoreError::Broken { partition })?;
-    if u32::from_le_bytes(*sum) != checksum(key, value) {
-        return Err(StoreError::Broken { partition });
-    }
-    Ok(Bytes::copy_from_slice(value))
-}
-
 impl Keeper for Embedded {
     fn read<'a>(&'a self, partition: Partition, keys: &'a [Key]) -> Answer<'a, Vec<Option<Bytes>>> {
         Box::pin(std::future::ready(self.read_now(partition, keys)))
@@ -431,7 +409,7 @@ impl Keeper for Embedded {
             // Memory is bounded: beyond the bound commits wait for the checkpoint.
             loop {
                 let room = self.room.notified();
-                let full = self.layers().active_bytes > self.layer_bytes_max;
+                let full = self.layer_bytes() > self.layer_bytes_max;
                 if !full {
                     break;
                 }

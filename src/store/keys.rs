@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `m` member 0 `h` | version, head |
 //! | `m` member 0 `p` source 0 purchase | purchase |
-//! | `m` member 0 `i` card event-key | content hash and purchase of an event's identity |
+//! | `m` member 0 `i` card event-key | content hash and purchase of an event whose purchase was sealed early |
 //! | `m` member 0 `t` number | transfers of one record, for statements |
 //! | `a` day member | agenda: the member has something falling due by that day's mark |
 //! | `c` card | hint: who holds a card, from when to when |
@@ -39,6 +39,34 @@ pub fn partition_of(owner: &[u8], partitions: u16) -> Partition {
 #[must_use]
 pub fn member_partition(member: &MemberId, partitions: u16) -> Partition {
     partition_of(member.as_str().as_bytes(), partitions)
+}
+
+/// How a keeper that holds keys in memory is asked for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shelf<'a> {
+    /// One of an owner's keys: the owner, and what tells its keys apart. A scan is of one
+    /// owner, or of all.
+    Owned(&'a [u8], &'a [u8]),
+    /// By itself, never by a prefix.
+    Point,
+    /// By prefixes too.
+    Ordered,
+    /// A counter: by itself, or all of a kind.
+    Counter,
+}
+
+/// The shelf of a key, or of a prefix that is scanned.
+#[must_use]
+pub fn shelf(key: &[u8]) -> Shelf<'_> {
+    match key.first() {
+        Some(b'm') => match key.iter().position(|byte| *byte == 0) {
+            Some(end) => Shelf::Owned(&key[..=end], &key[end + 1..]),
+            None => Shelf::Ordered,
+        },
+        Some(b'c' | b'u') => Shelf::Point,
+        Some(b's' | b'g') => Shelf::Counter,
+        _ => Shelf::Ordered,
+    }
 }
 
 fn member_prefix(member: &MemberId, kind: u8, more: usize) -> Key {

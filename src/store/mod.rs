@@ -69,7 +69,7 @@ pub enum StoreError {
     },
     /// Bytes are not what was written.
     #[error(
-        "a value of partition {partition} is broken; stop the service and remove the state file, it is rebuilt from the journal"
+        "a value of partition {partition} is broken; stop the service and remove the state folder, it is rebuilt from the journal"
     )]
     Broken {
         /// Where.
@@ -79,7 +79,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Wraps a keeper's own fault.
-    pub fn failed(doing: &'static str) -> impl FnOnce(redb::Error) -> Self {
+    pub fn failed<E: std::error::Error + Send + Sync + 'static>(doing: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Failed { doing, source: Box::new(source) }
     }
 }

@@ -182,7 +182,7 @@ async fn a_stop_and_a_start_change_nothing() {
     assert_eq!(before, after);
     // And inv_06: from the journal alone the state is the same.
     let folder = service.stop().await;
-    std::fs::remove_file(folder.0.join("state.redb")).unwrap();
+    std::fs::remove_dir_all(folder.0.join("state")).unwrap();
     let service = Service::start_in(folder, &[]).await;
     let rebuilt = service.engine().load(&MemberId::new("ann").unwrap()).await.unwrap().unwrap();
     assert_eq!(before, rebuilt);
