@@ -16,6 +16,7 @@ use crate::engine::{Engine, EngineError, Waiting};
 use crate::normalise::{self, Format, Message, Problem, Unreadable};
 use crate::record::{self, DeadLetter, EventInput, MemberInput, Sighting};
 use crate::telemetry::{EventOddity, Stage as Timed, WebhookOutcome};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -96,7 +97,7 @@ impl Outcome {
 /// An event of a member, with all facts gathered that do not need the member's turn.
 struct Ours {
     place: usize,
-    event: CardEvent,
+    event: Box<CardEvent>,
     card: CardHash,
     purchase: PurchaseKey,
     /// Whether the index of purchases has it.
@@ -119,7 +120,7 @@ pub async fn receive(engine: &Arc<Engine>, source: &Source, body: &VerifiedBody)
     let mut members: BTreeMap<MemberId, Vec<Ours>> = BTreeMap::new();
     for (place, message) in normalised.messages.into_iter().enumerate() {
         results[place] = match message {
-            Message::Event(event) => match gather(engine, source, *event, place).await {
+            Message::Event(event) => match gather(engine, source, event, place).await {
                 Ok(Gathered::Answered(outcome)) => Some(Ok(outcome)),
                 Ok(Gathered::Ours(member, ours)) => {
                     members.entry(member).or_default().push(*ours);
@@ -128,14 +129,14 @@ pub async fn receive(engine: &Arc<Engine>, source: &Source, body: &VerifiedBody)
                 Err(error) => Some(Err(Refused::NotNow(error))),
             },
             Message::Ignored { id, .. } => Some(Ok(ignored(id))),
-            Message::Impossible { problem, .. } => Some(Err(shelve(engine, source, body, problem).await)),
+            Message::Impossible { problem, .. } => Some(Err(Box::pin(shelve(engine, source, body, problem)).await)),
         };
     }
-    // Members side by side, so that they share the journal's syncs; events of one member
-    // in order, in one frame.
-    let turns = members.into_iter().map(|(member, events)| take_turn(engine, member, events));
-    for answered in futures_util::future::join_all(turns).await {
-        for (place, result) in answered {
+    if !members.is_empty() {
+        // Members side by side, so that they share the journal's syncs; events of one member
+        // in order, in one frame. Boxed: most events concern nobody and carry no room for it.
+        let turns = members.into_iter().map(|(member, events)| take_turn(engine, member, events));
+        for (place, result) in Box::pin(futures_util::future::join_all(turns)).await.into_iter().flatten() {
             results[place] = Some(result);
         }
     }
@@ -156,7 +157,7 @@ enum Gathered {
 async fn gather(
     engine: &Arc<Engine>,
     source: &Source,
-    mut event: CardEvent,
+    mut event: Box<CardEvent>,
     place: usize,
 ) -> Result<Gathered, EngineError> {
     let begun = Instant::now();
@@ -194,7 +195,7 @@ async fn gather(
     event.card = Default::default();
     if matched.is_none() && holder.is_none() {
         let outcome = Outcome::plain(&event, WebhookOutcome::NoOffer);
-        let event = keep_sighting(engine, source, event, card, now);
+        keep_sighting(engine, source, &event, card, now);
         if follows {
             engine.wait_for(purchase, Waiting { event, card });
         }
@@ -207,7 +208,7 @@ async fn gather(
     };
     let Some(claim) = claims.iter().find(holds) else {
         let outcome = Outcome::plain(&event, WebhookOutcome::UnknownCard);
-        keep_sighting(engine, source, event, card, now);
+        keep_sighting(engine, source, &event, card, now);
         return Ok(Gathered::Answered(outcome));
     };
     let content = content_of(&event);
@@ -228,17 +229,9 @@ fn own_purchase(event: &CardEvent) -> PurchaseId {
     PurchaseId::new(event.key.as_str()).expect("an event key obeys the same rules")
 }
 
-/// Keeps an event that is not ours now; gives it back.
-fn keep_sighting(
-    engine: &Engine,
-    source: &Source,
-    event: CardEvent,
-    card: CardHash,
-    received_at: Timestamp,
-) -> CardEvent {
-    let sighting = Sighting { source: source.name.clone(), card, received_at, event };
-    engine.keep_sighting(&sighting);
-    sighting.event
+fn keep_sighting(engine: &Engine, source: &Source, event: &CardEvent, card: CardHash, received_at: Timestamp) {
+    let (source, event) = (Cow::Borrowed(&source.name), Cow::Borrowed(event));
+    engine.keep_sighting(&Sighting { source, card, received_at, event });
 }
 
 /// One member's events, decided in order and committed together.

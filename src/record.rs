@@ -13,6 +13,7 @@ use crate::domain::purchase::{AnswerLine, HeldEvent};
 use crate::domain::{CardEvent, CardHash, Currency, MemberId, MerchantId, OfferId, PurchaseKey, SourceName, Timestamp};
 use crate::ledger::{Legs, Transfer};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 /// Version of the encoding.
@@ -226,17 +227,18 @@ pub struct DeadLetter {
 }
 
 /// An authentic event that is not ours now: kept some days apart from the books, without
-/// its token, and found again when its card is linked or its MID added.
+/// its token, and found again when its card is linked or its MID added. Borrowed where it
+/// is written, as it passes by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sighting {
+pub struct Sighting<'a> {
     /// Who sent it.
-    pub source: SourceName,
+    pub source: Cow<'a, SourceName>,
     /// Keyed hash of source and token.
     pub card: CardHash,
     /// When it came.
     pub received_at: Timestamp,
     /// The event, its token emptied.
-    pub event: CardEvent,
+    pub event: Cow<'a, CardEvent>,
 }
 
 /// The bytes are no record of a version we know.

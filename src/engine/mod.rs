@@ -264,7 +264,7 @@ impl Engine {
     }
 
     /// Keeps an event that is not ours now, without waiting.
-    pub fn keep_sighting(&self, sighting: &crate::record::Sighting) {
+    pub fn keep_sighting(&self, sighting: &crate::record::Sighting<'_>) {
         if let Some(sightings) = &self.sightings
             && !crate::record::with_encoded(sighting, |record| sightings.append_relaxed(record))
         {
@@ -277,7 +277,7 @@ impl Engine {
 #[derive(Debug, Clone)]
 pub struct Waiting {
     /// The event, its token emptied.
-    pub event: CardEvent,
+    pub event: Box<CardEvent>,
     /// Its card.
     pub card: CardHash,
 }

@@ -45,6 +45,8 @@ struct Queue {
     jobs: VecDeque<Job>,
     relaxed: VecDeque<Chunk>,
     relaxed_bytes: usize,
+    /// A written chunk's memory, for the next one.
+    spare: Vec<u8>,
     relaxed_refused: u64,
     relaxed_lost: u64,
     /// The thread waits and must be woken.
@@ -61,7 +63,6 @@ struct Job {
 }
 
 /// Relaxed records, encoded as they will stand in a frame.
-#[derive(Default)]
 struct Chunk {
     records: u32,
     bytes: Vec<u8>,
@@ -129,7 +130,8 @@ impl Shared {
         }
         queue.relaxed_bytes += bytes;
         if queue.relaxed.back().is_none_or(|chunk| chunk.bytes.len() + bytes > self.chunk_bytes_max) {
-            queue.relaxed.push_back(Chunk::default());
+            let bytes = std::mem::take(&mut queue.spare);
+            queue.relaxed.push_back(Chunk { records: 0, bytes });
         }
         let chunk = queue.relaxed.back_mut().expect("one was just seen or made");
         put_record(&mut chunk.bytes, record);
@@ -410,7 +412,11 @@ impl Committer {
             });
             let mut queue = hold(&shared.queue);
             match written {
-                Ok(_) => queue.relaxed_bytes -= chunk.bytes.len(),
+                Ok(_) => {
+                    queue.relaxed_bytes -= chunk.bytes.len();
+                    queue.spare = chunk.bytes;
+                    queue.spare.clear();
+                }
                 Err(failure) => {
                     // The newest chunk may still be filling; an older one is never added to.
                     queue.relaxed.push_front(chunk);
