@@ -98,8 +98,6 @@ pub(super) trait Slot {
 }
 
 /// Takes the value of a key, unless there is one already: tells whether there was none.
-/// Not inlined: there are few kinds of slots and many keys.
-#[inline(never)]
 pub(super) fn fill<'de, S: Slot + Deserialize<'de>, A: MapAccess<'de>>(
     slot: &mut S,
     map: &mut A,
@@ -353,6 +351,7 @@ pub(super) fn not_json(body: &str, fault: &serde_json::Error) -> Unreadable {
 // From here on: judging one field. A `path` is relative to the message.
 
 /// A field that cannot be right.
+#[cold]
 pub(super) fn problem(code: &'static str, path: impl Into<String>, detail: impl Into<String>) -> Problem {
     Problem { code, path: path.into(), detail: detail.into() }
 }
@@ -395,6 +394,7 @@ impl<'a> Scalar<'a> {
             Self::Other(noun) => noun,
         }
     }
+    #[cold]
     fn wrong_type(&self, path: &str, right: &str) -> Problem {
         problem("wrong_type", path, format!("must be {right}, is {}", self.noun()))
     }
@@ -520,6 +520,7 @@ impl<T> Part<'_, T> {
 }
 
 /// A required field that is not there.
+#[cold]
 pub(super) fn missing(path: &str, example: &str) -> Problem {
     problem("missing_field", path, format!("is required: {example}"))
 }
@@ -569,11 +570,13 @@ fn no_card_number(text: &str, path: &str, right: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+#[cold]
 fn bad_identifier(fault: &IdError, path: &str) -> Problem {
     let code = if matches!(fault, IdError::TooLong(_)) { "too_long" } else { "bad_identifier" };
     problem(code, path, fault.to_string())
 }
 
+#[cold]
 fn bad_time(path: &str, text: &str) -> Problem {
     let detail = format!(
         "{} is not an RFC 3339 instant with a zone, such as 2026-11-21T19:56:00Z, between 1970 and 9999",
