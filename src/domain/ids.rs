@@ -24,14 +24,22 @@ pub enum IdError {
     Control,
 }
 
-fn check(text: &str) -> Result<(), IdError> {
+/// Whether a text may be an identifier.
+///
+/// # Errors
+/// [`IdError`] when empty, too long or holding control characters.
+#[inline(never)]
+pub fn check(text: &str) -> Result<(), IdError> {
     if text.is_empty() {
         return Err(IdError::Empty);
     }
     if text.len() > ID_BYTES_MAX {
         return Err(IdError::TooLong(text.len()));
     }
-    if text.chars().any(char::is_control) {
+    // Nearly all text is without the bytes of which control characters are made (those
+    // beyond ASCII begin with C2), and that is seen without taking it apart.
+    let suspect = text.bytes().fold(false, |suspect, b| suspect | b.is_ascii_control() | (b == 0xC2));
+    if suspect && text.chars().any(char::is_control) {
         return Err(IdError::Control);
     }
     Ok(())

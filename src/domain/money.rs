@@ -17,7 +17,7 @@ pub struct Currency([u8; 3]);
 #[error("`{0}` is not an ISO 4217 currency code (three capital letters, such as USD)")]
 pub struct UnknownCurrency(pub String);
 
-/// Codes whose minor unit is not a hundredth: (code, decimal digits).
+/// Codes whose minor unit is not a hundredth, in order: (code, decimal digits).
 const EXPONENTS: &[(&[u8; 3], u8)] = &[
     (b"BHD", 3),
     (b"BIF", 0),
@@ -63,7 +63,8 @@ impl Currency {
     /// ```
     pub fn parse(code: &str) -> Result<Self, UnknownCurrency> {
         let bytes: [u8; 3] = code.as_bytes().try_into().map_err(|_| UnknownCurrency(code.to_owned()))?;
-        let known = EXPONENTS.iter().any(|(c, _)| **c == bytes) || CENTS.as_bytes().chunks_exact(3).any(|c| c == bytes);
+        let known = CENTS.as_bytes().as_chunks().0.binary_search(&bytes).is_ok()
+            || EXPONENTS.binary_search_by_key(&&bytes, |(c, _)| c).is_ok();
         if known { Ok(Self(bytes)) } else { Err(UnknownCurrency(code.to_owned())) }
     }
 
@@ -180,6 +181,10 @@ mod tests {
         for chunk in CENTS.as_bytes().chunks_exact(3) {
             let code = std::str::from_utf8(chunk).unwrap();
             assert_eq!(Currency::parse(code).unwrap().as_str(), code);
+        }
+        for (code, exponent) in EXPONENTS {
+            let code = std::str::from_utf8(*code).unwrap();
+            assert_eq!(Currency::parse(code).unwrap().exponent(), *exponent, "{code}");
         }
         assert!(Currency::parse("XXX").is_err());
         assert!(Currency::parse("US").is_err());

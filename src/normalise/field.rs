@@ -5,13 +5,14 @@
 //! are two steps: the reader only fails on what is no JSON. Must not know any dialect.
 
 use super::{BATCH_MESSAGES_MAX, Message, Problem, Unreadable, pan};
-use crate::domain::ids::ID_BYTES_MAX;
+use crate::domain::ids::{self, IdError};
 use crate::domain::{Currency, Money, Timestamp};
 use compact_str::CompactString;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::str::FromStr;
 
 /// Largest amount in minor units, so that sums of amounts stay within `i64`.
 pub(super) const AMOUNT_MAX: i64 = i64::MAX / 4;
@@ -96,6 +97,20 @@ pub(super) trait Slot {
     fn is_absent(&self) -> bool;
 }
 
+/// Takes the value of a key, unless there is one already: tells whether there was none.
+pub(super) fn fill<'de, S: Slot + Deserialize<'de>, A: MapAccess<'de>>(
+    slot: &mut S,
+    map: &mut A,
+) -> Result<bool, A::Error> {
+    let absent = slot.is_absent();
+    if absent {
+        *slot = map.next_value()?;
+    } else {
+        map.next_value::<IgnoredAny>()?;
+    }
+    Ok(absent)
+}
+
 /// An object of known keys.
 pub(super) trait Fields<'de>: Default {
     /// Takes the value of a key; tells whether the key is known.
@@ -117,11 +132,8 @@ macro_rules! object {
             fn take<A: serde::de::MapAccess<$lt>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
                 match key {
                     $($key => {
-                        if $crate::normalise::field::Slot::is_absent(&self.$field) {
-                            self.$field = map.next_value()?;
-                        } else {
+                        if !$crate::normalise::field::fill(&mut self.$field, map)? {
                             self.twice = Some($key);
-                            map.next_value::<serde::de::IgnoredAny>()?;
                         }
                     })*
                     _ => {
@@ -339,6 +351,7 @@ pub(super) fn not_json(body: &str, fault: &serde_json::Error) -> Unreadable {
 // From here on: judging one field. A `path` is relative to the message.
 
 /// A field that cannot be right.
+#[cold]
 pub(super) fn problem(code: &'static str, path: impl Into<String>, detail: impl Into<String>) -> Problem {
     Problem { code, path: path.into(), detail: detail.into() }
 }
@@ -381,6 +394,7 @@ impl<'a> Scalar<'a> {
             Self::Other(noun) => noun,
         }
     }
+    #[cold]
     fn wrong_type(&self, path: &str, right: &str) -> Problem {
         problem("wrong_type", path, format!("must be {right}, is {}", self.noun()))
     }
@@ -431,6 +445,9 @@ impl<'a> Scalar<'a> {
     /// A time in RFC 3339 with a zone, or `None` when absent or null.
     pub(super) fn instant(&self, path: &str) -> Result<Option<Timestamp>, Problem> {
         let Some(text) = self.text(path)? else { return Ok(None) };
+        if let Some(plain) = Timestamp::parse_plain(text) {
+            return Ok(Some(plain));
+        }
         // The reader of times takes more forms than RFC 3339 has.
         if !is_rfc3339(text.as_bytes()) {
             return Err(bad_time(path, text));
@@ -445,28 +462,27 @@ impl<'a> Scalar<'a> {
             _ => Err(problem("bad_time", path, "must be seconds since 1970, at most those of the year 9999")),
         }
     }
-    /// An id that the merchant or its acquirer bears, as sent but for blanks around it.
-    /// `None` when not sent, which networks also write as "", "0" or all zeros.
-    pub(super) fn mark(&self, path: &str) -> Result<Option<CompactString>, Problem> {
+    /// Text without the blanks around it, or `None` when not sent, which networks also write
+    /// as "", "0" or all zeros.
+    fn sent(&self, path: &str) -> Result<Option<&str>, Problem> {
         let Some(text) = self.text(path)? else { return Ok(None) };
         let text = text.trim_matches([' ', '\t']);
-        if is_not_sent(text) {
-            return Ok(None);
-        }
-        within(text, ID_BYTES_MAX, path)?;
-        if has_control(text) {
-            return Err(problem("bad_identifier", path, "must not contain control characters"));
-        }
+        Ok(if text.bytes().all(|b| b == b'0') { None } else { Some(text) })
+    }
+    /// An id that the merchant or its acquirer bears, as sent but for blanks around it;
+    /// see [`Self::sent`].
+    pub(super) fn mark(&self, path: &str) -> Result<Option<CompactString>, Problem> {
+        let Some(text) = self.sent(path)? else { return Ok(None) };
+        ids::check(text).map_err(|fault| bad_identifier(&fault, path))?;
         Ok(Some(CompactString::new(text)))
     }
-    /// Free text with card numbers masked. `None` when not sent, as for [`Self::mark`].
+    /// Free text with card numbers masked; see [`Self::sent`].
     pub(super) fn free_text(&self, path: &str) -> Result<Option<CompactString>, Problem> {
-        let Some(text) = self.text(path)? else { return Ok(None) };
-        let text = text.trim_matches([' ', '\t']);
-        if is_not_sent(text) {
-            return Ok(None);
+        let Some(text) = self.sent(path)? else { return Ok(None) };
+        if text.len() > TEXT_BYTES_MAX {
+            let detail = format!("must be at most {TEXT_BYTES_MAX} bytes, has {}", text.len());
+            return Err(problem("too_long", path, detail));
         }
-        within(text, TEXT_BYTES_MAX, path)?;
         Ok(Some(CompactString::new(pan::mask(text))))
     }
     /// A token that stands for a card. Never a card number.
@@ -476,7 +492,13 @@ impl<'a> Scalar<'a> {
     }
     /// An identifier the sender chose, or `None` when absent or null. Never a card number.
     pub(super) fn identifier(&self, path: &str) -> Result<Option<&str>, Problem> {
-        self.text(path)?.map(|text| guarded(text, path, "an identifier of the sender's own")).transpose()
+        self.text(path)?.map(|text| guarded(text, path, OWN)).transpose()
+    }
+    /// The same as one of our ids, which look at what they are made of by themselves.
+    pub(super) fn id<T: FromStr<Err = IdError>>(&self, path: &str) -> Result<Option<T>, Problem> {
+        let Some(text) = self.text(path)? else { return Ok(None) };
+        no_card_number(text, path, OWN)?;
+        text.parse().map(Some).map_err(|fault| bad_identifier(&fault, path))
     }
     /// An identifier as it may be repeated to a person, whatever else is wrong.
     pub(super) fn repeatable(&self) -> Option<String> {
@@ -498,6 +520,7 @@ impl<T> Part<'_, T> {
 }
 
 /// A required field that is not there.
+#[cold]
 pub(super) fn missing(path: &str, example: &str) -> Problem {
     problem("missing_field", path, format!("is required: {example}"))
 }
@@ -530,36 +553,30 @@ pub(super) fn mcc(digits: &str) -> Option<u16> {
     if digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
+/// What an identifier must be, for a sentence.
+const OWN: &str = "an identifier of the sender's own";
+
 fn guarded<'t>(text: &'t str, path: &str, right: &str) -> Result<&'t str, Problem> {
-    // First of all, so that no other complaint can come to quote it.
-    if pan::is_card_number(text) {
-        return Err(problem("card_number", path, format!("holds a card number; must be {right}")));
-    }
-    if text.is_empty() {
-        return Err(problem("bad_identifier", path, "must not be empty"));
-    }
-    within(text, ID_BYTES_MAX, path)?;
-    if has_control(text) {
-        return Err(problem("bad_identifier", path, "must not contain control characters"));
-    }
+    no_card_number(text, path, right)?;
+    ids::check(text).map_err(|fault| bad_identifier(&fault, path))?;
     Ok(text)
 }
 
-fn has_control(text: &str) -> bool {
-    if text.is_ascii() { text.bytes().any(|b| b.is_ascii_control()) } else { text.chars().any(char::is_control) }
-}
-
-fn within(text: &str, bytes_max: usize, path: &str) -> Result<(), Problem> {
-    if text.len() > bytes_max {
-        return Err(problem("too_long", path, format!("must be at most {bytes_max} bytes, has {}", text.len())));
+/// Comes first of all, so that no other complaint can come to quote it.
+fn no_card_number(text: &str, path: &str, right: &str) -> Result<(), Problem> {
+    if pan::is_card_number(text) {
+        return Err(problem("card_number", path, format!("holds a card number; must be {right}")));
     }
     Ok(())
 }
 
-fn is_not_sent(text: &str) -> bool {
-    text.bytes().all(|b| b == b'0')
+#[cold]
+fn bad_identifier(fault: &IdError, path: &str) -> Problem {
+    let code = if matches!(fault, IdError::TooLong(_)) { "too_long" } else { "bad_identifier" };
+    problem(code, path, fault.to_string())
 }
 
+#[cold]
 fn bad_time(path: &str, text: &str) -> Problem {
     let detail = format!(
         "{} is not an RFC 3339 instant with a zone, such as 2026-11-21T19:56:00Z, between 1970 and 9999",

@@ -183,47 +183,17 @@ fn char_at(bytes: &[u8], at: usize, escapes: bool) -> (u8, usize) {
     }
 }
 
-/// The first digits of a run or a group, and how many there are in all.
+/// Digits in a row: the place of the first, and how many there are.
 #[derive(Clone, Copy, Default)]
-struct Digits {
-    value: [u8; DIGITS_MAX],
-    place: [usize; DIGITS_MAX],
+struct Group {
+    at: usize,
     count: usize,
-}
-
-impl Digits {
-    fn push(&mut self, value: u8, place: usize) {
-        if let (Some(v), Some(p)) = (self.value.get_mut(self.count), self.place.get_mut(self.count)) {
-            *v = value;
-            *p = place;
-        }
-        self.count = self.count.saturating_add(1);
-    }
-    fn extend(&mut self, more: &Self) {
-        for i in 0..more.count.min(DIGITS_MAX) {
-            self.push(more.value[i], more.place[i]);
-        }
-        // What `more` did not keep still counts.
-        self.count = self.count.saturating_add(more.count.saturating_sub(DIGITS_MAX));
-    }
-    /// Reports the digits to hide, all but the last `shown`, when these are a card number.
-    fn report(&self, shown: usize, hit: &mut impl FnMut(usize)) {
-        if let Some(values) = self.value.get(..self.count)
-            && self.count >= DIGITS_MIN
-            && has_known_range(values)
-            && passes_luhn(values)
-        {
-            self.place[..self.count - shown].iter().copied().for_each(hit);
-        }
-    }
 }
 
 /// Reports the place of every digit to hide, in no order and perhaps twice. Linear, and
 /// its memory does not depend on the length of the bytes.
 fn scan(bytes: &[u8], escapes: bool, shown: usize, mut hit: impl FnMut(usize)) {
-    // Most text has no 13 digits, and that is quickly seen. Escaped digits count too:
-    // each is written with two digits at least.
-    if bytes.iter().filter(|b| b.is_ascii_digit()).nth(DIGITS_MIN - 1).is_none() {
+    if !may_hold_one(bytes, escapes) {
         return;
     }
     let mut at = 0;
@@ -233,33 +203,46 @@ fn scan(bytes: &[u8], escapes: bool, shown: usize, mut hit: impl FnMut(usize)) {
     }
 }
 
+/// Whether there are as many bytes in a row of which a card number can be written as the
+/// shortest has digits. Most text has not, and that is seen without looking at every byte:
+/// no card number reaches across a byte of another kind.
+fn may_hold_one(bytes: &[u8], escapes: bool) -> bool {
+    let fits =
+        |byte: &u8| matches!(byte, b'0'..=b'9' | b' ' | b'-') || escapes && matches!(byte, b'\\' | b'u' | b'd' | b'D');
+    let mut from = 0;
+    while let Some(window) = bytes.get(from..from + DIGITS_MIN) {
+        match window.iter().rposition(|byte| !fits(byte)) {
+            Some(other) => from += other + 1,
+            None => return true,
+        }
+    }
+    false
+}
+
 /// One run of digit groups from its first digit; gives the place behind it.
 fn scan_run(bytes: &[u8], from: usize, escapes: bool, shown: usize, hit: &mut impl FnMut(usize)) -> usize {
-    let mut run = Digits::default();
-    let mut groups = [Digits::default(); GROUPS_MAX];
-    let mut group_count = 0_usize;
+    let mut report = |from, count| report(bytes, Group { at: from, count }, escapes, shown, hit);
+    let mut groups = [Group::default(); GROUPS_MAX];
+    let mut count = 0;
     let mut at = from;
     loop {
-        let mut group = Digits::default();
+        let mut group = Group { at, count: 0 };
         while at < bytes.len() {
             let (c, len) = char_at(bytes, at, escapes);
             if !c.is_ascii_digit() {
                 break;
             }
-            group.push(c - b'0', at);
+            group.count += 1;
             at += len;
         }
-        run.extend(&group);
-        group.report(shown, hit);
+        count += group.count;
+        report(group.at, group.count);
         groups.rotate_left(1);
         groups[GROUPS_MAX - 1] = group;
-        group_count = group_count.saturating_add(1);
         for printed in PRINTED {
             let last = &groups[GROUPS_MAX - printed.len()..];
-            if group_count >= printed.len() && last.iter().map(|g| g.count).eq(printed.iter().copied()) {
-                let mut whole = Digits::default();
-                last.iter().for_each(|g| whole.extend(g));
-                whole.report(shown, hit);
+            if last.iter().map(|g| g.count).eq(printed.iter().copied()) {
+                report(last[0].at, printed.iter().sum());
             }
         }
         // A single space or dash, and a digit right behind it, carry the run on.
@@ -275,8 +258,33 @@ fn scan_run(bytes: &[u8], from: usize, escapes: bool, shown: usize, hit: &mut im
         }
         at += len;
     }
-    run.report(shown, hit);
+    report(from, count);
     at
+}
+
+/// Reports the digits to hide, all but the last `shown`, when these, separators between
+/// them left out, are a card number.
+fn report(bytes: &[u8], digits: Group, escapes: bool, shown: usize, hit: &mut impl FnMut(usize)) {
+    if !(DIGITS_MIN..=DIGITS_MAX).contains(&digits.count) {
+        return;
+    }
+    let mut values = [0; DIGITS_MAX];
+    let mut places = [0; DIGITS_MAX];
+    let mut at = digits.at;
+    let mut count = 0;
+    while count < digits.count {
+        let (c, len) = char_at(bytes, at, escapes);
+        if c.is_ascii_digit() {
+            values[count] = c - b'0';
+            places[count] = at;
+            count += 1;
+        }
+        at += len;
+    }
+    let values = &values[..count];
+    if has_known_range(values) && passes_luhn(values) {
+        places[..count - shown].iter().copied().for_each(hit);
+    }
 }
 
 fn passes_luhn(digits: &[u8]) -> bool {
@@ -472,6 +480,29 @@ mod tests {
             let back: serde_json::Value = serde_json::from_slice(&masked).unwrap();
             prop_assert!(!holds_card_number(&back, false), "{back}");
             prop_assert_eq!(mask_json(&masked, &[]), masked);
+        }
+
+        #[test]
+        fn no_card_number_is_in_what_is_not_looked_at(
+            pieces in prop::collection::vec(
+                prop_oneof![
+                    prop::sample::select(&PUBLISHED[..]).prop_map(str::to_owned),
+                    "[0-9]{1,6}",
+                    r"\\u003[0-9]|\\u0020|\\u002[dD]| |-",
+                    ".{0,2}",
+                ],
+                0..20,
+            ),
+            escapes: bool,
+        ) {
+            let text = pieces.concat();
+            if !may_hold_one(text.as_bytes(), escapes) {
+                for at in 0..text.len() {
+                    let mut found = false;
+                    scan_run(text.as_bytes(), at, escapes, 0, &mut |_| found = true);
+                    prop_assert!(!found, "{text} from {at}");
+                }
+            }
         }
 
         #[test]

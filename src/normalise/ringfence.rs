@@ -7,7 +7,7 @@
 use super::field::{self, Batch, Fields, Judge, Key, Part, Scalar, Shape, ShapeVisitor, object, problem};
 use super::{BATCH_MESSAGES_MAX, Message, Normalised, Problem, Unreadable};
 use crate::domain::card_event::Clock;
-use crate::domain::{CardEvent, Channel, EventKey, EventKind, MerchantMark, Money, PurchaseId, Sequence};
+use crate::domain::{CardEvent, Channel, EventKind, MerchantMark, Money, Sequence};
 use compact_str::CompactString;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};
 
@@ -66,7 +66,7 @@ object! {
 /// What stands at the top of a body.
 #[derive(Debug)]
 enum Top<'a> {
-    One(Box<RawEvent<'a>>),
+    One(Message),
     Batch(Batch<RawEvent<'a>>),
     /// Keys of an event beside `events`, or `events` twice.
     Unclear(&'static str),
@@ -77,7 +77,7 @@ enum Top<'a> {
 pub(super) fn read(body: &str) -> Result<Normalised, Unreadable> {
     let top = serde_json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
     match top {
-        Top::One(event) => Ok(Normalised { batch: false, messages: vec![message(&event, None)] }),
+        Top::One(message) => Ok(Normalised { batch: false, messages: vec![message] }),
         Top::Batch(Batch::Given(messages)) if !messages.is_empty() => Ok(Normalised { batch: true, messages }),
         Top::Batch(Batch::Given(_) | Batch::Absent) => {
             Err(unreadable("batch_empty", "events", format!("must hold 1 to {BATCH_MESSAGES_MAX} events, holds none")))
@@ -110,7 +110,7 @@ impl<'de> Shape<'de> for Top<'de> {
         Self::NoObject
     }
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        let mut event = Box::<RawEvent<'de>>::default();
+        let mut event = RawEvent::<'de>::default();
         let mut is_event = false;
         let mut batch = None;
         let mut twice = false;
@@ -128,7 +128,8 @@ impl<'de> Shape<'de> for Top<'de> {
             _ if twice => Self::Unclear("must appear only once"),
             Some(_) if is_event => Self::Unclear("must not stand beside the fields of a single event"),
             Some(batch) => Self::Batch(batch),
-            None => Self::One(event),
+            // Judged where it was read: it is too large to be moved about.
+            None => Self::One(message(&event, None)),
         })
     }
 }
@@ -171,16 +172,9 @@ enum Judged {
 
 fn judge(raw: &RawEvent<'_>) -> Result<Judged, Problem> {
     field::once(raw.twice, "")?;
-    let id =
-        raw.id.identifier("id")?.ok_or_else(|| field::missing("id", "the same for every delivery of this event"))?;
-    let key = EventKey::new(id).map_err(|fault| problem("bad_identifier", "id", fault.to_string()))?;
+    let key = raw.id.id("id")?.ok_or_else(|| field::missing("id", "the same for every delivery of this event"))?;
     let kind = kind(raw.kind.required_text("type", "what happened, such as clearing")?)?;
-    let purchase = match raw.purchase_id.identifier("purchase_id")? {
-        None => None,
-        Some(id) => {
-            Some(PurchaseId::new(id).map_err(|fault| problem("bad_identifier", "purchase_id", fault.to_string()))?)
-        }
-    };
+    let purchase = raw.purchase_id.id("purchase_id")?;
     let card = raw.card.card("card")?;
     let amount = money(&raw.amount, "amount")?;
     let billing = money(&raw.billing, "billing")?;
@@ -348,6 +342,7 @@ fn sequence(raw: &Part<'_, RawSequence<'_>>) -> Result<Option<Sequence>, Problem
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::domain::{EventKey, PurchaseId};
     use serde_json::{Value, json};
 
     /// A valid body of each kind, for the tests that hold for every dialect.
