@@ -132,13 +132,18 @@ pub async fn receive(engine: &Arc<Engine>, source: &Source, body: &VerifiedBody)
             Message::Impossible { problem, .. } => Some(Err(Box::pin(shelve(engine, source, body, problem)).await)),
         };
     }
-    if !members.is_empty() {
-        // Members side by side, so that they share the journal's syncs; events of one member
-        // in order, in one frame. Boxed: most events concern nobody and carry no room for it.
-        let turns = members.into_iter().map(|(member, events)| take_turn(engine, member, events));
-        for (place, result) in Box::pin(futures_util::future::join_all(turns)).await.into_iter().flatten() {
-            results[place] = Some(result);
+    // Members side by side, so that they share the journal's syncs; events of one member in
+    // order, in one frame. Boxed: most events concern nobody and carry no room for it.
+    let mut turns = members.into_iter().map(|(member, events)| Box::pin(take_turn(engine, member, events)));
+    let answered = match (turns.next(), turns.next()) {
+        (None, _) => Vec::new(),
+        (Some(one), None) => one.await,
+        (Some(one), Some(two)) => {
+            futures_util::future::join_all([one, two].into_iter().chain(turns)).await.into_iter().flatten().collect()
         }
+    };
+    for (place, result) in answered {
+        results[place] = Some(result);
     }
     let results: Vec<_> = results.into_iter().map(|result| result.expect("every message is answered above")).collect();
     for result in &results {

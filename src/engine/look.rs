@@ -42,19 +42,19 @@ pub struct StatementTransfer {
 impl StatementLine {
     /// The line of a record.
     #[must_use]
-    pub fn of(record: &Record, transfers: &[Transfer]) -> Self {
+    pub fn of(record: &Record, transfers: Vec<Transfer>) -> Self {
         let envelope = &record.envelope;
         Self {
             at: envelope.at,
             record: (envelope.process, envelope.partition, envelope.number),
             transfers: transfers
-                .iter()
+                .into_iter()
                 .map(|t| StatementTransfer {
                     legs: t.legs,
                     currency: t.currency,
-                    merchant: t.merchant.clone(),
-                    purchase: t.purchase.clone(),
-                    offer: t.offer.clone(),
+                    merchant: t.merchant,
+                    purchase: t.purchase,
+                    offer: t.offer,
                 })
                 .collect(),
         }
@@ -226,7 +226,7 @@ impl Engine {
                 };
                 let decoded: Record = record::decode(&entry.record).map_err(EngineError::from)?;
                 let Body::Member { member, .. } = &decoded.body else { continue };
-                let mut line = StatementLine::of(&decoded, &decoded.transfers());
+                let mut line = StatementLine::of(&decoded, decoded.transfers());
                 let skipped = usize::try_from(seen).unwrap_or(usize::MAX).min(line.transfers.len());
                 line.transfers.drain(..skipped);
                 let whole = line.transfers.len() <= left;

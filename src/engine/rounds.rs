@@ -27,16 +27,19 @@ type Answer = oneshot::Sender<Result<Arc<MemberState>, EngineError>>;
 
 /// Those who wait for the next round.
 #[derive(Default)]
-pub(super) struct Rounds(Mutex<Vec<(Decision, Answer)>>);
+pub(super) struct Rounds(Mutex<Vec<Waiting>>);
+
+/// Boxed: a round is a list that grows, and what it holds is large.
+type Waiting = (Box<Decision>, Answer);
 
 impl Rounds {
     /// Tells whether this is the first of its round.
-    fn join(&self, decision: Decision, answer: Answer) -> bool {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push((decision, answer));
-        waiting.len() == 1
+    fn join(&self, waiting: Waiting) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(waiting);
+        all.len() == 1
     }
-    fn leave(&self) -> Vec<(Decision, Answer)> {
+    fn leave(&self) -> Vec<Waiting> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -45,10 +48,10 @@ impl Engine {
     /// Journals and applies a decision together with others.
     pub(super) async fn commit_in_a_round(
         self: &Arc<Self>,
-        decision: Decision,
+        decision: Box<Decision>,
     ) -> Result<Arc<MemberState>, EngineError> {
         let (answer, answered) = oneshot::channel();
-        if self.rounds.join(decision, answer) {
+        if self.rounds.join((decision, answer)) {
             let engine = Arc::clone(self);
             // In a task of its own: a client that hangs up must not stop it half-way.
             tokio::spawn(async move {
@@ -60,25 +63,21 @@ impl Engine {
         answered.await.unwrap_or(Err(EngineError::Stopping))
     }
 
-    async fn commit_round(&self, all: Vec<(Decision, Answer)>) {
-        let mut rest = all.into_iter().peekable();
-        while rest.peek().is_some() {
-            let (mut records, mut batches, mut done) = (Vec::new(), Vec::new(), Vec::new());
-            let mut bytes = 0;
+    async fn commit_round(&self, mut all: Vec<Waiting>) {
+        while !all.is_empty() {
             // As many as fit into a frame; one that does not fit by itself hears so.
-            while let Some((decision, _)) = rest.peek() {
-                let more: usize = decision.records.iter().map(|record| record.len() + RECORD_HEAD_BYTES).sum();
-                if !done.is_empty() && bytes + more > self.options.frame_bytes_max - RECORD_HEAD_BYTES {
-                    break;
-                }
-                bytes += more;
-                let Some((Decision { turn, member, records: own, batches: its }, answer)) = rest.next() else { break };
-                records.extend(own);
-                batches.extend(its);
-                done.push((turn, member, answer));
-            }
+            let mut bytes = 0;
+            let fits = |(decision, _): &&Waiting| {
+                bytes += decision.records.iter().map(|record| record.len() + RECORD_HEAD_BYTES).sum::<usize>();
+                bytes <= self.options.frame_bytes_max - RECORD_HEAD_BYTES
+            };
+            let next = all.split_off(all.iter().take_while(fits).count().max(1));
+            let mut round = std::mem::replace(&mut all, next);
+            let records = round.iter_mut().flat_map(|(decision, _)| std::mem::take(&mut decision.records)).collect();
+            let batches = round.iter_mut().flat_map(|(decision, _)| std::mem::take(&mut decision.batches)).collect();
             let committed = self.journal_then_state(records, batches).await;
-            for (turn, member, answer) in done {
+            for (decision, answer) in round {
+                let Decision { turn, member, .. } = *decision;
                 let answered = match &committed {
                     Ok(()) => {
                         turn.count(&member);

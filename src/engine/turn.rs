@@ -22,7 +22,6 @@ use crate::record::{self, Body, Envelope, MemberInput, Record, RequestKey};
 use crate::store::keys::{self, CardClaim, Identity};
 use crate::store::{Batch, Expect, Keeper, Partition};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard};
 
@@ -351,8 +350,8 @@ impl Turn {
                 batches.extend(hints(engine.keeper(), engine.partitions(), record).await?);
             }
             // A budget learnt after this commit would count it twice.
-            for offer in granted_changes(record).into_keys() {
-                engine.learn_budget(&offer).await?;
+            for (offer, _) in granted_changes(record) {
+                engine.learn_budget(offer).await?;
             }
         }
         let index = self.unindexed.iter().map(|purchase| owner_hint(engine.partitions(), purchase, &member.head.id));
@@ -362,7 +361,7 @@ impl Turn {
         batch.puts.extend(removed.chain(days));
         batches.push(batch);
         let records = self.records.iter().map(record::encode).collect();
-        engine.commit_in_a_round(Decision { turn: self, member, records, batches }).await
+        engine.commit_in_a_round(Box::new(Decision { turn: self, member, records, batches })).await
     }
 
     /// Makes what was committed count, before others have the member's turn.
@@ -370,7 +369,7 @@ impl Turn {
         // Counted before the reservations end with the turn, so that no other turn sees
         // the budget with neither.
         for (offer, by) in self.records.iter().flat_map(granted_changes) {
-            self.engine.budgets.granted(&offer, by);
+            self.engine.budgets.granted(offer, by);
         }
         self.engine.members.insert(member.head.id.clone(), Arc::clone(member));
     }
@@ -384,24 +383,19 @@ impl Drop for Turn {
     }
 }
 
-/// By how much a record changes what is granted, per offer.
-pub(super) fn granted_changes(record: &Record) -> BTreeMap<OfferId, i64> {
-    let mut changes = BTreeMap::new();
-    let Body::Member { changes: grants, .. } = &record.body else { return changes };
-    for change in grants {
-        // What the merchant's two accounts move is what the grant moved.
-        let mut by = 0;
-        for legs in &change.transfers {
-            if legs.debit.owner() == Owner::Merchant {
-                by += legs.minor;
-            }
-            if legs.credit.owner() == Owner::Merchant {
-                by -= legs.minor;
-            }
-        }
-        *changes.entry(change.grant.offer.clone()).or_default() += by;
-    }
-    changes
+/// By how much each change of a record raises or lowers what is granted under its offer.
+pub(super) fn granted_changes(record: &Record) -> impl Iterator<Item = (&OfferId, i64)> {
+    let changes = match &record.body {
+        Body::Member { changes, .. } => changes.as_slice(),
+        _ => &[],
+    };
+    // What the merchant's two accounts move is what the grant moved.
+    let moved = |legs: &crate::ledger::Legs| {
+        let of = |kind: AccountKind| if kind.owner() == Owner::Merchant { legs.minor } else { 0 };
+        of(legs.debit) - of(legs.credit)
+    };
+    let each = changes.iter().map(move |change| (&change.grant.offer, change.transfers.iter().map(moved).sum()));
+    each.filter(|(_, by)| *by != 0)
 }
 
 impl Engine {
@@ -559,22 +553,29 @@ fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
         batch.puts.push((keys::request(&request.key), Some(record::encode(request).into())));
     }
     let transfers = record.transfers();
-    if !transfers.is_empty() {
-        let line = crate::engine::look::StatementLine::of(record, &transfers);
-        batch.puts.push((keys::statement_line(id, record.envelope.version), Some(record::encode(&line).into())));
-    }
-    let mut sums: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+    debug_assert!(transfers.iter().all(|t| t.legs.debit != AccountKind::BudgetOverrun));
     for transfer in &transfers {
         for (kind, minor) in [(transfer.legs.debit, -transfer.legs.minor), (transfer.legs.credit, transfer.legs.minor)]
         {
             let owner = if kind.owner() == Owner::Merchant { transfer.merchant.as_ref() } else { None };
-            *sums.entry(keys::sum(kind, transfer.currency, owner)).or_default() += minor;
+            add(&mut batch.adds, keys::sum(kind, transfer.currency, owner), minor);
         }
     }
-    batch.adds.extend(sums.into_iter().filter(|(_, by)| *by != 0));
-    let granted = granted_changes(record).into_iter().filter(|(_, by)| *by != 0);
-    batch.adds.extend(granted.map(|(offer, by)| (keys::granted(&offer), by)));
-    debug_assert!(transfers.iter().all(|t| t.legs.debit != AccountKind::BudgetOverrun));
+    for (offer, by) in granted_changes(record) {
+        add(&mut batch.adds, keys::granted(offer), by);
+    }
+    if !transfers.is_empty() {
+        let line = crate::engine::look::StatementLine::of(record, transfers);
+        batch.puts.push((keys::statement_line(id, record.envelope.version), Some(record::encode(&line).into())));
+    }
+}
+
+/// Few counters are raised by one turn: looking through them costs less than a map.
+fn add(adds: &mut Vec<(Vec<u8>, i64)>, key: Vec<u8>, by: i64) {
+    match adds.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, sum)) => *sum += by,
+        None => adds.push((key, by)),
+    }
 }
 
 /// What says when time next brings something to a purchase.
