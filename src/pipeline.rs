@@ -321,14 +321,13 @@ async fn decide_event(engine: &Arc<Engine>, turn: &mut Turn, ours: Ours) -> Resu
         }
     }
     let held = record::held(&event, card, turn.now(), occurred_at, content);
-    let before: BTreeMap<OfferId, i64> = granted(turn, &purchase);
     let input = EventInput { purchase: purchase.clone(), event: held, matched };
     let decided = turn.step(MemberInput::Event(Box::new(input)), None).await?;
     note_currency(engine, turn, &purchase, &event);
     let currency_of = |offer: &OfferId| currency_of(turn, &purchase, offer, &decided);
     let outcome = Outcome {
         event: Some(event.key.to_string()),
-        outcome: word(event.kind, &decided.answer, &before),
+        outcome: word(event.kind, &decided.answer),
         purchase: Some(purchase.id.clone()),
         member: Some(turn.id().clone()),
         rewards: decided.answer.iter().filter_map(|line| Some((line.clone(), currency_of(&line.offer)?))).collect(),
@@ -338,12 +337,6 @@ async fn decide_event(engine: &Arc<Engine>, turn: &mut Turn, ours: Ours) -> Resu
         engine.metrics.refusal(refusal.code());
     }
     Ok(outcome)
-}
-
-fn granted(turn: &Turn, purchase: &PurchaseKey) -> BTreeMap<OfferId, i64> {
-    let Some(at) = turn.member.find(purchase) else { return BTreeMap::new() };
-    let grants = turn.member.purchases[at].purchase.grants.iter();
-    grants.map(|grant| (grant.offer.clone(), grant.amount_minor)).collect()
 }
 
 fn currency_of(turn: &Turn, purchase: &PurchaseKey, offer: &OfferId, decided: &Decided) -> Option<Currency> {
@@ -361,8 +354,8 @@ fn refusals(turn: &Turn, purchase: &PurchaseKey, decided: &Decided) -> Vec<(Offe
 }
 
 /// The first word that applies: held, clawed back, adjusted, credited, no reward.
-fn word(kind: EventKind, answer: &[AnswerLine], before: &BTreeMap<OfferId, i64>) -> WebhookOutcome {
-    let had = |line: &AnswerLine| before.get(&line.offer).copied().unwrap_or(0) != 0;
+fn word(kind: EventKind, answer: &[AnswerLine]) -> WebhookOutcome {
+    let had = |line: &AnswerLine| line.due_minor != line.change_minor;
     let takes = matches!(
         kind,
         EventKind::Refund
@@ -402,7 +395,11 @@ fn again(turn: &Turn, ours: &Ours, purchase: &PurchaseKey) -> Outcome {
 /// An event in another currency than its purchase is kept, and somebody should look.
 fn note_currency(engine: &Engine, turn: &Turn, purchase: &PurchaseKey, event: &CardEvent) {
     let Some(at) = turn.member.find(purchase) else { return };
-    let worth = crate::decide::worth(&turn.member.purchases[at].purchase, turn.mark(), &engine.policy.lapse);
+    let held = &turn.member.purchases[at].purchase;
+    if held.events.len() == 1 {
+        return;
+    }
+    let worth = crate::decide::worth(held, turn.mark(), &engine.policy.lapse);
     if event.amount.is_some_and(|money| worth.currency.is_some_and(|currency| currency != money.currency)) {
         engine.metrics.oddity(EventOddity::CurrencyDiffers);
         tracing::warn!(purchase = %purchase, "an event is in another currency than its purchase; it moves no money");

@@ -103,7 +103,7 @@ pub struct Linking {
 }
 
 impl Engine {
-    async fn known(self: &Arc<Self>, member: &MemberId, if_match: Option<u64>) -> Result<Turn, ActError> {
+    async fn known(self: &Arc<Self>, member: &MemberId, if_match: Option<u64>) -> Result<Box<Turn>, ActError> {
         let turn = self.turn(member).await?;
         if !turn.is_known() {
             return Err(ActError::UnknownMember);

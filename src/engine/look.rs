@@ -267,7 +267,7 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn merchant_document(&self, id: &MerchantId) -> Result<Option<(u64, Merchant)>, EngineError> {
-        let found = self.keeper().read(CATALOGUE, &[keys::merchant(id.as_str())]).await?.remove(0);
+        let found = self.keeper().get(CATALOGUE, &keys::merchant(id.as_str())).await?;
         Ok(found.map(|bytes| keys::unversioned(&bytes)).transpose()?)
     }
 
@@ -276,7 +276,7 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn offer_document(&self, id: &OfferId) -> Result<Option<(u64, Offer)>, EngineError> {
-        let found = self.keeper().read(CATALOGUE, &[keys::offer(id.as_str())]).await?.remove(0);
+        let found = self.keeper().get(CATALOGUE, &keys::offer(id.as_str())).await?;
         Ok(found.map(|bytes| keys::unversioned(&bytes)).transpose()?)
     }
 
@@ -311,10 +311,10 @@ impl Engine {
         if let Some(used) = self.budgets.look(offer) {
             return Ok(used);
         }
-        let key = [keys::granted(offer)];
+        let key = keys::granted(offer);
         let mut granted = 0;
         for partition in 0..self.partitions() {
-            granted += keys::counter(self.keeper().read(partition, &key).await?[0].as_ref());
+            granted += keys::counter(self.keeper().get(partition, &key).await?.as_ref());
         }
         Ok((granted, 0))
     }
@@ -328,7 +328,7 @@ impl Engine {
         partition: crate::store::Partition,
         key: &[u8; 16],
     ) -> Result<Option<RequestKey>, EngineError> {
-        let found = self.keeper().read(partition, &[keys::request(key)]).await?.remove(0);
+        let found = self.keeper().get(partition, &keys::request(key)).await?;
         let kept: Option<RequestKey> = found.map(|bytes| record::decode(&bytes)).transpose()?;
         Ok(kept.filter(|kept| kept.forever || self.clock.now() < kept.at.plus_days(1)))
     }
@@ -348,7 +348,7 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn dead_letter(&self, id: u64) -> Result<Option<DeadLetter>, EngineError> {
-        let found = self.keeper().read(CATALOGUE, &[keys::dead_letter(id)]).await?.remove(0);
+        let found = self.keeper().get(CATALOGUE, &keys::dead_letter(id)).await?;
         Ok(found.map(|bytes| record::decode(&bytes)).transpose()?)
     }
 

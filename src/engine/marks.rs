@@ -136,7 +136,7 @@ impl Engine {
         let input = self.sealing(&turn.member, sealed, mark);
         let seals = matches!(&input, MemberInput::TimePassed { sealed, .. } if !sealed.is_empty());
         let decided = turn.step_at(input, None, mark).await?;
-        let says = seals || !decided.changes.is_empty();
+        let says = seals || decided.changed;
         if !says {
             turn.forget_steps();
         }
@@ -222,7 +222,7 @@ impl Engine {
             return Ok(false);
         }
         let decided = turn.step(MemberInput::DecidedAgain, None).await?;
-        if decided.changes.is_empty() {
+        if !decided.changed {
             return Ok(false);
         }
         turn.commit().await?;

@@ -315,7 +315,7 @@ async fn read_member(
     partition: Partition,
     member: &MemberId,
 ) -> Result<Option<MemberState>, EngineError> {
-    let Some(head) = keeper.read(partition, &[keys::head(member)]).await?.remove(0) else { return Ok(None) };
+    let Some(head) = keeper.get(partition, &keys::head(member)).await? else { return Ok(None) };
     let (_, head) = keys::unversioned(&head)?;
     let mut state = MemberState::new(head);
     let prefix = keys::purchases(member);

@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 
 /// What a turn has decided, ready to be journalled and applied.
 pub(super) struct Decision {
-    /// Holds the member until it is done.
-    pub turn: Turn,
+    /// Holds the member until it is done. Boxed, as the list of a round grows.
+    pub turn: Box<Turn>,
     /// As the member is then.
     pub member: Arc<MemberState>,
     /// Encoded.
@@ -29,8 +29,7 @@ type Answer = oneshot::Sender<Result<Arc<MemberState>, EngineError>>;
 #[derive(Default)]
 pub(super) struct Rounds(Mutex<Vec<Waiting>>);
 
-/// Boxed: a round is a list that grows, and what it holds is large.
-type Waiting = (Box<Decision>, Answer);
+type Waiting = (Decision, Answer);
 
 impl Rounds {
     /// Tells whether this is the first of its round.
@@ -48,7 +47,7 @@ impl Engine {
     /// Journals and applies a decision together with others.
     pub(super) async fn commit_in_a_round(
         self: &Arc<Self>,
-        decision: Box<Decision>,
+        decision: Decision,
     ) -> Result<Arc<MemberState>, EngineError> {
         let (answer, answered) = oneshot::channel();
         if self.rounds.join((decision, answer)) {
@@ -77,7 +76,7 @@ impl Engine {
             let batches = round.iter_mut().flat_map(|(decision, _)| std::mem::take(&mut decision.batches)).collect();
             let committed = self.journal_then_state(records, batches).await;
             for (decision, answer) in round {
-                let Decision { turn, member, .. } = *decision;
+                let Decision { turn, member, .. } = decision;
                 let answered = match &committed {
                     Ok(()) => {
                         turn.count(&member);

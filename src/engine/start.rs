@@ -499,7 +499,7 @@ pub(super) fn seed() -> u64 {
 fn read_marks(keeper: &Embedded, partitions: u16) -> Result<Vec<AtomicI64>, EngineError> {
     (0..partitions)
         .map(|partition| {
-            let found = now(keeper.read(partition, &[keys::mark()]))?.remove(0);
+            let found = now(keeper.get(partition, &keys::mark()))?;
             Ok(AtomicI64::new(keys::counter(found.as_ref())))
         })
         .collect()
@@ -609,7 +609,7 @@ impl Replay<'_> {
 
     /// Puts a document unless the state has a newer one.
     fn newer(&self, key: Vec<u8>, version: u64, value: Bytes) -> Result<(), EngineError> {
-        let found = now(self.keeper.read(CATALOGUE, std::slice::from_ref(&key)))?.remove(0);
+        let found = now(self.keeper.get(CATALOGUE, &key))?;
         let has = found.and_then(|v| v.first_chunk::<8>().copied()).map_or(0, u64::from_le_bytes);
         if has < version {
             self.commit(Batch { partition: CATALOGUE, puts: vec![(key, Some(value))], ..Batch::default() })?;

@@ -34,13 +34,13 @@ const RESERVE_ROUNDS_MAX: usize = 64;
 pub struct Decided {
     /// All purchases judged.
     pub judged: Vec<Judged>,
-    /// What changed in the books.
-    pub changes: Vec<GrantChange>,
+    /// Whether anything changed in the books.
+    pub changed: bool,
     /// The answer for the step's own purchase.
     pub answer: Vec<AnswerLine>,
 }
 
-/// See the module.
+/// See the module. Boxed, because it passes through several hands.
 pub struct Turn {
     engine: Arc<Engine>,
     _guard: OwnedMutexGuard<()>,
@@ -67,7 +67,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn turn(self: &Arc<Self>, member: &MemberId) -> Result<Turn, EngineError> {
+    pub async fn turn(self: &Arc<Self>, member: &MemberId) -> Result<Box<Turn>, EngineError> {
         let guard = Arc::clone(self.stripe(member.as_str().as_bytes())).lock_owned().await;
         let gate = Arc::clone(&self.gate).read_owned().await;
         let now = self.clock.now();
@@ -75,7 +75,7 @@ impl Engine {
             Some(state) => state.as_ref().clone(),
             None => MemberState::new(MemberHead::new(member.clone(), now)),
         };
-        Ok(Turn {
+        Ok(Box::new(Turn {
             engine: Arc::clone(self),
             _guard: guard,
             _gate: gate,
@@ -90,7 +90,7 @@ impl Engine {
             scheduled: Vec::new(),
             reserved: Vec::new(),
             now,
-        })
+        }))
     }
 }
 
@@ -145,8 +145,7 @@ impl Turn {
                 return Ok(Some(Identity { content: held.content, purchase: purchase.key.clone() }));
             }
         }
-        let found =
-            self.engine.keeper().read(self.partition, &[keys::identity(self.id(), card, event)]).await?.remove(0);
+        let found = self.engine.keeper().get(self.partition, &keys::identity(self.id(), card, event)).await?;
         Ok(found.map(|bytes| record::decode(&bytes)).transpose()?)
     }
 
@@ -195,9 +194,10 @@ impl Turn {
         for (_, balance) in &self.member.head.balances {
             assert!(crate::ledger::is_sound(balance), "a balance went below zero: {balance:?}");
         }
-        let body = Body::Member { member: self.id().clone(), input: Box::new(input), changes: changes.clone() };
+        let changed = !changes.is_empty();
+        let body = Body::Member { member: self.id().clone(), input: Box::new(input), changes };
         self.records.push(Record { envelope, body });
-        Ok(Decided { judged, changes, answer })
+        Ok(Decided { judged, changed, answer })
     }
 
     /// What a change concerns: a purchase's event, its merchant (and the one it had before)
@@ -332,7 +332,7 @@ impl Turn {
     ///
     /// # Errors
     /// When the journal or the state refuses; then nothing of this turn has any effect.
-    pub async fn commit(mut self) -> Result<Arc<MemberState>, EngineError> {
+    pub async fn commit(mut self: Box<Self>) -> Result<Arc<MemberState>, EngineError> {
         let engine = Arc::clone(&self.engine);
         let empty = MemberState::new(MemberHead::new(self.id().clone(), self.now));
         let member = Arc::new(std::mem::replace(&mut self.member, empty));
@@ -361,7 +361,7 @@ impl Turn {
         batch.puts.extend(removed.chain(days));
         batches.push(batch);
         let records = self.records.iter().map(record::encode).collect();
-        engine.commit_in_a_round(Box::new(Decision { turn: self, member, records, batches })).await
+        engine.commit_in_a_round(Decision { turn: self, member, records, batches }).await
     }
 
     /// Makes what was committed count, before others have the member's turn.
@@ -408,10 +408,10 @@ impl Engine {
             return Ok(());
         }
         drop(catalogue);
-        let key = [keys::granted(offer)];
+        let key = keys::granted(offer);
         let mut granted = 0;
         for partition in 0..self.partitions() {
-            granted += keys::counter(self.keeper().read(partition, &key).await?[0].as_ref());
+            granted += keys::counter(self.keeper().get(partition, &key).await?.as_ref());
         }
         self.budgets.learn(offer, granted);
         Ok(())
@@ -441,7 +441,7 @@ async fn owner_of(
 ) -> Result<Option<MemberId>, EngineError> {
     let owner = keys::purchase_owner(purchase);
     let partition = keys::partition_of(&owner, partitions);
-    let found = keeper.read(partition, &[owner]).await?.remove(0);
+    let found = keeper.get(partition, &owner).await?;
     Ok(found.and_then(|bytes| MemberId::new(std::str::from_utf8(&bytes).ok()?).ok()))
 }
 
@@ -504,7 +504,7 @@ async fn claim(
 
 async fn claims_of(keeper: &dyn Keeper, partitions: u16, card: CardHash) -> Result<Vec<CardClaim>, EngineError> {
     let partition = keys::partition_of(&card.0, partitions);
-    let found = keeper.read(partition, &[keys::card(card)]).await?.remove(0);
+    let found = keeper.get(partition, &keys::card(card)).await?;
     Ok(found.map(|bytes| record::decode(&bytes)).transpose()?.unwrap_or_default())
 }
 

@@ -414,8 +414,11 @@ impl Committer {
             match written {
                 Ok(_) => {
                     queue.relaxed_bytes -= chunk.bytes.len();
-                    queue.spare = chunk.bytes;
-                    queue.spare.clear();
+                    // The larger one: a chunk written before it was full has not grown yet.
+                    if chunk.bytes.capacity() > queue.spare.capacity() {
+                        queue.spare = chunk.bytes;
+                        queue.spare.clear();
+                    }
                 }
                 Err(failure) => {
                     // The newest chunk may still be filling; an older one is never added to.

@@ -251,7 +251,7 @@ impl Embedded {
     }
 
     /// A value by its key: layer, then the layer being written, then the tree.
-    fn get(&self, partition: Partition, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+    fn get_now(&self, partition: Partition, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let found = in_layers(&self.layers(), partition, key);
         found.map_or_else(|| self.in_tree(partition, key), Ok)
     }
@@ -266,7 +266,7 @@ impl Embedded {
     }
 
     fn read_now(&self, partition: Partition, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        keys.iter().map(|key| self.get(partition, key)).collect()
+        keys.iter().map(|key| self.get_now(partition, key)).collect()
     }
 
     fn commit_now(&self, batch: Batch) -> Result<Committed, StoreError> {
@@ -401,11 +401,17 @@ fn version(value: Option<&Bytes>) -> u64 {
 }
 
 impl Keeper for Embedded {
+    fn get<'a>(&'a self, partition: Partition, key: &'a [u8]) -> Answer<'a, Option<Bytes>> {
+        self.get_now(partition, key).into()
+    }
     fn read<'a>(&'a self, partition: Partition, keys: &'a [Key]) -> Answer<'a, Vec<Option<Bytes>>> {
-        Box::pin(std::future::ready(self.read_now(partition, keys)))
+        self.read_now(partition, keys).into()
     }
     fn commit(&self, batch: Batch) -> Answer<'_, Committed> {
-        Box::pin(async move {
+        if self.layer_bytes() <= self.layer_bytes_max {
+            return self.commit_now(batch).into();
+        }
+        Answer::Later(Box::pin(async move {
             // Memory is bounded: beyond the bound commits wait for the checkpoint.
             loop {
                 let room = self.room.notified();
@@ -416,7 +422,7 @@ impl Keeper for Embedded {
                 room.await;
             }
             self.commit_now(batch)
-        })
+        }))
     }
     fn scan<'a>(
         &'a self,
@@ -425,7 +431,7 @@ impl Keeper for Embedded {
         after: Option<&'a [u8]>,
         limit: usize,
     ) -> Answer<'a, Pairs> {
-        Box::pin(std::future::ready(self.scan_now(partition, prefix, after, limit)))
+        self.scan_now(partition, prefix, after, limit).into()
     }
 }
 

@@ -8,6 +8,7 @@ pub mod keys;
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 /// The unit in which state is kept together and committed together.
 pub type Partition = u16;
@@ -18,8 +19,30 @@ pub const CATALOGUE: Partition = u16::MAX;
 /// A key within a partition.
 pub type Key = Vec<u8>;
 
-/// A boxed answer, so that keepers can be chosen at start.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+/// A keeper's answer, so that keepers can be chosen at start: at once, without a box, where
+/// it is in this process.
+pub enum Answer<'a, T> {
+    /// At once; taken by the first poll.
+    Now(Option<Result<T, StoreError>>),
+    /// When it comes.
+    Later(Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>),
+}
+
+impl<T> From<Result<T, StoreError>> for Answer<'_, T> {
+    fn from(answer: Result<T, StoreError>) -> Self {
+        Self::Now(Some(answer))
+    }
+}
+
+impl<T: Unpin> Future for Answer<'_, T> {
+    type Output = Result<T, StoreError>;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Now(answer) => Poll::Ready(answer.take().expect("an answer is taken once")),
+            Self::Later(answer) => answer.as_mut().poll(context),
+        }
+    }
+}
 
 /// Pairs of keys and values in key order.
 pub type Pairs = Vec<(Key, Bytes)>;
@@ -87,6 +110,8 @@ impl StoreError {
 /// The promise. Complexity: a read is one look-up per key; a commit one per key touched;
 /// a scan is bounded by its limit.
 pub trait Keeper: Send + Sync {
+    /// The value of a key.
+    fn get<'a>(&'a self, partition: Partition, key: &'a [u8]) -> Answer<'a, Option<Bytes>>;
     /// Values of some keys of one partition, in the order asked.
     fn read<'a>(&'a self, partition: Partition, keys: &'a [Key]) -> Answer<'a, Vec<Option<Bytes>>>;
     /// Commits a batch if its expectations hold.

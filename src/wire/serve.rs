@@ -140,7 +140,8 @@ fn builder(options: &WireOptions) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     let mut one = builder.http1();
     // The sweep does this, and covers what hyper does not: the time before the protocol is known.
-    one.header_read_timeout(None).max_buf_size(header_bytes);
+    // Answers are small: copying one behind its head costs less than a list of two pieces.
+    one.header_read_timeout(None).max_buf_size(header_bytes).writev(false);
     if options.headers_max != HEADERS_ON_STACK {
         one.max_headers(options.headers_max);
     }
