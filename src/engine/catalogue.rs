@@ -58,7 +58,7 @@ pub enum Step {
 
 impl Engine {
     async fn document_version(&self, key: &[u8]) -> Result<u64, EngineError> {
-        let found = self.keeper().get(CATALOGUE, &key.to_vec()).await?;
+        let found = self.keeper().get(CATALOGUE, key).await?;
         Ok(found.and_then(|v| v.first_chunk::<8>().copied()).map_or(0, u64::from_le_bytes))
     }
 

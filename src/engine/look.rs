@@ -128,14 +128,14 @@ pub struct Explained<'a> {
 }
 
 impl Engine {
-    /// Sums the books over all partitions: one scan per partition, bounded by the
-    /// number of merchants and currencies.
+    /// Sums the books: one scan where the keeper counts, bounded by the number of merchants
+    /// and currencies.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn trial_balance(&self) -> Result<TrialBalance, EngineError> {
         let mut balance = TrialBalance::default();
-        for partition in 0..self.partitions() {
+        for partition in self.counting_partitions() {
             let mut after: Option<Vec<u8>> = None;
             loop {
                 let page = self.keeper().scan(partition, b"s", after.as_deref(), 1024).await?;
@@ -311,11 +311,7 @@ impl Engine {
         if let Some(used) = self.budgets.look(offer) {
             return Ok(used);
         }
-        let key = keys::granted(offer);
-        let mut granted = 0;
-        for partition in 0..self.partitions() {
-            granted += keys::counter(self.keeper().get(partition, &key).await?.as_ref());
-        }
+        let granted = self.granted_under(offer).await?;
         Ok((granted, 0))
     }
 

@@ -146,6 +146,12 @@ impl Engine {
     pub fn partitions(&self) -> u16 {
         u16::try_from(self.marks.len()).expect("made from a u16")
     }
+    /// Where the keeper counts.
+    fn counting_partitions(&self) -> Vec<Partition> {
+        let mut all: Vec<_> = (0..self.partitions()).map(|partition| self.keeper().counted_in(partition)).collect();
+        all.dedup();
+        all
+    }
     /// A member's partition.
     #[must_use]
     pub fn partition(&self, member: &MemberId) -> Partition {
@@ -216,12 +222,28 @@ impl Engine {
         if let Some(found) = self.members.get(member) {
             return Ok(Some(found));
         }
-        let Some(state) = read_member(self.keeper.as_ref(), self.partition(member), member).await? else {
-            return Ok(None);
-        };
-        let state = Arc::new(state);
-        self.members.insert(member.clone(), Arc::clone(&state));
-        Ok(Some(state))
+        // Cached only while nobody else can commit: what was read before a commit must not
+        // stand in the cache after it.
+        match self.stripe(member.as_str().as_bytes()).try_lock() {
+            Ok(_held) => self.load_held(member).await,
+            Err(_) => self.read(member).await,
+        }
+    }
+
+    /// As [`Engine::load`], for whoever holds the member.
+    async fn load_held(&self, member: &MemberId) -> Result<Option<Arc<MemberState>>, EngineError> {
+        if let Some(found) = self.members.get(member) {
+            return Ok(Some(found));
+        }
+        let state = self.read(member).await?;
+        if let Some(state) = &state {
+            self.members.insert(member.clone(), Arc::clone(state));
+        }
+        Ok(state)
+    }
+
+    async fn read(&self, member: &MemberId) -> Result<Option<Arc<MemberState>>, EngineError> {
+        Ok(read_member(self.keeper.as_ref(), self.partition(member), member).await?.map(Arc::new))
     }
 
     /// Where replay must begin so that nothing is missing: below it, everything

@@ -71,7 +71,7 @@ impl Engine {
         let guard = Arc::clone(self.stripe(member.as_str().as_bytes())).lock_owned().await;
         let gate = Arc::clone(&self.gate).read_owned().await;
         let now = self.clock.now();
-        let state = match self.load(member).await? {
+        let state = match self.load_held(member).await? {
             Some(state) => state.as_ref().clone(),
             None => MemberState::new(MemberHead::new(member.clone(), now)),
         };
@@ -408,13 +408,19 @@ impl Engine {
             return Ok(());
         }
         drop(catalogue);
-        let key = keys::granted(offer);
-        let mut granted = 0;
-        for partition in 0..self.partitions() {
-            granted += keys::counter(self.keeper().get(partition, &key).await?.as_ref());
-        }
+        let granted = self.granted_under(offer).await?;
         self.budgets.learn(offer, granted);
         Ok(())
+    }
+
+    /// What the state counts as granted under an offer.
+    pub(super) async fn granted_under(&self, offer: &OfferId) -> Result<i64, EngineError> {
+        let key = keys::granted(offer);
+        let mut granted = 0;
+        for partition in self.counting_partitions() {
+            granted += keys::counter(self.keeper().get(partition, &key).await?.as_ref());
+        }
+        Ok(granted)
     }
 
     /// Who holds or held a card, as the index remembers.

@@ -35,6 +35,8 @@ const LOCK: &str = "state.lock";
 const META: [u8; 3] = [0xff; 3];
 /// Reads see everything: there is one writer, and what it writes is whole.
 const NOW: SeqNo = SeqNo::MAX;
+/// Counters of all partitions stand here: there are few, and every commit raises several.
+const COUNTED_IN: Partition = 0;
 /// Read at a time when files are checked.
 const CHECKED_BYTES: usize = 1 << 20;
 /// Sorted runs that a reader may have to ask before they are merged into one.
@@ -285,11 +287,12 @@ impl Embedded {
                 *sum += by;
                 continue;
             }
-            let old = super::keys::counter(self.current(&layers, partition, &key)?.as_ref());
+            let old = super::keys::counter(self.current(&layers, COUNTED_IN, &key)?.as_ref());
             raised.push((key, old + by));
         }
         // From here on nothing can fail.
-        layers.active.put(partition, batch.puts, raised);
+        layers.active.put(partition, batch.puts);
+        layers.active.count(COUNTED_IN, raised);
         Ok(Committed::Yes)
     }
 
@@ -401,6 +404,9 @@ fn version(value: Option<&Bytes>) -> u64 {
 }
 
 impl Keeper for Embedded {
+    fn counted_in(&self, _: Partition) -> Partition {
+        COUNTED_IN
+    }
     fn get<'a>(&'a self, partition: Partition, key: &'a [u8]) -> Answer<'a, Option<Bytes>> {
         self.get_now(partition, key).into()
     }
@@ -456,7 +462,7 @@ mod tests {
     fn reads_and_scans_see_the_newest_of_all_layers() {
         let dir = std::env::temp_dir().join(format!("ringfence-embedded-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let path = dir.join("layers.redb");
+        let path = dir.join("layers");
         let (store, found) = Embedded::open(&path, 1 << 20, 1 << 20).unwrap();
         assert!(found.is_none());
         let commit = |puts, adds| store.commit_now(Batch { partition: 2, puts, adds, ..Batch::default() }).unwrap();
@@ -470,7 +476,7 @@ mod tests {
         assert_eq!(keys(&store.scan_now(2, b"m", Some(b"mb"), 10).unwrap()), ["mc=2"]);
         assert_eq!(keys(&store.scan_now(2, b"m", None, 1).unwrap()), ["mb=2"]);
         assert!(store.scan_now(1, b"m", None, 10).unwrap().is_empty(), "another partition");
-        let sums = store.scan_now(2, b"s", None, 10).unwrap();
+        let sums = store.scan_now(COUNTED_IN, b"s", None, 10).unwrap();
         let sums: Vec<i64> = sums.iter().map(|(_, value)| super::super::keys::counter(Some(value))).collect();
         assert_eq!(sums, [4, 1]);
         store.checkpoint(&meta()).unwrap();
@@ -478,7 +484,7 @@ mod tests {
         let (store, found) = Embedded::open(&path, 1 << 20, 1 << 20).unwrap();
         assert_eq!(found, Some(meta()));
         assert_eq!(keys(&store.scan_now(2, b"m", None, 10).unwrap()), ["mb=2", "mc=2"]);
-        let sum = store.read_now(2, &[b"s1".to_vec()]).unwrap().remove(0);
+        let sum = store.read_now(COUNTED_IN, &[b"s1".to_vec()]).unwrap().remove(0);
         assert_eq!(super::super::keys::counter(sum.as_ref()), 4);
         std::fs::remove_dir_all(&dir).unwrap();
     }
@@ -487,7 +493,7 @@ mod tests {
     fn a_batch_with_an_old_version_changes_nothing() {
         let dir = std::env::temp_dir().join(format!("ringfence-versions-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let (store, _) = Embedded::open(&dir.join("versions.redb"), 1 << 20, 1 << 20).unwrap();
+        let (store, _) = Embedded::open(&dir.join("versions"), 1 << 20, 1 << 20).unwrap();
         let batch = |expected: u64, version: u64| Batch {
             partition: 0,
             expects: vec![Expect { key: b"k".to_vec(), version: expected }],

@@ -110,6 +110,9 @@ impl StoreError {
 /// The promise. Complexity: a read is one look-up per key; a commit one per key touched;
 /// a scan is bounded by its limit.
 pub trait Keeper: Send + Sync {
+    /// Where the counters that a partition's batches raise are kept: a keeper that commits
+    /// over partitions at once counts in one place, for all.
+    fn counted_in(&self, partition: Partition) -> Partition;
     /// The value of a key.
     fn get<'a>(&'a self, partition: Partition, key: &'a [u8]) -> Answer<'a, Option<Bytes>>;
     /// Values of some keys of one partition, in the order asked.

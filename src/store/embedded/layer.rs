@@ -44,16 +44,23 @@ impl Layer {
         self.parts.get(&partition)?.get(key)
     }
 
-    /// Takes a commit's values and the new values of counters.
-    pub(super) fn put(&mut self, partition: Partition, puts: Vec<(Key, Value)>, counters: Vec<(Key, i64)>) {
+    /// Takes a commit's values.
+    pub(super) fn put(&mut self, partition: Partition, puts: Vec<(Key, Value)>) {
         let part = self.parts.entry(partition).or_default();
         for (key, value) in puts {
             self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + ENTRY_BYTES;
             part.put(key, value);
         }
+    }
+
+    /// Takes the new values of counters.
+    pub(super) fn count(&mut self, partition: Partition, counters: Vec<(Key, i64)>) {
+        let part = self.parts.entry(partition).or_default();
         for (key, value) in counters {
-            self.bytes += key.len() + ENTRY_BYTES;
-            part.counters.insert(key, value);
+            let bytes = key.len() + ENTRY_BYTES;
+            if part.counters.insert(key, value).is_none() {
+                self.bytes += bytes;
+            }
         }
     }
 
