@@ -51,6 +51,7 @@ pub fn apply_input(member: &mut MemberState, input: &MemberInput, touched: &mut 
                 let young = placed.purchase.events.iter().filter(|event| event.occurred_at >= *forget_before);
                 touched.outlived.extend(young.map(|event| (event.clone(), placed.purchase.key.clone())));
             }
+            member.head.outlived |= !touched.outlived.is_empty();
             member.purchases.retain(|placed| !sealed.contains(&placed.purchase.key));
             for total in totals {
                 let same = |old: &&mut crate::domain::member::SealedTotal| {

@@ -100,8 +100,12 @@ pub fn judge(
         Some(list) => merchant.is_some_and(|m| list.contains(m)),
     };
     for (index, placed) in member.purchases.iter().enumerate() {
-        if index < scope.from || !in_scope(placed.merchant.as_ref()) {
-            // Grants of purchases out of scope are right already, and some of them use caps.
+        if !in_scope(placed.merchant.as_ref()) {
+            // An offer is one merchant's: what others gave uses none of its caps.
+            continue;
+        }
+        if index < scope.from {
+            // Grants of earlier purchases are right already, and use caps.
             usage.tally(&placed.purchase, placed.local_day);
             continue;
         }
@@ -158,9 +162,10 @@ fn cut_to_verdict(
     }
 }
 
-/// What earlier purchases used of each offer's caps: (local day, reward).
+/// What earlier purchases used of each offer's caps: (local day, reward). A merchant has
+/// few offers.
 #[derive(Default)]
-struct Usage(BTreeMap<OfferId, Vec<(i32, i64)>>);
+struct Usage(Vec<(OfferId, Vec<(i32, i64)>)>);
 
 impl Usage {
     fn tally(&mut self, purchase: &Purchase, local_day: i32) {
@@ -169,13 +174,13 @@ impl Usage {
         }
     }
     fn add(&mut self, offer: &OfferId, local_day: i32, minor: i64) {
-        match self.0.get_mut(offer) {
-            Some(uses) => uses.push((local_day, minor)),
-            None => drop(self.0.insert(offer.clone(), vec![(local_day, minor)])),
+        match self.0.iter_mut().find(|(known, _)| known == offer) {
+            Some((_, uses)) => uses.push((local_day, minor)),
+            None => self.0.push((offer.clone(), vec![(local_day, minor)])),
         }
     }
     fn of(&self, offer: &OfferId) -> &[(i32, i64)] {
-        self.0.get(offer).map_or(&[], Vec::as_slice)
+        self.0.iter().find(|(known, _)| known == offer).map_or(&[], |(_, uses)| uses.as_slice())
     }
 }
 

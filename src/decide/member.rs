@@ -63,7 +63,12 @@ impl MemberState {
     /// Where a purchase stands in the order.
     #[must_use]
     pub fn find(&self, key: &PurchaseKey) -> Option<usize> {
-        self.purchases.iter().position(|p| &p.purchase.key == key)
+        // From the newest, which is asked for most; ids differ where sources seldom do.
+        let is_it = |placed: &Placed| {
+            let PurchaseKey { source, id } = &placed.purchase.key;
+            id == &key.id && source == &key.source
+        };
+        self.purchases.iter().rposition(is_it)
     }
     /// Puts a purchase at its place, in place of an older form of itself; returns where.
     pub fn place(&mut self, purchase: Purchase) -> usize {

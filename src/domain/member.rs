@@ -183,6 +183,8 @@ pub struct MemberHead {
     pub mark: Timestamp,
     /// What sealed purchases left behind.
     pub sealed: Vec<SealedTotal>,
+    /// Whether events of sealed purchases are kept by themselves, to know a redelivery.
+    pub outlived: bool,
 }
 
 impl MemberHead {
@@ -204,6 +206,7 @@ impl MemberHead {
             balances: Vec::new(),
             mark: Timestamp::default(),
             sealed: Vec::new(),
+            outlived: false,
         }
     }
     /// Whether the member had opted in to an offer at an instant: the newest step

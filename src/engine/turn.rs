@@ -145,6 +145,9 @@ impl Turn {
                 return Ok(Some(Identity { content: held.content, purchase: purchase.key.clone() }));
             }
         }
+        if !self.member.head.outlived {
+            return Ok(None);
+        }
         let found = self.engine.keeper().get(self.partition, &keys::identity(self.id(), card, event)).await?;
         Ok(found.map(|bytes| record::decode(&bytes)).transpose()?)
     }

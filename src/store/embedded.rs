@@ -15,7 +15,7 @@ use crate::journal::Position;
 use bytes::Bytes;
 use layer::{Layer, Value};
 use lsm_tree::config::CompressionPolicy;
-use lsm_tree::{AbstractTree, AnyTree, Cache, CompressionType, Guard, SeqNo, SequenceNumberCounter};
+use lsm_tree::{AbstractTree, AnyTree, Cache, Checksum, CompressionType, Guard, SeqNo, SequenceNumberCounter};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -128,6 +128,7 @@ impl Embedded {
         let sequence = SequenceNumberCounter::default();
         // A broken file must not take the service down with it, whatever the library makes of it.
         let opened = catch_unwind(AssertUnwindSafe(|| {
+            check_list(path)?;
             let tree = lsm_tree::Config::new(path, sequence.clone(), SequenceNumberCounter::default())
                 .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes as u64)))
                 .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
@@ -357,25 +358,42 @@ fn is_about_content(error: &std::io::Error) -> bool {
     matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof)
 }
 
-/// Compares every file with the checksum that the tree's own list has of it.
-fn check_files(tree: &AnyTree) -> lsm_tree::Result<()> {
-    let mut piece = vec![0; CHECKED_BYTES];
-    for table in tree.current_version().iter_tables() {
-        let mut hash = xxhash_rust::xxh3::Xxh3Default::new();
-        let mut file = File::open(table.path.as_ref())?;
-        loop {
-            let read = file.read(&mut piece)?;
-            if read == 0 {
-                break;
-            }
-            hash.update(&piece[..read]);
-        }
-        let (got, expected) = (lsm_tree::Checksum::from_raw(hash.digest128()), table.checksum());
-        if got != expected {
-            return Err(lsm_tree::Error::ChecksumMismatch { got, expected });
-        }
+/// Compares the tree's list of its files with the checksum that stands beside the list's
+/// name, which the library writes and does not look at.
+fn check_list(path: &Path) -> lsm_tree::Result<()> {
+    let name = match std::fs::read(path.join("current")) {
+        Ok(name) => name,
+        // Nothing was ever finished here.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let (number, rest) = name.split_first_chunk::<8>().ok_or(lsm_tree::Error::InvalidTrailer)?;
+    let (checksum, rest) = rest.split_first_chunk::<16>().ok_or(lsm_tree::Error::InvalidTrailer)?;
+    if rest != [0] {
+        return Err(lsm_tree::Error::InvalidTrailer);
     }
-    Ok(())
+    let list = path.join(format!("v{}", u64::from_le_bytes(*number)));
+    check_file(&list, Checksum::from_raw(u128::from_le_bytes(*checksum)))
+}
+
+/// Compares every file with the checksum that the tree's list has of it.
+fn check_files(tree: &AnyTree) -> lsm_tree::Result<()> {
+    tree.current_version().iter_tables().try_for_each(|table| check_file(&table.path, table.checksum()))
+}
+
+fn check_file(path: &Path, expected: Checksum) -> lsm_tree::Result<()> {
+    let mut hash = xxhash_rust::xxh3::Xxh3Default::new();
+    let mut file = File::open(path)?;
+    let mut piece = vec![0; CHECKED_BYTES];
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            break;
+        }
+        hash.update(&piece[..read]);
+    }
+    let got = Checksum::from_raw(hash.digest128());
+    if got == expected { Ok(()) } else { Err(lsm_tree::Error::ChecksumMismatch { got, expected }) }
 }
 
 fn unreadable(partition: Partition, error: lsm_tree::Error) -> StoreError {
@@ -505,6 +523,56 @@ mod tests {
         assert_eq!(store.commit_now(batch(1, 2)).unwrap(), Committed::Yes);
         let count = store.read_now(0, &[b"g".to_vec()]).unwrap().remove(0);
         assert_eq!(super::super::keys::counter(count.as_ref()), 2);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// Whatever bit of whatever file changes: the tree says that it is not sound, or all in
+    /// it is as it was.
+    #[test]
+    fn inv_06_a_flipped_bit_is_found_or_harmless() {
+        let dir = std::env::temp_dir().join(format!("ringfence-flips-{}", std::process::id()));
+        let path = dir.join("tree");
+        std::fs::create_dir_all(&dir).unwrap();
+        let (store, _) = Embedded::open(&path, 1 << 20, 1 << 20).unwrap();
+        for round in 0..2 {
+            let puts = (0..40).map(|n| put(&format!("m{n:03}"), &format!("value {round} of {n}"))).collect();
+            store.commit_now(Batch { partition: 2, puts, ..Batch::default() }).unwrap();
+            store.checkpoint(&meta()).unwrap();
+        }
+        let whole = store.scan_now(2, b"m", None, 100).unwrap();
+        drop(store);
+        // Removes what older lists had.
+        drop(Embedded::open(&path, 1 << 20, 1 << 20).unwrap());
+        let mut files = vec![path.clone()];
+        let (mut found, mut harmless) = (0, 0);
+        while let Some(file) = files.pop() {
+            if file.is_dir() {
+                files.extend(std::fs::read_dir(&file).unwrap().map(|entry| entry.unwrap().path()));
+                continue;
+            }
+            let bytes = std::fs::read(&file).unwrap();
+            for at in 0..bytes.len() {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << (at % 8);
+                std::fs::write(&file, &flipped).unwrap();
+                match Embedded::open(&path, 1 << 20, 1 << 20) {
+                    Err(OpenError::Unsound { .. }) => found += 1,
+                    Ok((store, said)) => {
+                        assert_eq!(said, Some(meta()), "byte {at} of {}", file.display());
+                        assert_eq!(
+                            store.scan_now(2, b"m", None, 100).unwrap(),
+                            whole,
+                            "byte {at} of {}",
+                            file.display()
+                        );
+                        harmless += 1;
+                    }
+                    Err(error) => panic!("byte {at} of {}: {error}", file.display()),
+                }
+                std::fs::write(&file, &bytes).unwrap();
+            }
+        }
+        assert!(found > 100, "{found} found, {harmless} harmless");
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -2,8 +2,11 @@
 //! conflicts, disorder, several sources, time passing, budgets under concurrency.
 
 use crate::world::{self, Service};
+use ringfence::clock::Clock;
 use ringfence::domain::{MemberId, SourceName, Timestamp};
+use ringfence::engine::EngineOptions;
 use ringfence::engine::acts::Linking;
+use ringfence::telemetry::WebhookOutcome;
 use serde_json::Value;
 
 async fn town(extra: &[(&str, &str)]) -> Service {
@@ -188,4 +191,48 @@ async fn a_stop_and_a_start_change_nothing() {
     assert_eq!(before, rebuilt);
     assert_eq!(service.post("visa-eu", body).await.1["outcome"], "duplicate");
     service.stop().await;
+}
+
+/// An event whose purchase was sealed early still has its one effect: its identity is kept
+/// by itself, over a restart and a rebuild too.
+#[tokio::test]
+async fn inv_02_a_redelivery_after_early_sealing_is_a_duplicate() {
+    let folder = world::Folder::new("sealed-early");
+    let clock = Clock::manual(world::begin());
+    let options = EngineOptions { open_purchases_max: 3, ..world::small_options(&folder.0) };
+    let source = world::source();
+    let mut engine = world::engine(None, options.clone(), &clock);
+    engine.put_merchant(world::merchant("shop", &["000123456"]), None).await.unwrap();
+    world::publish(&engine, "five", world::terms("shop")).await;
+    world::member(&engine, "ann", "tok_ann").await;
+    let body = |n: u32| {
+        let at = format!("2026-09-0{}T11:00:00Z", n + 1);
+        world::event(&format!("e{n}"), "clearing", &format!("p{n}"), "tok_ann", 4000, &at, "123456")
+    };
+    for n in 0..6 {
+        let received = world::receive(&engine, &source, &body(n)).await;
+        assert_eq!(received.results[0].as_ref().unwrap().outcome, WebhookOutcome::Credited, "{n}");
+        // What is sealed must be final: the mark ends the hold.
+        clock.set(clock.now().plus_days(1));
+        engine.mark_day(clock.now()).await.unwrap();
+    }
+    let ann = MemberId::new("ann").unwrap();
+    let before = engine.load(&ann).await.unwrap().unwrap();
+    assert!(before.purchases.len() < 6 && before.head.outlived, "some were sealed early");
+    assert_eq!(before.head.balances[0].1.available_minor, 6 * 200);
+    for lost in [false, true] {
+        for n in 0..6 {
+            let received = world::receive(&engine, &source, &body(n)).await;
+            assert_eq!(received.results[0].as_ref().unwrap().outcome, WebhookOutcome::Duplicate, "{n}");
+        }
+        engine.stop().unwrap();
+        drop(engine);
+        if lost {
+            std::fs::remove_dir_all(folder.0.join("state")).unwrap();
+        }
+        engine = world::engine(None, options.clone(), &clock);
+        assert_eq!(engine.load(&ann).await.unwrap().unwrap(), before);
+    }
+    let received = world::receive(&engine, &source, &body(0)).await;
+    assert_eq!(received.results[0].as_ref().unwrap().outcome, WebhookOutcome::Duplicate);
 }
