@@ -1,6 +1,6 @@
-//! Two small servers that say how fast the least of it could be: [`Bound::Bare`] reads a
-//! body and answers; [`Bound::Append`] verifies, parses, appends and syncs the same bytes
-//! and answers. Neither decides, keeps state, limits or counts anything.
+//! Small servers that say how fast the least of it could be: [`Bound::Bare`] reads a body
+//! and answers; [`Bound::Read`] verifies and parses it too; [`Bound::Append`] also appends
+//! and syncs the same bytes. None decides, keeps state, limits or counts anything.
 //!
 //! They run as the service does with one worker: one thread that accepts and serves, and for the
 //! journal the one it has. Spawned by the runs as hidden subcommands of this binary.
@@ -33,8 +33,10 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 /// What to serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
-    /// Read and answer.
+    /// Take and answer.
     Bare,
+    /// Verify, parse, answer.
+    Read,
     /// Verify, parse, append, sync, answer.
     Append,
 }
@@ -44,6 +46,7 @@ impl Bound {
     fn subcommand(self) -> &'static str {
         match self {
             Self::Bare => "serve-bare",
+            Self::Read => "serve-read",
             Self::Append => "serve-append",
         }
     }
@@ -64,7 +67,8 @@ pub struct Args {
 }
 
 struct Work {
-    verifier: Verifier,
+    /// `None` takes anything from anybody.
+    verifier: Option<Verifier>,
     journal: Option<Journal>,
     answer: Bytes,
 }
@@ -74,7 +78,7 @@ pub fn serve(bound: Bound, args: &Args) -> Result<(), Fault> {
     let secret = std::env::var(SECRET_VARIABLE).map_err(|_| fault("no secret"))?;
     let verifier = Verifier::new(&[Scheme::StandardWebhooks], vec![Secret::new(secret)], 300);
     let journal = match bound {
-        Bound::Bare => None,
+        Bound::Bare | Bound::Read => None,
         Bound::Append => {
             let options = Options::new(args.dir.join("bound-journal"));
             let opened =
@@ -83,7 +87,7 @@ pub fn serve(bound: Bound, args: &Args) -> Result<(), Fault> {
         }
     };
     let work = Work {
-        verifier: verifier.map_err(|e| fault(e.to_string()))?,
+        verifier: if bound == Bound::Bare { None } else { Some(verifier.map_err(|e| fault(e.to_string()))?) },
         answer: Bytes::from_static(if journal.is_some() { ANSWER_CREDITED } else { ANSWER_NO_OFFER }.as_bytes()),
         journal,
     };
@@ -129,16 +133,18 @@ async fn answer(work: &Work, request: Request<Incoming>) -> Response<Full<Bytes>
         return status(StatusCode::PAYLOAD_TOO_LARGE);
     };
     let body = body.to_bytes();
-    if let Some(journal) = &work.journal {
-        let Ok(verified) = work.verifier.verify(&head.headers, body.clone(), Clock::Machine.now()) else {
+    if let Some(verifier) = &work.verifier {
+        let Ok(verified) = verifier.verify(&head.headers, body.clone(), Clock::Machine.now()) else {
             return status(StatusCode::UNAUTHORIZED);
         };
         if normalise(Format::Ringfence, verified.body.as_bytes()).is_err() {
             return status(StatusCode::BAD_REQUEST);
         }
-        if journal.append(vec![body.to_vec()]).await.is_err() {
-            return status(StatusCode::SERVICE_UNAVAILABLE);
-        }
+    }
+    if let Some(journal) = &work.journal
+        && journal.append(vec![body.to_vec()]).await.is_err()
+    {
+        return status(StatusCode::SERVICE_UNAVAILABLE);
     }
     let mut response = Response::new(Full::new(work.answer.clone()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

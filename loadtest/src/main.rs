@@ -46,6 +46,8 @@ enum What {
     #[command(hide = true)]
     ServeBare(bounds::Args),
     #[command(hide = true)]
+    ServeRead(bounds::Args),
+    #[command(hide = true)]
     ServeAppend(bounds::Args),
 }
 
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         What::ServeBare(args) => bounds::serve(Bound::Bare, &args),
+        What::ServeRead(args) => bounds::serve(Bound::Read, &args),
         What::ServeAppend(args) => bounds::serve(Bound::Append, &args),
     };
     match done {
