@@ -1,6 +1,6 @@
 //! Seeded disorder, duplicates and crashes. Each seed draws facts of several members,
 //! delivers them in another order, some twice, on a disk that loses what was not synced;
-//! between crashes the state file is kept, lost, or set back to an older one. At the end
+//! between crashes the state is kept, lost, or set back to an older one. At the end
 //! everything answered is in the books, once, and the books are those of the set.
 //!
 //! `RINGFENCE_SIM_SEEDS=N` runs N seeds (24 by default), `RINGFENCE_SIM_SEED=S` that one.
@@ -158,7 +158,7 @@ async fn run(seed: u64) {
                 copy(&state, &kept).expect("a copy");
             }
         }
-        // The power goes: unsynced bytes may be lost, the state file may be any older one.
+        // The power goes: unsynced bytes may be lost, the state may be any older one.
         let image = disk.crash(rng.random());
         drop(engine);
         match rng.random_range(0..4) {

@@ -127,7 +127,7 @@ pub fn run(args: &Args) -> Result<(), Fault> {
                 figures::per_second(args.count as usize, filled)
             ),
         ),
-        row("on disk: state file", format!("{:.1} bytes a member", each(sizes.state))),
+        row("on disk: state", format!("{:.1} bytes a member", each(sizes.state))),
         row("on disk: journal", format!("{:.1} bytes a member", each(sizes.journal))),
         row("on disk: keys and the rest", format!("{:.1} bytes a member", each(sizes.rest))),
         row(

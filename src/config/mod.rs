@@ -122,7 +122,7 @@ pub struct StoreSettings {
     pub url: StoreUrl,
     /// Partitions of members, 1 to 4096; fixed when the store is created.
     pub partitions: u16,
-    /// Bytes of the page cache.
+    /// Bytes of the block cache.
     pub cache_bytes: usize,
     /// Bytes of members' states kept ready.
     pub members_cached_bytes: usize,

@@ -214,10 +214,12 @@ impl Embedded {
             layers.frozen = Some(Arc::clone(&frozen));
             frozen
         };
-        let written = self.write(&frozen, meta).map_err(StoreError::failed("writing a checkpoint"))?;
+        let written = self.write(&frozen, meta).inspect_err(|_| self.remove_unfinished());
+        let written = written.map_err(StoreError::failed("writing a checkpoint"))?;
         self.layers_mut().frozen = None;
         self.room.notify_waiters();
-        self.merge().map_err(StoreError::failed("merging the state's runs"))?;
+        let merged = self.merge().inspect_err(|_| self.remove_unfinished());
+        merged.map_err(StoreError::failed("merging the state's runs"))?;
         Ok(written)
     }
 
@@ -241,6 +243,20 @@ impl Embedded {
         }
         run.finish()?;
         Ok(done)
+    }
+
+    /// Removes what a failed run left: on a full disk each try would leave more. Files that
+    /// the tree never took have numbers above all that it has.
+    fn remove_unfinished(&self) {
+        let taken = self.tree.current_version().iter_tables().map(lsm_tree::Table::id).max();
+        let Ok(files) = std::fs::read_dir(self.path.join("tables")) else { return };
+        for file in files.flatten() {
+            let number = file.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
+            if number.is_some_and(|number| taken.is_none_or(|taken| number > taken)) {
+                // What stays is removed at the next start.
+                let _ = std::fs::remove_file(file.path());
+            }
+        }
     }
 
     /// Merges runs where there are too many, so that a read asks few of them.
