@@ -17,6 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// How often the tasks of the house look whether there is something to do.
 const HOUSE_TICK: Duration = Duration::from_secs(1);
@@ -216,14 +218,16 @@ impl App {
     /// When the last checkpoint or the journal's close fails; nothing acknowledged is lost.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<Stopped, crate::engine::EngineError> {
         let Self { doors, listener, options, checkpoint_every, .. } = self;
-        let house = tokio::spawn(keep_house(Arc::clone(&doors), checkpoint_every));
+        let (stop_house, house_stopped) = oneshot::channel();
+        let house = tokio::spawn(keep_house(Arc::clone(&doors), checkpoint_every, house_stopped));
         doors.set_ready(true);
         let stop = async {
             stop.await;
             doors.set_ready(false);
         };
         let stopped = wire::serve(listener, options, Arc::clone(&doors), stop).await;
-        house.abort();
+        let _ = stop_house.send(());
+        let _ = house.await;
         let engine = Arc::clone(&doors.engine);
         let closed = tokio::task::spawn_blocking(move || engine.stop()).await;
         closed.expect("a stop answers with an error, it does not panic")?;
@@ -231,9 +235,29 @@ impl App {
     }
 }
 
+/// Work of the house that blocks: its threads are waited for at a stop, because they hold
+/// the store.
+#[derive(Default)]
+struct Housework {
+    looking: Option<JoinHandle<()>>,
+    merging: Option<JoinHandle<()>>,
+}
+
+async fn keep_house(doors: Arc<Doors>, checkpoint_every: Duration, stopped: oneshot::Receiver<()>) {
+    let mut work = Housework::default();
+    tokio::select! {
+        biased;
+        _ = stopped => {}
+        () = look_after_house(&doors, checkpoint_every, &mut work) => {}
+    }
+    for thread in [work.looking, work.merging].into_iter().flatten() {
+        let _ = thread.await;
+    }
+}
+
 /// Looks at the world once a second and does what is needed: checkpoints, the daily mark,
 /// keys that another program changed, old sightings, interrupted jobs.
-async fn keep_house(doors: Arc<Doors>, checkpoint_every: Duration) {
+async fn look_after_house(doors: &Arc<Doors>, checkpoint_every: Duration, work: &mut Housework) {
     if let Err(error) = doors.engine.go_on_deciding_again().await {
         tracing::error!(error = %Chain(&error), "an interrupted job could not go on; it is tried again at the next start");
     }
@@ -249,8 +273,8 @@ async fn keep_house(doors: Arc<Doors>, checkpoint_every: Duration) {
             waiting > engine.options.checkpoint_bytes || (waiting > 0 && checkpointed.elapsed() > checkpoint_every);
         let today = engine.clock.now().day();
         let sightings_due = sightings_looked_at_on != today;
-        let shared = Arc::clone(&doors);
-        let looked = tokio::task::spawn_blocking(move || {
+        let shared = Arc::clone(doors);
+        let looking = work.looking.insert(tokio::task::spawn_blocking(move || {
             if let Err(error) = shared.keys.reload_if_changed() {
                 tracing::error!(error = %Chain(&error), "the API keys cannot be read again; those known stay in force");
             }
@@ -260,12 +284,21 @@ async fn keep_house(doors: Arc<Doors>, checkpoint_every: Duration) {
             if sightings_due && let Err(error) = shared.engine.drop_old_sightings() {
                 tracing::warn!(error = %Chain(&error), "old sightings could not be dropped");
             }
-        });
-        if looked.await.is_ok() {
+        }));
+        if looking.await.is_ok() {
             sightings_looked_at_on = today;
         }
+        work.looking = None;
         if due {
             checkpointed = Instant::now();
+            if work.merging.as_ref().is_none_or(JoinHandle::is_finished) {
+                let shared = Arc::clone(doors);
+                work.merging = Some(tokio::task::spawn_blocking(move || {
+                    if let Err(error) = shared.engine.merge_state() {
+                        tracing::warn!(error = %Chain(&error), "the state's files could not be merged; the next checkpoint tries again");
+                    }
+                }));
+            }
         }
         if let Err(error) = engine.mark_day(engine.clock.now()).await {
             tracing::error!(error = %Chain(&error), "the daily mark is not complete; it goes on in a second");

@@ -349,6 +349,14 @@ impl Engine {
         Ok(done)
     }
 
+    /// Merges what checkpoints wrote, where it is due. Blocks, for seconds when it is.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing is lost.
+    pub fn merge_state(&self) -> Result<(), EngineError> {
+        Ok(self.keeper.merge()?)
+    }
+
     /// Bytes that wait for a checkpoint.
     #[must_use]
     pub fn waiting_bytes(&self) -> usize {

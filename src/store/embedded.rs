@@ -41,6 +41,8 @@ const COUNTED_IN: Partition = 0;
 const CHECKED_BYTES: usize = 1 << 20;
 /// Sorted runs that a reader may have to ask before they are merged into one.
 const RUNS_MAX: u8 = 4;
+/// Size of a merged file: small, so that a merge takes seconds and not minutes.
+const FILE_BYTES: u64 = 16 << 20;
 
 /// What a tree says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +73,8 @@ pub struct Embedded {
     layers: RwLock<Layers>,
     /// One checkpoint at a time.
     writing: std::sync::Mutex<()>,
+    /// One merge at a time, beside checkpoints.
+    merging: std::sync::Mutex<()>,
     /// Told when a checkpoint has made room.
     room: tokio::sync::Notify,
     layer_bytes_max: usize,
@@ -151,7 +155,8 @@ impl Embedded {
             tree,
             sequence,
             layers: RwLock::default(),
-            writing: std::sync::Mutex::new(()),
+            writing: std::sync::Mutex::default(),
+            merging: std::sync::Mutex::default(),
             room: tokio::sync::Notify::new(),
             layer_bytes_max,
             _lock: lock,
@@ -193,7 +198,9 @@ impl Embedded {
     /// # Errors
     /// [`StoreError`].
     pub fn spill(&self) -> Result<Checkpointed, StoreError> {
-        self.flush(None)
+        let written = self.flush(None)?;
+        self.merge()?;
+        Ok(written)
     }
 
     fn flush(&self, meta: Option<&Meta>) -> Result<Checkpointed, StoreError> {
@@ -214,12 +221,14 @@ impl Embedded {
             layers.frozen = Some(Arc::clone(&frozen));
             frozen
         };
-        let written = self.write(&frozen, meta).inspect_err(|_| self.remove_unfinished());
+        let written = self.write(&frozen, meta).inspect_err(|_| {
+            if let Ok(_nobody) = self.merging.try_lock() {
+                self.remove_unfinished();
+            }
+        });
         let written = written.map_err(StoreError::failed("writing a checkpoint"))?;
         self.layers_mut().frozen = None;
         self.room.notify_waiters();
-        let merged = self.merge().inspect_err(|_| self.remove_unfinished());
-        merged.map_err(StoreError::failed("merging the state's runs"))?;
         Ok(written)
     }
 
@@ -245,8 +254,30 @@ impl Embedded {
         Ok(done)
     }
 
-    /// Removes what a failed run left: on a full disk each try would leave more. Files that
-    /// the tree never took have numbers above all that it has.
+    /// Merges runs where there are too many, so that a read asks few of them. Checkpoints go
+    /// on meanwhile. Bounded by what two neighbouring levels share, not by the whole state.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is lost, the next one tries again.
+    pub fn merge(&self) -> Result<(), StoreError> {
+        let _one = self.merging.lock().expect("no code panics while it merges");
+        let strategy = lsm_tree::compaction::Leveled::default();
+        let strategy = Arc::new(strategy.with_l0_threshold(RUNS_MAX).with_table_target_size(FILE_BYTES));
+        // A merge fills the next level, which may then be due itself.
+        for _ in 0..2 {
+            let merged = self.tree.compact(strategy.clone(), self.sequence.get());
+            let merged = merged.inspect_err(|_| {
+                if let Ok(_nobody) = self.writing.try_lock() {
+                    self.remove_unfinished();
+                }
+            });
+            merged.map_err(StoreError::failed("merging the state's runs"))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a failed run left, while nobody writes another: on a full disk each try
+    /// would leave more. Files that the tree never took have numbers above all that it has.
     fn remove_unfinished(&self) {
         let taken = self.tree.current_version().iter_tables().map(lsm_tree::Table::id).max();
         let Ok(files) = std::fs::read_dir(self.path.join("tables")) else { return };
@@ -257,16 +288,6 @@ impl Embedded {
                 let _ = std::fs::remove_file(file.path());
             }
         }
-    }
-
-    /// Merges runs where there are too many, so that a read asks few of them.
-    fn merge(&self) -> lsm_tree::Result<()> {
-        let strategy = Arc::new(lsm_tree::compaction::Leveled::default().with_l0_threshold(RUNS_MAX));
-        // A merge fills the next level, which may then be due itself.
-        for _ in 0..2 {
-            self.tree.compact(strategy.clone(), self.sequence.get())?;
-        }
-        Ok(())
     }
 
     /// A value by its key: layer, then the layer being written, then the tree.
