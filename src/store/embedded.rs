@@ -14,7 +14,7 @@ use super::{Answer, Batch, Committed, Keeper, Key, Pairs, Partition, StoreError}
 use crate::journal::Position;
 use bytes::Bytes;
 use layer::{Layer, Value};
-use lsm_tree::config::CompressionPolicy;
+use lsm_tree::config::{CompressionPolicy, PartitioningPolicy};
 use lsm_tree::{AbstractTree, AnyTree, Cache, Checksum, CompressionType, Guard, SeqNo, SequenceNumberCounter};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,9 @@ impl Embedded {
             let tree = lsm_tree::Config::new(path, sequence.clone(), SequenceNumberCounter::default())
                 .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes as u64)))
                 .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+                // In pieces, so that a cache smaller than all of them still helps.
+                .index_block_partitioning_policy(PartitioningPolicy::all(true))
+                .filter_block_partitioning_policy(PartitioningPolicy::all(true))
                 .open()?;
             check_files(&tree)?;
             let meta = tree.get(META, NOW)?;
