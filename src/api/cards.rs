@@ -89,9 +89,7 @@ pub struct LinkedCard {
 )]
 pub(super) async fn put(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
     let caller = access::one_of(doors, request, &[Operator, App])?;
-    let member: MemberId = read::id(params, "id")?;
-    let source: SourceName = read::id(params, "source")?;
-    let token = token("token", &read::part(params, "token")?)?;
+    let (member, source, token) = named(params)?;
     let document: LinkingDocument = read::document_or_default(request)?;
     if !doors.sources.contains_key(source.as_str()) {
         return Err(reply::not_found("no source has this name; an operator configures it under [[sources]]"));
@@ -136,9 +134,7 @@ pub(super) async fn put(doors: &Doors, params: &Params<'_, '_>, request: &Reques
 )]
 pub(super) async fn delete(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
     let caller = access::one_of(doors, request, &[Operator, App])?;
-    let member: MemberId = read::id(params, "id")?;
-    let source: SourceName = read::id(params, "source")?;
-    let token = token("token", &read::part(params, "token")?)?;
+    let (member, source, token) = named(params)?;
     let document: UnlinkingDocument = read::document_or_default(request)?;
     let engine = &doors.engine;
     let card = engine.card_hash(&source, &token);
@@ -148,6 +144,12 @@ pub(super) async fn delete(doors: &Doors, params: &Params<'_, '_>, request: &Req
     read::counts_from(&caller, "from", document.from, engine.clock.now(), unlinked)?;
     engine.unlink_card(&member, card, document.from).await?;
     Ok(Reply::Empty)
+}
+
+/// Whose card of which source a path names.
+fn named(params: &Params<'_, '_>) -> Result<(MemberId, SourceName, String), Reply> {
+    let (member, source) = (read::id(params, "id")?, read::id(params, "source")?);
+    Ok((member, source, token("token", &read::part(params, "token")?)?))
 }
 
 /// A token: an identifier that is no card number.

@@ -13,6 +13,7 @@ use crate::domain::member::{CardLink, Standing, month_of};
 use crate::domain::offer::{Activation, Condition, InForce, Offer, OfferVersion, Period, Reward, StackingMode, Terms};
 use crate::domain::purchase::{Purchase, Stage};
 use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::record::MemberInput;
 use jiff::civil;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,6 +54,33 @@ pub struct Line {
     pub lost: bool,
     /// Why it gives nothing, or less than the terms say.
     pub refusal: Option<Refusal>,
+}
+
+/// What an applied input concerns, as the bounds of a [`Scope`]: a purchase's event, its
+/// merchant (and the one it had before) from its place in the order on; other facts, every
+/// purchase. `before` is the purchase's place and merchant before the event, if it was there.
+///
+/// # Panics
+/// When the input is an event that was not applied.
+#[must_use]
+pub fn concerned(
+    member: &MemberState,
+    input: &MemberInput,
+    before: Option<(usize, Option<MerchantId>)>,
+) -> (usize, Option<Vec<MerchantId>>) {
+    let MemberInput::Event(event) = input else {
+        // A registration, a link or a pay-out changes no reward, but a card or an
+        // activation may: those are judged from the first purchase on.
+        let moves_no_reward =
+            matches!(input, MemberInput::Registered { .. } | MemberInput::Redeemed(_) | MemberInput::Erased { .. });
+        return (if moves_no_reward { usize::MAX } else { 0 }, None);
+    };
+    let at = member.find(&event.purchase).expect("applied before");
+    let (from, old) = before.map_or((at, None), |(place, merchant)| (at.min(place), merchant));
+    let now = member.purchases[at].merchant.clone();
+    let mut merchants: Vec<MerchantId> = now.into_iter().chain(old).collect();
+    merchants.dedup();
+    (from, Some(merchants))
 }
 
 /// A purchase judged.

@@ -13,7 +13,7 @@ pub mod settle;
 pub mod worth;
 
 pub use apply::{Touched, apply_changes, apply_input};
-pub use judge::{Ask, Judged, Line, Scope, judge};
+pub use judge::{Ask, Judged, Line, Scope, concerned, judge};
 pub use member::MemberState;
 pub use refusal::Refusal;
 pub use settle::{GrantChange, settle};

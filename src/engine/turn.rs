@@ -11,12 +11,12 @@ use crate::catalogue::Catalogue;
 use crate::decide::Policy;
 use crate::decide::judge::Raises;
 use crate::decide::{
-    GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, judge, settle, worth,
+    GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle, worth,
 };
 use crate::domain::member::MemberHead;
 use crate::domain::purchase::{AnswerLine, Purchase, Stage};
 use crate::domain::time::DAY_MS;
-use crate::domain::{CardHash, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::domain::{CardHash, MemberId, OfferId, PurchaseKey, Timestamp};
 use crate::ledger::{AccountKind, Owner};
 use crate::record::{self, Body, Envelope, MemberInput, Record, RequestKey};
 use crate::store::keys::{self, CardClaim, Identity};
@@ -183,7 +183,7 @@ impl Turn {
         let before = own.as_ref().and_then(|key| self.member.find(key));
         let before = before.map(|at| (at, self.member.purchases[at].merchant.clone()));
         apply_input(&mut self.member, &input, &mut self.touched);
-        let (from, merchants) = self.concerned(&input, own.as_ref(), before);
+        let (from, merchants) = concerned(&self.member, &input, before);
         let scope = Scope { from, merchants: merchants.as_deref(), own: own.as_ref() };
         let judged = self.judge_with_budgets(&scope, mark).await?;
         let envelope = self.envelope(request, mark);
@@ -201,29 +201,6 @@ impl Turn {
         let body = Body::Member { member: self.id().clone(), input: Box::new(input), changes };
         self.records.push(Record { envelope, body });
         Ok(Decided { judged, changed, answer })
-    }
-
-    /// What a change concerns: a purchase's event, its merchant (and the one it had before)
-    /// from its place in the order on; other facts, every purchase.
-    fn concerned(
-        &self,
-        input: &MemberInput,
-        own: Option<&PurchaseKey>,
-        before: Option<(usize, Option<MerchantId>)>,
-    ) -> (usize, Option<Vec<MerchantId>>) {
-        let Some(own) = own else {
-            // A registration, a link or a pay-out changes no reward, but a card or an
-            // activation may: those are judged from the first purchase on.
-            let moves_no_reward =
-                matches!(input, MemberInput::Registered { .. } | MemberInput::Redeemed(_) | MemberInput::Erased { .. });
-            return (if moves_no_reward { usize::MAX } else { 0 }, None);
-        };
-        let at = self.member.find(own).expect("applied just above");
-        let (from, old) = before.map_or((at, None), |(place, merchant)| (at.min(place), merchant));
-        let now = self.member.purchases[at].merchant.clone();
-        let mut merchants: Vec<MerchantId> = now.into_iter().chain(old).collect();
-        merchants.dedup();
-        (from, Some(merchants))
     }
 
     async fn judge_with_budgets(&mut self, scope: &Scope<'_>, mark: Timestamp) -> Result<Vec<Judged>, EngineError> {

@@ -4,7 +4,8 @@
 
 use ringfence::decide::judge::Raises;
 use ringfence::decide::{
-    GrantChange, Judged, MemberState, OfferBook, Policy, Scope, Touched, apply_changes, apply_input, judge, settle,
+    GrantChange, Judged, MemberState, OfferBook, Policy, Scope, Touched, apply_changes, apply_input, concerned, judge,
+    settle,
 };
 use ringfence::domain::member::{Balance, CardLink, MemberHead};
 use ringfence::domain::offer::{LifeChange, LifeStep, Offer, OfferVersion, Terms};
@@ -154,7 +155,7 @@ impl Desk {
         let before = before.map(|at| (at, self.member.purchases[at].merchant.clone()));
         let mut touched = Touched::default();
         apply_input(&mut self.member, &input, &mut touched);
-        let (from, merchants) = self.concerned(&input, own.as_ref(), before);
+        let (from, merchants) = concerned(&self.member, &input, before);
         let scope = Scope { from, merchants: merchants.as_deref(), own: own.as_ref() };
         let judged = self.judge_with_budgets(&scope);
         self.record(input, judged)
@@ -205,23 +206,6 @@ impl Desk {
             }
         }
         Step { judged, changes, moved }
-    }
-
-    fn concerned(
-        &self,
-        input: &MemberInput,
-        own: Option<&PurchaseKey>,
-        before: Option<(usize, Option<MerchantId>)>,
-    ) -> (usize, Option<Vec<MerchantId>>) {
-        let Some(own) = own else {
-            let moves_no_reward =
-                matches!(input, MemberInput::Registered { .. } | MemberInput::Redeemed(_) | MemberInput::Erased { .. });
-            return (if moves_no_reward { usize::MAX } else { 0 }, None);
-        };
-        let at = self.member.find(own).expect("applied just above");
-        let (from, old) = before.map_or((at, None), |(place, merchant)| (at.min(place), merchant));
-        let now = self.member.purchases[at].merchant.clone();
-        (from, Some(now.into_iter().chain(old).collect()))
     }
 
     fn judge_with_budgets(&self, scope: &Scope<'_>) -> Vec<Judged> {
