@@ -8,11 +8,20 @@
 
 pub mod pan;
 
+mod decimal;
+mod fidel;
 mod field;
+mod iso;
+mod kard;
+mod lithic;
+mod marqeta;
+mod mastercard_cen;
 mod ringfence;
 mod stripe_issuing;
 #[cfg(test)]
 mod tests;
+mod visa_vop;
+mod when;
 
 use crate::domain::CardEvent;
 use std::fmt;
@@ -26,20 +35,47 @@ pub const BATCH_MESSAGES_MAX: usize = 500;
 pub enum Format {
     /// Our own, described in the interface.
     Ringfence,
+    /// Fidel's transaction webhooks.
+    Fidel,
+    /// Kard's transactions.
+    Kard,
+    /// Visa Offers Platform; its contract is not public.
+    VisaVop,
+    /// Mastercard's event notifications.
+    MastercardCen,
     /// Stripe Issuing's events of authorizations and transactions.
     StripeIssuing,
+    /// Marqeta's transaction webhooks.
+    Marqeta,
+    /// Lithic's card transactions.
+    Lithic,
 }
 
 impl Format {
     /// Every dialect.
-    pub const ALL: [Self; 2] = [Self::Ringfence, Self::StripeIssuing];
+    pub const ALL: [Self; 8] = [
+        Self::Ringfence,
+        Self::Fidel,
+        Self::Kard,
+        Self::VisaVop,
+        Self::MastercardCen,
+        Self::StripeIssuing,
+        Self::Marqeta,
+        Self::Lithic,
+    ];
 
     /// The name by which configuration calls it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ringfence => ringfence::NAME,
+            Self::Fidel => fidel::NAME,
+            Self::Kard => kard::NAME,
+            Self::VisaVop => visa_vop::NAME,
+            Self::MastercardCen => mastercard_cen::NAME,
             Self::StripeIssuing => stripe_issuing::NAME,
+            Self::Marqeta => marqeta::NAME,
+            Self::Lithic => lithic::NAME,
         }
     }
 
@@ -48,7 +84,13 @@ impl Format {
     fn identifiers(self) -> &'static [&'static str] {
         match self {
             Self::Ringfence => ringfence::IDENTIFIERS,
+            Self::Fidel => fidel::IDENTIFIERS,
+            Self::Kard => kard::IDENTIFIERS,
+            Self::VisaVop => visa_vop::IDENTIFIERS,
+            Self::MastercardCen => mastercard_cen::IDENTIFIERS,
             Self::StripeIssuing => stripe_issuing::IDENTIFIERS,
+            Self::Marqeta => marqeta::IDENTIFIERS,
+            Self::Lithic => lithic::IDENTIFIERS,
         }
     }
 }
@@ -153,7 +195,13 @@ pub fn normalise(format: Format, body: &[u8]) -> Result<Normalised, Unreadable> 
     })?;
     match format {
         Format::Ringfence => ringfence::read(text),
+        Format::Fidel => fidel::read(text),
+        Format::Kard => kard::read(text),
+        Format::VisaVop => visa_vop::read(text),
+        Format::MastercardCen => mastercard_cen::read(text),
         Format::StripeIssuing => stripe_issuing::read(text),
+        Format::Marqeta => marqeta::read(text),
+        Format::Lithic => lithic::read(text),
     }
 }
 

@@ -20,7 +20,7 @@ fn formats_have_names() {
     let fault = "fax".parse::<Format>().unwrap_err();
     assert_eq!(
         fault.to_string(),
-        "`fax` is not a format this build understands (it understands: ringfence, stripe-issuing)"
+        "`fax` is not a format this build understands (it understands: ringfence, fidel, kard, visa-vop, mastercard-cen, stripe-issuing, marqeta, lithic)"
     );
 }
 
@@ -64,7 +64,13 @@ fn valid() -> &'static [(Format, EventKind, Value)] {
 fn make_valid() -> Vec<(Format, EventKind, Value)> {
     let of = |format, all: Vec<(EventKind, Value)>| all.into_iter().map(move |(kind, body)| (format, kind, body));
     of(Format::Ringfence, ringfence::tests::valid())
+        .chain(of(Format::Fidel, fidel::tests::valid()))
+        .chain(of(Format::Kard, kard::tests::valid()))
+        .chain(of(Format::VisaVop, visa_vop::tests::valid()))
+        .chain(of(Format::MastercardCen, mastercard_cen::tests::valid()))
         .chain(of(Format::StripeIssuing, stripe_issuing::tests::valid()))
+        .chain(of(Format::Marqeta, marqeta::tests::valid()))
+        .chain(of(Format::Lithic, lithic::tests::valid()))
         .collect()
 }
 
