@@ -258,7 +258,7 @@ async fn keep_house(doors: Arc<Doors>, checkpoint_every: Duration, stopped: ones
 /// Looks at the world once a second and does what is needed: checkpoints, the daily mark,
 /// keys that another program changed, old sightings, interrupted jobs.
 async fn look_after_house(doors: &Arc<Doors>, checkpoint_every: Duration, work: &mut Housework) {
-    if let Err(error) = doors.engine.go_on_deciding_again().await {
+    if let Err(error) = doors.again.go_on(&doors.engine, |_| true).await {
         tracing::error!(error = %Chain(&error), "an interrupted job could not go on; it is tried again at the next start");
     }
     let mut tick = tokio::time::interval(HOUSE_TICK);
@@ -281,8 +281,8 @@ async fn look_after_house(doors: &Arc<Doors>, checkpoint_every: Duration, work: 
             if due && let Err(error) = shared.engine.checkpoint() {
                 tracing::error!(error = %Chain(&error), "a checkpoint failed; the journal has everything, the next one tries again");
             }
-            if sightings_due && let Err(error) = shared.engine.drop_old_sightings() {
-                tracing::warn!(error = %Chain(&error), "old sightings could not be dropped");
+            if sightings_due && let Err(error) = shared.engine.tidy_sightings() {
+                tracing::warn!(error = %Chain(&error), "sightings could not be indexed, or old ones dropped");
             }
         }));
         if looking.await.is_ok() {

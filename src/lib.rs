@@ -32,6 +32,8 @@
 //! | [`authenticate`] | webhook signatures, API keys and roles, `sign` | |
 //! | [`wire`] | HTTP: bounds, limits per caller, problems, orderly stop | |
 //! | [`catalogue`] | merchants, offers and the MID index as an immutable snapshot | |
+//! | [`sightings`] | the events of the last days as they came, and what leads to them | |
+//! | [`again`] | what was seen and becomes ours: found, decided, previewed | |
 //! | [`journal`] | frames, hash chain, group commit, recovery; members' keys; disks that fail on purpose | |
 //! | [`store`] | the narrow promise of state, what is kept under which key, the embedded keeper | |
 //! | [`engine`] | journal, state, catalogue and clock in one hand: turns, budgets, daily marks, start and stop | |
@@ -65,6 +67,7 @@
 //! 9. Everything is bounded.
 //! 10. No card number and no secret leaves its type.
 
+pub mod again;
 pub mod api;
 pub mod app;
 pub mod audit;
@@ -82,6 +85,7 @@ pub mod ledger;
 pub mod normalise;
 pub mod pipeline;
 pub mod record;
+pub mod sightings;
 pub mod store;
 pub mod telemetry;
 pub mod wire;

@@ -5,7 +5,9 @@
 //! words or HTTP.
 
 use crate::authenticate::{VerifiedBody, Verifier};
-use crate::decide::Refusal;
+use crate::catalogue::Catalogue;
+use crate::decide::{MemberState, Refusal};
+use crate::domain::member::CardLink;
 use crate::domain::merchant::Matched;
 use crate::domain::purchase::{AnswerLine, Stage};
 use crate::domain::{
@@ -14,7 +16,7 @@ use crate::domain::{
 use crate::engine::turn::{Decided, Turn};
 use crate::engine::{Engine, EngineError, Waiting};
 use crate::normalise::{self, Format, Message, Problem, Unreadable};
-use crate::record::{self, DeadLetter, EventInput, MemberInput, Sighting};
+use crate::record::{self, DeadLetter, EventInput, MemberInput, Rematch, Sighting};
 use crate::telemetry::{EventOddity, Stage as Timed, WebhookOutcome};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -104,7 +106,10 @@ struct Ours {
     indexed: bool,
     matched: Option<Matched>,
     occurred_at: Timestamp,
+    received_at: Timestamp,
     content: u64,
+    /// It was seen before and is looked at again: what is known of its shop may have changed.
+    again: bool,
 }
 
 /// Takes a verified body through the whole path. Every event with an outcome other than
@@ -170,38 +175,77 @@ async fn gather(
     if event.merchant.scheme.is_none() {
         event.merchant.scheme = source.default_scheme.as_deref().map(Into::into);
     }
-    let is_old = |at: Timestamp| at.plus_days(engine.options.retention_days) < now;
-    if is_old(event.occurred_at) {
-        engine.metrics.oddity(EventOddity::Late);
-        return Ok(Gathered::Answered(Outcome::plain(&event, WebhookOutcome::TooOld)));
-    }
     if event.occurred_at > now.plus_ms(engine.options.future_ms_alarm) {
         engine.metrics.oddity(EventOddity::Future);
         tracing::warn!(source = %source.name, "an event is dated far ahead of our clock");
     }
-    let catalogue = engine.catalogue_now();
+    let shop = locate(engine, &engine.catalogue_now(), &event, now);
+    let Some(shop) = shop else {
+        engine.metrics.oddity(EventOddity::Late);
+        return Ok(Gathered::Answered(Outcome::plain(&event, WebhookOutcome::TooOld)));
+    };
+    let card = engine.card_hash(&source.name, &event.card);
+    // From here on the card is its hash alone: no token is kept, or counts as content.
+    event.card = Default::default();
+    engine.keep_sighting(&Sighting {
+        source: Cow::Borrowed(&source.name),
+        card,
+        received_at: now,
+        event: Cow::Borrowed(&event),
+    });
+    let seen = Seen { source: &source.name, event, card, received_at: now };
+    let gathered = whose(engine, seen, shop, Some(place)).await;
+    if matches!(gathered, Ok(Gathered::Ours(..))) {
+        engine.metrics.stage(Timed::Gather, begun.elapsed());
+    }
+    gathered
+}
+
+/// Where an event happened, by what is known of shops.
+struct Shop {
+    /// `None` when it is nobody's who has or had an offer.
+    matched: Option<Matched>,
+    /// The event's time, by the shop's clock when it was that which was told.
+    occurred_at: Timestamp,
+}
+
+/// The shop of an event; `None` when the event is older than anything is kept.
+fn locate(engine: &Engine, catalogue: &Catalogue, event: &CardEvent, now: Timestamp) -> Option<Shop> {
+    let is_old = |at: Timestamp| at.plus_days(engine.options.retention_days) < now;
+    if is_old(event.occurred_at) {
+        return None;
+    }
     let located = catalogue.locate(&event.merchant, event.occurred_at);
     let known = located.filter(|located| !catalogue.offers_of(&located.merchant().id).is_empty());
-    let matched = known.map(|located| located.matched());
     let occurred_at = match (&known, event.clock) {
         (Some(located), crate::domain::card_event::Clock::Local) => event.occurred_at.read_locally(located.time_zone()),
         _ => event.occurred_at,
     };
-    drop(catalogue);
-    if is_old(occurred_at) {
-        return Ok(Gathered::Answered(Outcome::plain(&event, WebhookOutcome::TooOld)));
-    }
-    let purchase =
-        PurchaseKey { source: source.name.clone(), id: event.purchase.clone().unwrap_or_else(|| own_purchase(&event)) };
+    (!is_old(occurred_at)).then(|| Shop { matched: known.map(|located| located.matched()), occurred_at })
+}
+
+/// An event as it is kept: its card is a hash, its token is gone.
+struct Seen<'a> {
+    source: &'a SourceName,
+    event: Box<CardEvent>,
+    card: CardHash,
+    received_at: Timestamp,
+}
+
+/// Whose event it is, by what the indexes know of its purchase and its card. `place` is its
+/// place in the body that brings it; `None` when it was seen before and is looked at again.
+async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>) -> Result<Gathered, EngineError> {
+    let Seen { source, event, card, received_at } = seen;
+    let Shop { matched, occurred_at } = shop;
+    let id = event.purchase.clone().unwrap_or_else(|| own_purchase(&event));
+    let purchase = PurchaseKey { source: source.clone(), id };
     let follows = event.kind != EventKind::Authorization && event.purchase.is_some();
-    let holder = if follows { engine.purchase_owner(&purchase).await? } else { None };
-    let card = engine.card_hash(&source.name, &event.card);
-    // From here on the card is its hash alone: no token is kept, or counts as content.
-    event.card = Default::default();
+    let again = place.is_none();
+    // One that is held although its shop is nobody's any more is its holder's.
+    let holder = if follows || again { engine.purchase_owner(&purchase).await? } else { None };
     if matched.is_none() && holder.is_none() {
         let outcome = Outcome::plain(&event, WebhookOutcome::NoOffer);
-        keep_sighting(engine, source, &event, card, now);
-        if follows {
+        if follows && !again {
             engine.wait_for(purchase, Waiting { event, card });
         }
         return Ok(Gathered::Answered(outcome));
@@ -212,15 +256,13 @@ async fn gather(
         None => claim.from <= occurred_at && claim.to.is_none_or(|to| occurred_at < to),
     };
     let Some(claim) = claims.iter().find(holds) else {
-        let outcome = Outcome::plain(&event, WebhookOutcome::UnknownCard);
-        keep_sighting(engine, source, &event, card, now);
-        return Ok(Gathered::Answered(outcome));
+        return Ok(Gathered::Answered(Outcome::plain(&event, WebhookOutcome::UnknownCard)));
     };
     let content = content_of(&event);
     let indexed = holder.is_some() || (!follows && engine.purchase_owner(&purchase).await?.is_some());
-    engine.metrics.stage(Timed::Gather, begun.elapsed());
     let member = claim.member.clone();
-    let ours = Ours { place, event, card, purchase, indexed, matched, occurred_at, content };
+    let place = place.unwrap_or_default();
+    let ours = Ours { place, event, card, purchase, indexed, matched, occurred_at, received_at, content, again };
     Ok(Gathered::Ours(member, Box::new(ours)))
 }
 
@@ -232,11 +274,6 @@ fn content_of(event: &CardEvent) -> u64 {
 /// An event without a purchase id opens a purchase under its own key.
 fn own_purchase(event: &CardEvent) -> PurchaseId {
     PurchaseId::new(event.key.as_str()).expect("an event key obeys the same rules")
-}
-
-fn keep_sighting(engine: &Engine, source: &Source, event: &CardEvent, card: CardHash, received_at: Timestamp) {
-    let (source, event) = (Cow::Borrowed(&source.name), Cow::Borrowed(event));
-    engine.keep_sighting(&Sighting { source, card, received_at, event });
 }
 
 /// One member's events, decided in order and committed together.
@@ -266,32 +303,193 @@ async fn decide_events(
 ) -> Result<Vec<(usize, Result<Outcome, Refused>)>, EngineError> {
     let begun = Instant::now();
     let mut turn = engine.turn(member).await?;
+    let (answers, decides) = decide_within(engine, &mut turn, events).await?;
+    engine.metrics.stage(Timed::Decide, begun.elapsed());
+    if decides {
+        turn.commit().await?;
+    }
+    Ok(answers)
+}
+
+type Answers = Vec<(usize, Result<Outcome, Refused>)>;
+
+/// Decides events within a turn; tells whether there is anything to commit.
+async fn decide_within(
+    engine: &Arc<Engine>,
+    turn: &mut Turn,
+    events: Vec<Ours>,
+) -> Result<(Answers, bool), EngineError> {
     let mut answers = Vec::with_capacity(events.len());
     let mut decides = false;
     for ours in events {
         let place = ours.place;
         let known = turn.identity(ours.card, &ours.event.key).await?;
         let answer = match known {
-            Some(identity) if identity.content == ours.content => Ok(again(&turn, &ours, &identity.purchase)),
+            Some(identity) if identity.content == ours.content => {
+                decides |= ours.again && rematch(turn, &ours, &identity.purchase).await?;
+                Ok(again(turn, &ours, &identity.purchase))
+            }
             Some(_) => Err(Refused::Conflict { event: ours.event.key.to_string() }),
             None => {
                 decides = true;
                 let purchase = ours.purchase.clone();
                 let opens = turn.member.find(&purchase).is_none();
-                let answer = decide_event(engine, &mut turn, ours).await?;
+                let answer = decide_event(engine, turn, ours).await?;
                 if opens {
-                    join_waiting(engine, &mut turn, &purchase).await?;
+                    join_waiting(engine, turn, &purchase).await?;
                 }
                 Ok(answer)
             }
         };
         answers.push((place, answer));
     }
-    engine.metrics.stage(Timed::Decide, begun.elapsed());
-    if decides {
-        turn.commit().await?;
+    Ok((answers, decides))
+}
+
+/// Moves an event that is held to the shop where it is known to have happened now. A sealed
+/// purchase stays where it was.
+async fn rematch(turn: &mut Turn, ours: &Ours, purchase: &PurchaseKey) -> Result<bool, EngineError> {
+    let Some(at) = turn.member.find(purchase) else { return Ok(false) };
+    let held = &turn.member.purchases[at].purchase;
+    let is_it = |event: &&crate::domain::purchase::HeldEvent| event.key == ours.event.key && event.card == ours.card;
+    let Some(event) = held.events.iter().find(is_it) else { return Ok(false) };
+    let matched = event.matched.and_then(|place| held.matches.get(usize::from(place)));
+    if matched == ours.matched.as_ref() && event.occurred_at == ours.occurred_at {
+        return Ok(false);
     }
-    Ok(answers)
+    let rematch = Rematch {
+        purchase: purchase.clone(),
+        event: ours.event.key.clone(),
+        card: ours.card,
+        matched: ours.matched.clone(),
+        occurred_at: ours.occurred_at,
+    };
+    turn.step(MemberInput::Rematched(Box::new(rematch)), None).await?;
+    Ok(true)
+}
+
+/// What was seen, decided again: its outcome now, and whether anything came of it.
+///
+/// # Errors
+/// When the journal or the state refuses.
+pub async fn receive_again(
+    engine: &Arc<Engine>,
+    sightings: Vec<Sighting<'static>>,
+) -> Result<Vec<WebhookOutcome>, EngineError> {
+    let catalogue = engine.catalogue();
+    let (mut outcomes, members) = gather_again(engine, &catalogue, sightings).await?;
+    let turns = members.into_iter().map(|(member, events)| async move {
+        let answers = decide_events(engine, &member, events).await?;
+        Ok::<_, EngineError>(
+            answers.into_iter().filter_map(|(_, answer)| Some(answer.ok()?.outcome)).collect::<Vec<_>>(),
+        )
+    });
+    for done in futures_util::future::join_all(turns).await {
+        outcomes.extend(done?);
+    }
+    Ok(outcomes)
+}
+
+/// What would come of sightings under a catalogue that is not in force: decided within the
+/// turns of their members, which are then dropped. `each` is shown every member before and
+/// after.
+///
+/// # Errors
+/// When the state refuses.
+pub async fn suppose(
+    engine: &Arc<Engine>,
+    catalogue: &Arc<Catalogue>,
+    sightings: Vec<Sighting<'static>>,
+    mut each: impl FnMut(&MemberState, &MemberState, usize),
+) -> Result<(), EngineError> {
+    let (_, members) = gather_again(engine, catalogue, sightings).await?;
+    for (member, events) in members {
+        let mut turn = engine.turn(&member).await?;
+        turn.suppose(Arc::clone(catalogue));
+        let before = turn.member.clone();
+        let (answers, _) = decide_within(engine, &mut turn, events).await?;
+        each(&before, &turn.member, fresh(&answers));
+    }
+    Ok(())
+}
+
+/// What would come of a member's card if it were linked: decided within the member's turn,
+/// which is then dropped.
+///
+/// # Errors
+/// When the state refuses.
+pub async fn suppose_card(
+    engine: &Arc<Engine>,
+    member: &MemberId,
+    link: CardLink,
+    sightings: Vec<Sighting<'static>>,
+    mut each: impl FnMut(&MemberState, &MemberState, usize),
+) -> Result<(), EngineError> {
+    let mut turn = engine.turn(member).await?;
+    turn.suppose(engine.catalogue());
+    let before = turn.member.clone();
+    let from = link.from;
+    turn.step(MemberInput::CardLinked { link, replaces: None }, None).await?;
+    let now = engine.clock.now();
+    let mut events = Vec::new();
+    for Sighting { source, card, received_at, event } in sightings {
+        let event = Box::new(event.into_owned());
+        let shop = locate(engine, turn.catalogue(), &event, now);
+        let Some(Shop { matched: matched @ Some(_), occurred_at }) = shop else { continue };
+        if occurred_at < from {
+            continue;
+        }
+        let content = content_of(&event);
+        let id = event.purchase.clone().unwrap_or_else(|| own_purchase(&event));
+        let purchase = PurchaseKey { source: source.into_owned(), id };
+        events.push(Ours {
+            place: 0,
+            event,
+            card,
+            purchase,
+            indexed: true,
+            matched,
+            occurred_at,
+            received_at,
+            content,
+            again: true,
+        });
+    }
+    let (answers, _) = decide_within(engine, &mut turn, events).await?;
+    each(&before, &turn.member, fresh(&answers));
+    Ok(())
+}
+
+/// How many of some answers are about events that nobody held.
+fn fresh(answers: &Answers) -> usize {
+    let fresh = |answer: &Result<Outcome, Refused>| {
+        answer.as_ref().is_ok_and(|outcome| outcome.outcome != WebhookOutcome::Duplicate)
+    };
+    answers.iter().filter(|(_, answer)| fresh(answer)).count()
+}
+
+/// Sorts what was seen by whose it is now; what is still nobody's has its outcome.
+async fn gather_again(
+    engine: &Arc<Engine>,
+    catalogue: &Catalogue,
+    sightings: Vec<Sighting<'static>>,
+) -> Result<(Vec<WebhookOutcome>, BTreeMap<MemberId, Vec<Ours>>), EngineError> {
+    let now = engine.clock.now();
+    let mut outcomes = Vec::new();
+    let mut members: BTreeMap<MemberId, Vec<Ours>> = BTreeMap::new();
+    for sighting in sightings {
+        let Sighting { source, card, received_at, event } = sighting;
+        let event = Box::new(event.into_owned());
+        let Some(shop) = locate(engine, catalogue, &event, now) else {
+            outcomes.push(WebhookOutcome::TooOld);
+            continue;
+        };
+        match whose(engine, Seen { source: &source, event, card, received_at }, shop, None).await? {
+            Gathered::Answered(outcome) => outcomes.push(outcome.outcome),
+            Gathered::Ours(member, ours) => members.entry(member).or_default().push(*ours),
+        }
+    }
+    Ok((outcomes, members))
 }
 
 /// Events that came before the purchase they follow, from a shop we did not know.
@@ -301,7 +499,19 @@ async fn join_waiting(engine: &Arc<Engine>, turn: &mut Turn, purchase: &Purchase
         if holds && turn.identity(card, &event.key).await?.is_none() {
             let (occurred_at, content) = (event.occurred_at, content_of(&event));
             let purchase = purchase.clone();
-            let ours = Ours { place: 0, event, card, purchase, indexed: true, matched: None, occurred_at, content };
+            let received_at = turn.now();
+            let ours = Ours {
+                place: 0,
+                event,
+                card,
+                purchase,
+                indexed: true,
+                matched: None,
+                occurred_at,
+                received_at,
+                content,
+                again: false,
+            };
             decide_event(engine, turn, ours).await?;
         }
     }
@@ -309,7 +519,7 @@ async fn join_waiting(engine: &Arc<Engine>, turn: &mut Turn, purchase: &Purchase
 }
 
 async fn decide_event(engine: &Arc<Engine>, turn: &mut Turn, ours: Ours) -> Result<Outcome, EngineError> {
-    let Ours { event, card, purchase, indexed, matched, occurred_at, content, .. } = ours;
+    let Ours { event, card, purchase, indexed, matched, occurred_at, received_at, content, .. } = ours;
     if !indexed {
         turn.index_with_commit(purchase.clone());
     }
@@ -320,7 +530,7 @@ async fn decide_event(engine: &Arc<Engine>, turn: &mut Turn, ours: Ours) -> Resu
             turn.step(engine.sealing(&turn.member, early, mark), None).await?;
         }
     }
-    let held = record::held(&event, card, turn.now(), occurred_at, content);
+    let held = record::held(&event, card, received_at, occurred_at, content);
     let input = EventInput { purchase: purchase.clone(), event: held, matched };
     let decided = turn.step(MemberInput::Event(Box::new(input)), None).await?;
     note_currency(engine, turn, &purchase, &event);

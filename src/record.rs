@@ -10,7 +10,9 @@ use crate::domain::member::{ActivationStep, CardLink, LinkFact, RecordRef, Seale
 use crate::domain::merchant::{Matched, Merchant};
 use crate::domain::offer::Offer;
 use crate::domain::purchase::{AnswerLine, HeldEvent};
-use crate::domain::{CardEvent, CardHash, Currency, MemberId, MerchantId, OfferId, PurchaseKey, SourceName, Timestamp};
+use crate::domain::{
+    CardEvent, CardHash, Currency, EventKey, MemberId, MerchantId, OfferId, PurchaseKey, SourceName, Timestamp,
+};
 use crate::ledger::{Legs, Transfer};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -155,6 +157,9 @@ pub enum MemberInput {
         /// old is refused before any look-up.
         forget_before: Timestamp,
     },
+    /// An event that is held already was seen at another shop once the merchants were known
+    /// better.
+    Rematched(Box<Rematch>),
     /// Offers changed with effect in the past: decided again.
     DecidedAgain,
     /// A standing was set, by a review or a policy.
@@ -177,6 +182,21 @@ pub struct EventInput {
     pub event: HeldEvent,
     /// The shop it was matched to.
     pub matched: Option<Matched>,
+}
+
+/// Another shop for an event that is held already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rematch {
+    /// The purchase it belongs to.
+    pub purchase: PurchaseKey,
+    /// The event.
+    pub event: EventKey,
+    /// The card it came by.
+    pub card: CardHash,
+    /// The shop; `None` when it is nobody's any more.
+    pub matched: Option<Matched>,
+    /// Its time, which a wall clock's reading takes from the shop.
+    pub occurred_at: Timestamp,
 }
 
 /// A pay-out, from the oldest lots first.

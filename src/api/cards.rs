@@ -6,6 +6,8 @@ use super::{Doors, access, members, read};
 use crate::authenticate::keys::Role::{App, Operator};
 use crate::domain::{CardHash, MemberId, SourceName, Timestamp};
 use crate::engine::acts::{ActError, Linking};
+use crate::engine::again::Job;
+use crate::sightings::Clue;
 use crate::wire::Request;
 use hyper::StatusCode;
 use matchit::Params;
@@ -114,6 +116,11 @@ pub(super) async fn put(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     let replaces = other("replaces", document.replaces)?;
     let linking = Linking { source: source.clone(), token, from: document.from, same_card_as, replaces };
     let (state, created) = engine.link_card(&member, linking).await?;
+    if created && document.from.is_some() {
+        // Since a time in the past: what was seen of the card since then is its member's.
+        let of_card = move |job: &Job| matches!(job, Job::Seen { clues, .. } if clues.contains(&Clue::Card(card)));
+        doors.again.go_on(engine, of_card).await?;
+    }
     let link = state.head.cards.iter().rev().find(|link| link.card == card).ok_or(ActError::UnknownCard)?;
     let view = LinkedCard { source: source.to_string(), from: link.from, same_card: link.group };
     Ok(Reply::json(if created { StatusCode::CREATED } else { StatusCode::OK }, &view, None))
@@ -147,7 +154,7 @@ pub(super) async fn delete(doors: &Doors, params: &Params<'_, '_>, request: &Req
 }
 
 /// Whose card of which source a path names.
-fn named(params: &Params<'_, '_>) -> Result<(MemberId, SourceName, String), Reply> {
+pub(super) fn named(params: &Params<'_, '_>) -> Result<(MemberId, SourceName, String), Reply> {
     let (member, source) = (read::id(params, "id")?, read::id(params, "source")?);
     Ok((member, source, token("token", &read::part(params, "token")?)?))
 }

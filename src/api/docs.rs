@@ -3,7 +3,7 @@
 //! with the program and load nothing from elsewhere.
 
 use super::reply::{self, CODES, Reply};
-use super::{books, cards, members, merchants, money, offers, operations, purchases, shelf, webhooks};
+use super::{again, books, cards, members, merchants, money, offers, operations, purchases, shelf, webhooks};
 use bytes::Bytes;
 use hyper::StatusCode;
 use std::borrow::Cow;
@@ -27,6 +27,9 @@ use utoipa::{Modify, OpenApi};
         webhooks::receive,
         merchants::put,
         merchants::get,
+        again::merchant,
+        again::card,
+        again::jobs,
         offers::put,
         offers::get,
         offers::list,

@@ -5,13 +5,16 @@ use super::reply::{self, Reply};
 use super::{Doors, access, read};
 use crate::authenticate::keys::Role::{Merchant, Operator};
 use crate::domain::MerchantId;
+use crate::engine::again::Job;
 use crate::wire::Request;
 use matchit::Params;
 
 /// Creates or replaces a merchant.
 ///
 /// Times of offers are local to its locations. A location's MIDs count from their `from`;
-/// several shops may share one when `shared` is set and the descriptor decides.
+/// several shops may share one when `shared` is set and the descriptor decides. Events of the
+/// last days that a changed MID, store id or descriptor leads to are decided again before
+/// this answers; see the preview.
 #[utoipa::path(
     put, path = "/v1/merchants/{id}", operation_id = "put_merchant", tag = "Merchants",
     params(
@@ -33,6 +36,8 @@ pub(super) async fn put(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     let merchant = document.into_merchant(id)?;
     let view_of = merchant.clone();
     let (version, created) = doors.engine.put_merchant(merchant, if_match).await?;
+    // What was seen at shops that are known otherwise since this change.
+    doors.again.go_on(&doors.engine, |job| matches!(job, Job::Seen { .. })).await?;
     Ok(Reply::put(created, &MerchantView::of(&view_of, version), version))
 }
 

@@ -2,6 +2,7 @@
 //! answers; a door turns a request into a call and the call's result into a reply.
 
 pub mod access;
+pub mod again;
 pub mod books;
 pub mod cards;
 pub mod check;
@@ -24,6 +25,7 @@ pub mod shelf;
 mod tests;
 pub mod webhooks;
 
+use crate::again::Again;
 use crate::authenticate::keys::KeyRing;
 use crate::engine::Engine;
 use crate::pipeline::Source;
@@ -52,6 +54,8 @@ pub struct Limits {
 pub struct Doors {
     /// Commits and looks.
     pub engine: Arc<Engine>,
+    /// Decides again what was seen.
+    pub again: Arc<Again>,
     /// By name.
     pub sources: HashMap<String, Source>,
     /// Who may call.
@@ -80,7 +84,8 @@ impl Doors {
     ) -> Self {
         let sources = sources.into_iter().map(|source| (source.name.to_string(), source)).collect();
         let ready = AtomicBool::new(false);
-        Self { engine, sources, keys, limits, proxies, ready, wire, router: routes::router() }
+        let again = Arc::default();
+        Self { engine, again, sources, keys, limits, proxies, ready, wire, router: routes::router() }
     }
 
     /// Switches readiness.

@@ -7,6 +7,7 @@ use crate::authenticate::keys::Caller;
 use crate::authenticate::keys::Role::{Merchant, Operator};
 use crate::domain::offer::{LifeChange, Offer};
 use crate::domain::{MerchantId, OfferId, Timestamp};
+use crate::engine::again::Job;
 use crate::engine::catalogue::Step;
 use crate::wire::Request;
 use hyper::StatusCode;
@@ -279,6 +280,9 @@ pub(super) async fn step(doors: &Doors, params: &Params<'_, '_>, request: &Reque
         serde_json::to_string(&view).expect("our documents have a JSON form")
     };
     let answer = doors.engine.step_offer_named(&id, step, document.effective_from, named, answer).await?;
+    if document.effective_from.is_some() {
+        doors.again.go_on(&doors.engine, |job| matches!(job, Job::Seen { .. })).await?;
+    }
     Ok(Reply::json_text(StatusCode::OK, answer))
 }
 

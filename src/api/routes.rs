@@ -1,7 +1,7 @@
 //! The table of routes.
 
 use super::reply::{self, Reply};
-use super::{Doors, books, cards, docs, members, merchants, money, offers, operations, purchases, shelf};
+use super::{Doors, again, books, cards, docs, members, merchants, money, offers, operations, purchases, shelf};
 use crate::telemetry::RouteGroup;
 use crate::wire::Request;
 use matchit::{Params, Router};
@@ -17,6 +17,8 @@ pub enum Route {
     Metrics,
     /// One merchant.
     Merchant,
+    /// What a merchant's change would come to.
+    MerchantPreview,
     /// All offers.
     Offers,
     /// One offer.
@@ -27,6 +29,10 @@ pub enum Route {
     Member,
     /// One card of a member.
     Card,
+    /// What linking a card would come to.
+    CardPreview,
+    /// What is still being decided again.
+    Jobs,
     /// One activation of a member.
     Activation,
     /// What a member has.
@@ -55,16 +61,19 @@ pub enum Route {
 
 impl Route {
     /// Every route with its path and what it takes.
-    pub(super) const ALL: [(&'static str, Self, &'static str); 22] = [
+    pub(super) const ALL: [(&'static str, Self, &'static str); 25] = [
         ("/healthz", Self::Health, "GET"),
         ("/readyz", Self::Ready, "GET"),
         ("/metrics", Self::Metrics, "GET"),
         ("/v1/merchants/{id}", Self::Merchant, "GET, PUT"),
+        ("/v1/merchants/{id}/preview", Self::MerchantPreview, "POST"),
         ("/v1/offers", Self::Offers, "GET"),
         ("/v1/offers/{id}", Self::Offer, "GET, PUT"),
         ("/v1/offers/{id}/{step}", Self::OfferStep, "POST"),
         ("/v1/members/{id}", Self::Member, "DELETE, GET, PUT"),
         ("/v1/members/{id}/cards/{source}/{token}", Self::Card, "DELETE, PUT"),
+        ("/v1/members/{id}/cards/{source}/{token}/preview", Self::CardPreview, "POST"),
+        ("/v1/jobs", Self::Jobs, "GET"),
         ("/v1/members/{id}/activations/{offer}", Self::Activation, "DELETE, PUT"),
         ("/v1/members/{id}/balance", Self::Balance, "GET"),
         ("/v1/members/{id}/statement", Self::Statement, "GET"),
@@ -118,6 +127,9 @@ pub(super) async fn answer(doors: &Doors, route: Route, params: &Params<'_, '_>,
         (Route::Metrics, "GET") => Ok(operations::metrics(doors).await),
         (Route::Merchant, "PUT") => merchants::put(doors, params, request).await,
         (Route::Merchant, "GET") => merchants::get(doors, params, request).await,
+        (Route::MerchantPreview, "POST") => again::merchant(doors, params, request).await,
+        (Route::CardPreview, "POST") => again::card(doors, params, request).await,
+        (Route::Jobs, "GET") => again::jobs(doors, request).await,
         (Route::Offers, "GET") => offers::list(doors, request).await,
         (Route::Offer, "PUT") => offers::put(doors, params, request).await,
         (Route::Offer, "GET") => offers::get(doors, params, request).await,

@@ -485,6 +485,20 @@ impl<'a> Books<'a> {
                     self.seal(member, name, envelope.mark, &sealed, &totals);
                 }
             }
+            MemberInput::Rematched(rematch) => {
+                let is_it = |(purchase, event, _): &&mut (PurchaseKey, HeldEvent, Option<Matched>)| {
+                    *purchase == rematch.purchase && event.key == rematch.event && event.card == rematch.card
+                };
+                // Of several words about one event's shop the last counts.
+                let held = member.events.iter_mut().find(is_it);
+                self.report.look(Named::Identities, held.is_some(), || {
+                    format!("{name}: member {}: event {} moves and was never held", member.head.id, rematch.event)
+                });
+                if let Some((_, event, matched)) = held {
+                    *matched = rematch.matched;
+                    event.occurred_at = rematch.occurred_at;
+                }
+            }
             MemberInput::DecidedAgain => {}
             MemberInput::StandingSet(step) => member.head.standings.push(step),
             MemberInput::Redeemed(redemption) => self.redeem(member, name, &redemption, moved),

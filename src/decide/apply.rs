@@ -6,7 +6,7 @@ use super::settle::GrantChange;
 use crate::domain::purchase::{HeldEvent, Purchase};
 use crate::domain::{CardHash, PurchaseKey, Timestamp};
 use crate::ledger;
-use crate::record::{Envelope, EventInput, LotUse, MemberInput, Redemption};
+use crate::record::{Envelope, EventInput, LotUse, MemberInput, Redemption, Rematch};
 
 /// What a record touched besides the head, so that only that is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,6 +64,7 @@ pub fn apply_input(member: &mut MemberState, input: &MemberInput, touched: &mut 
             }
             touched.sealed.extend(sealed.iter().cloned());
         }
+        MemberInput::Rematched(rematch) => move_event(member, rematch, touched),
         MemberInput::DecidedAgain => {}
         MemberInput::StandingSet(step) => member.head.standings.push(step.clone()),
         MemberInput::Redeemed(redemption) => redeem(member, redemption, touched),
@@ -124,6 +125,19 @@ fn insert_event(member: &mut MemberState, input: &EventInput, touched: &mut Touc
     event.matched = input.matched.as_ref().map(|matched| purchase.match_index(matched));
     purchase.insert(event);
     touched.purchase(&input.purchase);
+    member.place(purchase);
+}
+
+fn move_event(member: &mut MemberState, rematch: &Rematch, touched: &mut Touched) {
+    let Some(at) = member.find(&rematch.purchase) else { return };
+    let mut purchase = member.purchases[at].purchase.as_ref().clone();
+    let is_it = |event: &HeldEvent| event.key == rematch.event && event.card == rematch.card;
+    let Some(place) = purchase.events.iter().position(is_it) else { return };
+    let mut event = purchase.events.remove(place);
+    event.matched = rematch.matched.as_ref().map(|matched| purchase.match_index(matched));
+    event.occurred_at = rematch.occurred_at;
+    purchase.insert(event);
+    touched.purchase(&rematch.purchase);
     member.place(purchase);
 }
 

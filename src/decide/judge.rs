@@ -68,14 +68,19 @@ pub fn concerned(
     input: &MemberInput,
     before: Option<(usize, Option<MerchantId>)>,
 ) -> (usize, Option<Vec<MerchantId>>) {
-    let MemberInput::Event(event) = input else {
+    let own = match input {
+        MemberInput::Event(event) => Some(&event.purchase),
+        MemberInput::Rematched(rematch) => Some(&rematch.purchase),
+        _ => None,
+    };
+    let Some(own) = own else {
         // A registration, a link or a pay-out changes no reward, but a card or an
         // activation may: those are judged from the first purchase on.
         let moves_no_reward =
             matches!(input, MemberInput::Registered { .. } | MemberInput::Redeemed(_) | MemberInput::Erased { .. });
         return (if moves_no_reward { usize::MAX } else { 0 }, None);
     };
-    let at = member.find(&event.purchase).expect("applied before");
+    let at = member.find(own).expect("applied before");
     let (from, old) = before.map_or((at, None), |(place, merchant)| (at.min(place), merchant));
     let now = member.purchases[at].merchant.clone();
     let mut merchants: Vec<MerchantId> = now.into_iter().chain(old).collect();
@@ -128,7 +133,9 @@ pub fn judge(
         Some(list) => merchant.is_some_and(|m| list.contains(m)),
     };
     for (index, placed) in member.purchases.iter().enumerate() {
-        if !in_scope(placed.merchant.as_ref()) {
+        // One that lost its shop is at no merchant, and gives back what it was granted.
+        let own = scope.own == Some(&placed.purchase.key);
+        if !own && !in_scope(placed.merchant.as_ref()) {
             // An offer is one merchant's: what others gave uses none of its caps.
             continue;
         }

@@ -2,12 +2,14 @@
 //! immutable snapshot that is swapped whole.
 
 use super::acts::Named;
+use super::again::Job;
 use super::{Engine, EngineError};
 use crate::catalogue::Catalogue;
 use crate::domain::merchant::Merchant;
 use crate::domain::offer::{LifeChange, LifeStep, Offer, OfferVersion, Terms};
 use crate::domain::{MerchantId, OfferId, Timestamp};
 use crate::record::{self, Body, DeadLetter, Envelope, Record, RequestKey};
+use crate::sightings::{Clue, changed_clues};
 use crate::store::{Batch, CATALOGUE, Expect, keys};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -102,8 +104,13 @@ impl Engine {
         if self.catalogue().merchant(&merchant.id).is_some_and(|known| **known == merchant) {
             return Ok((has, false));
         }
+        let catalogue = self.catalogue();
+        // Without an offer nothing that was seen there is ours.
+        let concerned = !catalogue.offers_of(&merchant.id).is_empty();
+        let job = seen_job(catalogue.merchant(&merchant.id).map(Arc::as_ref), &merchant).filter(|_| concerned);
         let record = self.catalogue_record(Body::Merchant(Box::new(merchant.clone())), has + 1);
-        self.commit_document(record, key, has, keys::versioned(has + 1, &merchant)).await?;
+        let job = job.map(|job| job.batch(&record));
+        self.commit_document(record, key, has, keys::versioned(has + 1, &merchant), job).await?;
         self.swap(|known, revision| known.with_merchant(Arc::new(merchant), revision));
         Ok((has + 1, has == 0))
     }
@@ -244,7 +251,12 @@ impl Engine {
         let mut record = self.catalogue_record(body, has + 1);
         record.envelope.request = request;
         let value = keys::versioned(has + 1, &offer);
-        self.commit_document(record, keys::offer(offer.id.as_str()), has, value).await?;
+        // Counting since a time when nobody had an offer there: what was seen then may be ours.
+        let merchant = self.catalogue().merchant(offer.merchant()).cloned().filter(|_| operator_word);
+        let clues = merchant.map(|merchant| Clue::of_merchant(&merchant)).unwrap_or_default();
+        let since = offer.life.iter().map(|step| step.effective).min().unwrap_or_default();
+        let job = (!clues.is_empty()).then(|| Job::Seen { clues, since, next: 0 }.batch(&record));
+        self.commit_document(record, keys::offer(offer.id.as_str()), has, value, job).await?;
         self.swap(|known, revision| known.with_offer(Arc::new(offer), revision));
         Ok(())
     }
@@ -256,7 +268,7 @@ impl Engine {
         let key = keys::offer(offer.id.as_str());
         let mut record = self.catalogue_record(Body::Offer { offer: Box::new(offer), operator_word: false }, has);
         record.envelope.request = Some(request);
-        self.commit_document(record, key, has, value).await
+        self.commit_document(record, key, has, value, None).await
     }
 
     /// Puts a new snapshot in place. Called with `editing` held, so that none is lost.
@@ -303,11 +315,14 @@ impl Engine {
         key: Vec<u8>,
         has: u64,
         value: bytes::Bytes,
+        job: Option<Batch>,
     ) -> Result<(), EngineError> {
         let expects = vec![Expect { key: key.clone(), version: has }];
         let request = record.envelope.request.as_ref();
         let request = request.map(|request| (keys::request(&request.key), Some(record::encode(request).into())));
-        let puts = [(key, Some(value))].into_iter().chain(request).collect();
+        // In one batch: a document is never there without the job that it causes.
+        let job = job.into_iter().flat_map(|job| job.puts);
+        let puts = [(key, Some(value))].into_iter().chain(request).chain(job).collect();
         let batch = Batch { partition: CATALOGUE, expects, puts, adds: Vec::new() };
         self.commit_apart(record, vec![batch]).await
     }
@@ -374,6 +389,15 @@ impl Engine {
         self.dead_letters.fetch_sub(1, Ordering::AcqRel);
         Ok(true)
     }
+}
+
+/// What was seen that means something else since a merchant changed; `None` when nothing
+/// does.
+#[must_use]
+pub fn seen_job(before: Option<&Merchant>, after: &Merchant) -> Option<Job> {
+    let clues = changed_clues(before, after);
+    // Each mark has its own times, which `locate` obeys; sightings are kept some days only.
+    (!clues.is_empty()).then(|| Job::Seen { clues, since: Timestamp::default(), next: 0 })
 }
 
 /// Does the whole of an edit in a task of its own. A caller who goes away in the middle must not

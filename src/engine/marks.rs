@@ -1,17 +1,15 @@
 //! What only the passing of time brings: lapses, ends of holds, sealing. A daily mark
 //! per partition records it; nothing here happens because a clock was read in the middle
-//! of a decision. Also the bounded job that decides members again when an offer changed
-//! with effect in the past.
+//! of a decision.
 
 use super::{Engine, EngineError};
 use crate::decide::{LapsePolicy, MemberState, worth};
 use crate::domain::member::{SealedTotal, SealedUse, month_of};
 use crate::domain::purchase::Stage;
-use crate::domain::{MemberId, MerchantId, PurchaseKey, Timestamp};
+use crate::domain::{MemberId, PurchaseKey, Timestamp};
 use crate::record::{Body, MemberInput, RequestKey};
 use crate::store::{Batch, CATALOGUE, Partition, keys};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,13 +18,6 @@ use std::sync::atomic::Ordering;
 const PAGE: usize = 256;
 /// Partitions marked side by side.
 const PARTITIONS_AT_ONCE: usize = 32;
-
-/// A job that decides members again, kept until it is done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct AgainJob {
-    merchant: MerchantId,
-    since: Timestamp,
-}
 
 impl Engine {
     /// Marks the day in every partition that has not been marked for it. Idle when all have.
@@ -169,85 +160,6 @@ impl Engine {
         };
         keys.filter(old).take(over).cloned().collect()
     }
-
-    /// Decides again every member with a purchase at a merchant since an instant. Kept in
-    /// the state until done, so that a restart goes on with it. Linear in the members.
-    ///
-    /// # Errors
-    /// When the journal or the state refuses; a restart goes on.
-    pub async fn decide_again(self: &Arc<Self>, merchant: &MerchantId, since: Timestamp) -> Result<u64, EngineError> {
-        let job = AgainJob { merchant: merchant.clone(), since };
-        let (key, value) = again_job(merchant, since);
-        let put = |value| Batch { partition: CATALOGUE, puts: vec![(key.clone(), value)], ..Batch::default() };
-        self.keeper().commit(put(Some(value))).await?;
-        let engine = Arc::clone(self);
-        // In a task of its own: it goes on when the caller hangs up.
-        let task = tokio::spawn(async move { engine.decide_again_now(&job).await });
-        let decided = task.await.unwrap_or(Err(EngineError::Stopping))?;
-        self.keeper().commit(put(None)).await?;
-        Ok(decided)
-    }
-
-    async fn decide_again_now(self: Arc<Self>, job: &AgainJob) -> Result<u64, EngineError> {
-        let mut decided = 0;
-        for partition in 0..self.partitions() {
-            let mut after: Option<Vec<u8>> = None;
-            loop {
-                if !self.is_able() {
-                    return Err(EngineError::Stopping);
-                }
-                let page = self.keeper().scan(partition, b"m", after.as_deref(), PAGE).await?;
-                let Some((last, _)) = page.last() else { break };
-                after = Some(last.clone());
-                let heads = page.iter().filter(|(key, _)| key.ends_with(&[0, b'h']));
-                let members: Vec<MemberId> = heads
-                    .filter_map(|(key, _)| MemberId::new(std::str::from_utf8(&key[1..key.len() - 2]).ok()?).ok())
-                    .collect();
-                for done in futures_util::future::join_all(members.into_iter().map(|m| self.again(m, job))).await {
-                    decided += u64::from(done?);
-                }
-            }
-        }
-        Ok(decided)
-    }
-
-    async fn again(self: &Arc<Self>, member: MemberId, job: &AgainJob) -> Result<bool, EngineError> {
-        let concerned = |state: &MemberState| {
-            state.purchases.iter().any(|p| p.merchant.as_ref() == Some(&job.merchant) && p.time >= job.since)
-        };
-        // Asked within the turn: one that holds an older catalogue may just be committing
-        // the member's first purchase there.
-        let mut turn = self.turn(&member).await?;
-        if !concerned(&turn.member) {
-            return Ok(false);
-        }
-        let decided = turn.step(MemberInput::DecidedAgain, None).await?;
-        if !decided.changed {
-            return Ok(false);
-        }
-        turn.commit().await?;
-        Ok(true)
-    }
-
-    /// Goes on with jobs that a stop interrupted.
-    ///
-    /// # Errors
-    /// When the journal or the state refuses.
-    pub async fn go_on_deciding_again(self: &Arc<Self>) -> Result<(), EngineError> {
-        let jobs = self.keeper().scan(CATALOGUE, b"j", None, 10_000).await?;
-        for (_, value) in jobs {
-            let job: AgainJob = crate::record::decode(&value)?;
-            self.decide_again(&job.merchant, job.since).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Where a job is kept, and as what.
-pub(super) fn again_job(merchant: &MerchantId, since: Timestamp) -> (Vec<u8>, Bytes) {
-    let job = AgainJob { merchant: merchant.clone(), since };
-    let key = [b"j", merchant.as_str().as_bytes(), &[0], &since.as_ms().to_be_bytes()].concat();
-    (key, crate::record::encode(&job).into())
 }
 
 /// Whether nothing of a purchase can change any more by itself: cleared or dead, and

@@ -5,6 +5,7 @@
 //! Everything that decides is pure and elsewhere; here is only gathering and committing.
 
 pub mod acts;
+pub mod again;
 pub mod budgets;
 pub mod catalogue;
 pub mod look;
@@ -23,6 +24,7 @@ use crate::domain::{CardEvent, CardHash, MemberId, PurchaseKey, SourceName, Time
 use crate::journal::vault::Vault;
 use crate::journal::{AppendError, Journal, Position};
 use crate::record::RecordError;
+use crate::sightings::{Sightings, SightingsError};
 use crate::store::embedded::Embedded;
 use crate::store::{Batch, CATALOGUE, Committed, Keeper, Partition, StoreError, keys};
 use crate::telemetry::{Metrics, Stage};
@@ -58,6 +60,9 @@ pub enum EngineError {
     /// Too many others changed the same member at once.
     #[error("the member is being changed by others; try again")]
     Contended,
+    /// The log of sightings.
+    #[error("the sightings cannot be searched")]
+    Sightings(#[from] SightingsError),
     /// A sealed field does not open: not ours, or altered.
     #[error("a sealed field does not open")]
     Sealed,
@@ -103,7 +108,7 @@ pub struct Engine {
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
     journal: Journal,
-    sightings: Option<Journal>,
+    sightings: Option<Arc<Sightings>>,
     vault: Arc<Vault>,
     secrets: StoreSecrets,
     keeper: Arc<Embedded>,
@@ -285,10 +290,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Keeps an event that is not ours now, without waiting.
+    /// The events of the last days; `None` when none are kept.
+    #[must_use]
+    pub fn sightings(&self) -> Option<&Arc<Sightings>> {
+        self.sightings.as_ref()
+    }
+
+    /// Keeps an event as it came, without waiting.
     pub fn keep_sighting(&self, sighting: &crate::record::Sighting<'_>) {
         if let Some(sightings) = &self.sightings
-            && !crate::record::with_encoded(sighting, |record| sightings.append_relaxed(record))
+            && !sightings.keep(sighting)
         {
             self.metrics.sighting_dropped();
         }

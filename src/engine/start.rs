@@ -2,6 +2,7 @@
 //! where the state ends, the catalogue, the marks. And stopping so that the next start
 //! has nothing to replay.
 
+use super::again::Job;
 use super::secrets::{SecretsError, StoreSecrets};
 use super::turn::member_batch;
 use super::{Engine, EngineError, MemberWeight, STRIPES};
@@ -15,6 +16,7 @@ use crate::journal::disk::{Disk, RealDisk};
 use crate::journal::vault::{Vault, VaultError};
 use crate::journal::{Journal, OpenError as JournalError, Options};
 use crate::record::{self, Body, MemberInput, Record};
+use crate::sightings::Sightings;
 use crate::store::embedded::{self, Checkpointed, Embedded, Meta, OpenError};
 use crate::store::{Batch, CATALOGUE, Keeper, keys};
 use crate::telemetry::Metrics;
@@ -288,7 +290,8 @@ impl Engine {
             sighting_options.segment_ms_max = Some(crate::domain::time::DAY_MS);
             let opened =
                 Journal::open(Arc::clone(disk), sighting_options, None, &mut |_, _: &[u8]| Ok::<(), EngineError>(()));
-            Some(opened.map_err(|source| StartError::Journal { path: dir, source })?.0)
+            let journal = opened.map_err(|source| StartError::Journal { path: dir, source })?.0;
+            Some(Arc::new(Sightings::new(journal)))
         };
         let read = read_catalogue(&keeper)?;
         let mut policy = policy.clone();
@@ -374,20 +377,20 @@ impl Engine {
             self.checkpoint()?;
         }
         if let Some(sightings) = &self.sightings {
-            sightings.close()?;
+            sightings.close().map_err(EngineError::Journal)?;
         }
         self.journal.close()?;
         Ok(())
     }
 
-    /// Drops sightings older than they are kept.
+    /// Drops sightings older than they are kept, and indexes the rest. Blocks.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn drop_old_sightings(&self) -> std::io::Result<u64> {
+    pub fn tidy_sightings(&self) -> Result<u64, EngineError> {
         let Some(sightings) = &self.sightings else { return Ok(0) };
         let kept = i64::from(self.options.sightings_days) * crate::domain::time::DAY_MS;
-        sightings.drop_segments_closed_before(self.clock.now().as_ms() - kept)
+        Ok(sightings.tidy(self.clock.now().as_ms() - kept)?)
     }
 }
 
@@ -551,6 +554,7 @@ impl Replay<'_> {
         match &record.body {
             Body::Member { member, input, changes } => self.member(&record, member, input, changes)?,
             Body::Merchant(merchant) => {
+                self.seen_again(&record, merchant)?;
                 let value = keys::versioned(record.envelope.version, merchant.as_ref());
                 self.newer(keys::merchant(merchant.id.as_str()), record.envelope.version, value)?;
             }
@@ -558,8 +562,8 @@ impl Replay<'_> {
                 if *operator_word {
                     // Whoever was to be decided again may not have been: the start goes on.
                     let since = offer.life.iter().map(|step| step.effective).min().unwrap_or_default();
-                    let (key, value) = super::marks::again_job(offer.merchant(), since);
-                    self.commit(document(key, value))?;
+                    let merchant = offer.merchant().clone();
+                    self.commit(Job::Members { merchant, since }.batch(&record))?;
                 }
                 let value = keys::versioned(record.envelope.version, offer.as_ref());
                 self.newer(keys::offer(offer.id.as_str()), record.envelope.version, value)?;
@@ -613,6 +617,18 @@ impl Replay<'_> {
             self.commit(batch)?;
         }
         Ok(())
+    }
+
+    /// The job that a merchant's change causes, unless the state has the change, and with it
+    /// what became of the job.
+    fn seen_again(&self, record: &Record, merchant: &Merchant) -> Result<(), EngineError> {
+        let found = now(self.keeper.get(CATALOGUE, &keys::merchant(merchant.id.as_str())))?;
+        let known: Option<(u64, Merchant)> = found.map(|bytes| keys::unversioned(&bytes)).transpose()?;
+        let (has, before) = known.map_or((0, None), |(version, merchant)| (version, Some(merchant)));
+        match super::catalogue::seen_job(before.as_ref(), merchant) {
+            Some(job) if has < record.envelope.version => self.commit(job.batch(record)),
+            _ => Ok(()),
+        }
     }
 
     /// Puts a document unless the state has a newer one.

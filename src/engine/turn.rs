@@ -4,6 +4,7 @@
 //! journal and one batch of the state. Nothing is visible to others before the commit,
 //! and a turn that is dropped has had no effect.
 
+use super::again::Job;
 use super::budgets::Reserved;
 use super::rounds::Decision;
 use super::{Engine, EngineError};
@@ -59,6 +60,8 @@ pub struct Turn {
     scheduled: Vec<u32>,
     reserved: Vec<Reserved>,
     now: Timestamp,
+    /// Decides what would be, not what is.
+    supposed: bool,
 }
 
 impl Engine {
@@ -90,6 +93,7 @@ impl Engine {
             scheduled: Vec::new(),
             reserved: Vec::new(),
             now,
+            supposed: false,
         }))
     }
 }
@@ -114,6 +118,12 @@ impl Turn {
     #[must_use]
     pub fn catalogue(&self) -> &Catalogue {
         &self.catalogue
+    }
+    /// Decides under another catalogue from here on: what would be if it were ours. A turn
+    /// that does must not be committed.
+    pub fn suppose(&mut self, catalogue: Arc<Catalogue>) {
+        self.catalogue = catalogue;
+        self.supposed = true;
     }
     /// Number the next record of this turn will have had; makes the nonce of sealed fields.
     #[must_use]
@@ -178,6 +188,7 @@ impl Turn {
     ) -> Result<Decided, EngineError> {
         let own = match &input {
             MemberInput::Event(event) => Some(event.purchase.clone()),
+            MemberInput::Rematched(rematch) => Some(rematch.purchase.clone()),
             _ => None,
         };
         let before = own.as_ref().and_then(|key| self.member.find(key));
@@ -313,6 +324,7 @@ impl Turn {
     /// # Errors
     /// When the journal or the state refuses; then nothing of this turn has any effect.
     pub async fn commit(mut self: Box<Self>) -> Result<Arc<MemberState>, EngineError> {
+        assert!(!self.supposed, "a supposition is never committed");
         let engine = Arc::clone(&self.engine);
         let empty = MemberState::new(MemberHead::new(self.id().clone(), self.now));
         let member = Arc::new(std::mem::replace(&mut self.member, empty));
@@ -449,6 +461,10 @@ pub(super) async fn hints(keeper: &dyn Keeper, partitions: u16, record: &Record)
                 batches.push(claim(keeper, partitions, *old, member, None, Some(link.from)).await?);
             }
             batches.push(claim(keeper, partitions, link.card, member, Some(link.from), None).await?);
+            // Dated into the past: what was seen of it since then is looked for.
+            if link.from < record.envelope.at {
+                batches.push(Job::card(link.card, link.from).batch(record));
+            }
             Ok(batches)
         }
         MemberInput::CardUnlinked { card, at } => {

@@ -49,6 +49,8 @@ struct Queue {
     spare: Vec<u8>,
     relaxed_refused: u64,
     relaxed_lost: u64,
+    /// Those who wait until everything relaxed is durable.
+    flushes: Vec<oneshot::Sender<()>>,
     /// The thread waits and must be woken.
     sleeping: bool,
     /// Nothing more is taken; the thread finishes what is here.
@@ -142,6 +144,20 @@ impl Shared {
         true
     }
 
+    /// Comes back when every relaxed record that was taken before is durable, or none will be.
+    pub(crate) async fn flush_relaxed(&self) -> Result<(), AppendError> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut queue = hold(&self.queue);
+            if queue.closing {
+                return Err(self.why_stopped());
+            }
+            queue.flushes.push(answer);
+            self.wake(queue);
+        }
+        answered.await.map_err(|_| self.why_stopped())
+    }
+
     fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
         // Waking costs a system call whether somebody sleeps or not, so only the first to find a sleeper does it.
         let sleeping = std::mem::take(&mut queue.sleeping);
@@ -200,6 +216,10 @@ impl Shared {
         let (&segment, _) = oldest.next()?;
         let (_, &closed_at_ms) = oldest.next()?;
         (closed_at_ms < ms).then_some(segment)
+    }
+
+    pub(crate) fn segments(&self) -> Vec<u64> {
+        hold(&self.segments).keys().copied().collect()
     }
 
     pub(crate) fn forget_segment(&self, segment: u64) {
@@ -316,8 +336,9 @@ impl Committer {
                 *tick_at = now + RELAXED_DELAY;
             }
             // When the disk was full they wait for the next tick, or this would spin.
+            let asked = !queue.flushes.is_empty();
             let relaxed = (queue.relaxed.len() > 1 && !self.relaxed_stalled) || queue.closing || ticked;
-            let relaxed_work = relaxed && (!queue.relaxed.is_empty() || self.unsynced_bytes > 0);
+            let relaxed_work = asked || relaxed && (!queue.relaxed.is_empty() || self.unsynced_bytes > 0);
             if !queue.jobs.is_empty() || relaxed_work || queue.closing {
                 // The queue gets the empty one back, so neither is made anew.
                 std::mem::swap(jobs, &mut queue.jobs);
@@ -339,7 +360,17 @@ impl Committer {
             self.commit(jobs)?;
         }
         if relaxed {
+            let flushes = std::mem::take(&mut hold(&self.shared.queue).flushes);
             self.write_relaxed()?;
+            if !flushes.is_empty() && self.unsynced_bytes > 0 {
+                self.sync(0)?;
+            }
+            // A full disk has kept them in memory: whoever waits is told that it did not work.
+            if !self.relaxed_stalled {
+                for answer in flushes {
+                    let _ = answer.send(());
+                }
+            }
         }
         let long_ago = || self.synced_at.elapsed() >= RELAXED_DELAY;
         if self.unsynced_bytes >= LOOSE_UNSYNCED_BYTES_MAX || (self.unsynced_bytes > 0 && long_ago()) {
@@ -542,6 +573,7 @@ impl Drop for Committer {
             queue.closing = true;
             queue.relaxed_lost += queue.relaxed.drain(..).map(|chunk| u64::from(chunk.records)).sum::<u64>();
             queue.relaxed_bytes = 0;
+            queue.flushes.clear();
             std::mem::take(&mut queue.jobs)
         };
         let why = self.shared.why_stopped();

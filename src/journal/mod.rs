@@ -59,6 +59,7 @@ use commit::{Committer, Shared};
 use disk::Disk;
 use format::{PAYLOAD_BYTES_LIMIT, varint_bytes};
 use read::FIRST_FRAME;
+pub(crate) use read::segment_path;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
@@ -403,6 +404,26 @@ impl Journal {
         self.shared.append_relaxed(record)
     }
 
+    /// Comes back when every record that [`Journal::append_relaxed`] took before is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Closed`] when the disk has no room for them, or the journal was closed; `Poisoned`.
+    pub async fn flush_relaxed(&self) -> Result<(), AppendError> {
+        self.shared.flush_relaxed().await
+    }
+
+    /// The numbers of the segments that are there, oldest first; the last one is written.
+    #[must_use]
+    pub fn segments(&self) -> Vec<u64> {
+        self.shared.segments()
+    }
+
+    /// The folder and the disk of the segments: what is derived from them lies beside them.
+    pub(crate) fn place(&self) -> (&dyn Disk, &std::path::Path) {
+        (&*self.disk, &self.dir)
+    }
+
     /// Where the journal durably ends: everything before it is there after any crash.
     #[must_use]
     pub fn end(&self) -> Position {
@@ -464,7 +485,7 @@ impl Journal {
     pub fn drop_segments_closed_before(&self, ms: i64) -> io::Result<u64> {
         let mut dropped = 0;
         while let Some(segment) = self.shared.oldest_closed_before(ms) {
-            self.disk.remove(&read::segment_path(&self.dir, segment))?;
+            self.disk.remove(&segment_path(&self.dir, segment))?;
             // One by one, so that no crash can leave a gap between those that stay.
             self.disk.sync_dir(&self.dir)?;
             self.shared.forget_segment(segment);

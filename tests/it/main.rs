@@ -14,4 +14,5 @@ mod hostile;
 mod kill;
 mod path;
 mod said;
+mod sightings;
 mod stories;

@@ -1,0 +1,257 @@
+//! What was seen and becomes ours: found by its clues, decided on the path of every event,
+//! and before that shown as what it would come to.
+//!
+//! A job is put into the state with the change that causes it; here it is done, segment by
+//! segment of the sightings, in bounded pages. A restart goes on where it was; an event that
+//! is found twice is a duplicate.
+
+use crate::catalogue::Catalogue;
+use crate::decide::MemberState;
+use crate::domain::member::CardLink;
+use crate::domain::merchant::Merchant;
+use crate::domain::{Currency, MemberId, PurchaseKey, Timestamp};
+use crate::engine::again::Job;
+use crate::engine::{Engine, EngineError};
+use crate::pipeline;
+use crate::record::Sighting;
+use crate::sightings::{Clue, Segment, Sightings, SightingsError, changed_clues};
+use crate::store::Key;
+use crate::telemetry::WebhookOutcome;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Sightings decided side by side.
+const PAGE: usize = 256;
+/// Most sightings that a preview looks at.
+pub const PREVIEW_SIGHTINGS_MAX: usize = 20_000;
+
+/// What jobs did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Done {
+    /// Sightings that were found.
+    pub found: u64,
+    /// Those that something came of.
+    pub ours: u64,
+}
+
+/// Jobs that are being done, so that none is done twice at once.
+#[derive(Debug, Default)]
+pub struct Again(Mutex<BTreeMap<Key, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Again {
+    /// Does the jobs of this kind that are waiting, and comes back when they are done. In a
+    /// task of its own: it goes on when the caller hangs up.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses; the jobs stay, a restart goes on.
+    pub async fn go_on(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        mine: impl Fn(&Job) -> bool + Send + 'static,
+    ) -> Result<Done, EngineError> {
+        let (again, engine) = (Arc::clone(self), Arc::clone(engine));
+        let task = tokio::spawn(async move {
+            let mut done = Done::default();
+            for (key, job) in engine.jobs().await? {
+                if mine(&job) {
+                    let one = again.do_one(&engine, &key).await?;
+                    done.found += one.found;
+                    done.ours += one.ours;
+                }
+            }
+            Ok(done)
+        });
+        task.await.unwrap_or(Err(EngineError::Stopping))
+    }
+
+    async fn do_one(&self, engine: &Arc<Engine>, key: &Key) -> Result<Done, EngineError> {
+        let hold =
+            |map: &Self| map.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone();
+        let turn = hold(self);
+        let _mine = turn.lock().await;
+        let done = match engine.job(key).await? {
+            // Another has done it meanwhile.
+            None => Done::default(),
+            Some(Job::Members { merchant, since }) => {
+                Done { found: 0, ours: engine.decide_again(&merchant, since).await? }
+            }
+            Some(Job::Seen { clues, since, next }) => {
+                let done = seen(engine, key, clues, since, next).await?;
+                engine.note_job(key, None).await?;
+                done
+            }
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        Ok(done)
+    }
+}
+
+/// Takes what was seen since a time, from a segment on.
+async fn seen(
+    engine: &Arc<Engine>,
+    key: &Key,
+    clues: BTreeSet<Clue>,
+    since: Timestamp,
+    from: Segment,
+) -> Result<Done, EngineError> {
+    let mut done = Done::default();
+    let Some(sightings) = engine.sightings() else { return Ok(done) };
+    for segment in sightings.settled().await?.into_iter().filter(|segment| *segment >= from) {
+        let mut pages = pages(sightings, segment, &clues, since);
+        while let Some(page) = pages.recv().await {
+            let page = page?;
+            done.found += page.len() as u64;
+            let outcomes = pipeline::receive_again(engine, page).await?;
+            let idle = |outcome: &&WebhookOutcome| {
+                !matches!(
+                    outcome,
+                    WebhookOutcome::NoOffer
+                        | WebhookOutcome::UnknownCard
+                        | WebhookOutcome::TooOld
+                        | WebhookOutcome::Duplicate
+                )
+            };
+            done.ours += outcomes.iter().filter(idle).count() as u64;
+        }
+        engine.note_job(key, Some(&Job::Seen { clues: clues.clone(), since, next: segment + 1 })).await?;
+    }
+    tracing::info!(found = done.found, ours = done.ours, "what was seen before was decided again");
+    Ok(done)
+}
+
+type Page = Result<Vec<Sighting<'static>>, SightingsError>;
+
+/// Pages of a segment, read by a thread of its own, a page ahead.
+fn pages(
+    sightings: &Arc<Sightings>,
+    segment: Segment,
+    clues: &BTreeSet<Clue>,
+    since: Timestamp,
+) -> tokio::sync::mpsc::Receiver<Page> {
+    let (give, pages) = tokio::sync::mpsc::channel(1);
+    let (sightings, clues) = (Arc::clone(sightings), clues.clone());
+    tokio::task::spawn_blocking(move || {
+        let read = sightings.search(segment, &clues, since, PAGE, |page| {
+            // Whoever no longer listens has stopped the job.
+            give.blocking_send(Ok(page)).map_err(|_| Ended::NobodyListens)
+        });
+        if let Err(Ended::Failed(error)) = read {
+            let _ = give.blocking_send(Err(error));
+        }
+    });
+    pages
+}
+
+enum Ended {
+    NobodyListens,
+    Failed(SightingsError),
+}
+
+impl From<SightingsError> for Ended {
+    fn from(error: SightingsError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What a change would come to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Preview {
+    /// Sightings that were looked at.
+    pub found: u64,
+    /// Those that would become ours.
+    pub ours: u64,
+    /// Members whose rewards would change.
+    pub members: u64,
+    /// Purchases whose rewards would change.
+    pub purchases: u64,
+    /// Rewards that would be added and taken back, in minor units.
+    pub rewards: BTreeMap<Currency, (i64, i64)>,
+    /// Whether everything was looked at; else it is a part.
+    pub whole: bool,
+}
+
+impl Preview {
+    fn member(&mut self, before: &MemberState, after: &MemberState, fresh: usize) {
+        self.ours += fresh as u64;
+        let mut changed = 0;
+        let granted = |state: &MemberState, key: &PurchaseKey| -> BTreeMap<_, _> {
+            let at = state.find(key);
+            let grants = at.into_iter().flat_map(|at| state.purchases[at].purchase.grants.iter());
+            grants.map(|grant| ((grant.offer.clone(), grant.currency), grant.amount_minor)).collect()
+        };
+        for placed in &after.purchases {
+            let (old, new) = (granted(before, &placed.purchase.key), granted(after, &placed.purchase.key));
+            let mut moved = false;
+            for key in old.keys().chain(new.keys().filter(|key| !old.contains_key(key))) {
+                let of = |grants: &BTreeMap<_, i64>| grants.get(key).copied().unwrap_or(0);
+                let difference = of(&new) - of(&old);
+                let sums = self.rewards.entry(key.1).or_default();
+                sums.0 += difference.max(0);
+                sums.1 += (-difference).max(0);
+                moved |= difference != 0;
+            }
+            changed += u64::from(moved);
+        }
+        self.purchases += changed;
+        self.members += u64::from(changed > 0);
+    }
+}
+
+/// What would come of a merchant's change.
+///
+/// # Errors
+/// When the state refuses.
+pub async fn preview_merchant(engine: &Arc<Engine>, merchant: Merchant) -> Result<Preview, EngineError> {
+    let catalogue = engine.catalogue();
+    let clues = changed_clues(catalogue.merchant(&merchant.id).map(Arc::as_ref), &merchant);
+    let revision = catalogue.revision() + 1;
+    let supposed = Arc::new(catalogue.with_merchant(Arc::new(merchant), revision));
+    preview(engine, &supposed, &clues, Timestamp::default()).await
+}
+
+async fn preview(
+    engine: &Arc<Engine>,
+    catalogue: &Arc<Catalogue>,
+    clues: &BTreeSet<Clue>,
+    since: Timestamp,
+) -> Result<Preview, EngineError> {
+    let (found, whole) = collect(engine, clues, since).await?;
+    let mut preview = Preview { found: found.len() as u64, whole, ..Preview::default() };
+    // All of a member's at once: what one purchase uses of a cap, the next lacks.
+    pipeline::suppose(engine, catalogue, found, |before, after, fresh| preview.member(before, after, fresh)).await?;
+    preview.rewards.retain(|_, sums| *sums != (0, 0));
+    Ok(preview)
+}
+
+/// What would come of linking a card to a member from a time on.
+///
+/// # Errors
+/// When the state refuses.
+pub async fn preview_card(engine: &Arc<Engine>, member: &MemberId, link: CardLink) -> Result<Preview, EngineError> {
+    let (found, whole) = collect(engine, &BTreeSet::from([Clue::Card(link.card)]), link.from).await?;
+    let mut preview = Preview { found: found.len() as u64, whole, ..Preview::default() };
+    let each = |before: &MemberState, after: &MemberState, fresh| preview.member(before, after, fresh);
+    pipeline::suppose_card(engine, member, link, found, each).await?;
+    preview.rewards.retain(|_, sums| *sums != (0, 0));
+    Ok(preview)
+}
+
+async fn collect(
+    engine: &Arc<Engine>,
+    clues: &BTreeSet<Clue>,
+    since: Timestamp,
+) -> Result<(Vec<Sighting<'static>>, bool), EngineError> {
+    let mut found = Vec::new();
+    let Some(sightings) = engine.sightings() else { return Ok((found, true)) };
+    for segment in sightings.settled().await? {
+        let mut pages = pages(sightings, segment, clues, since);
+        while let Some(page) = pages.recv().await {
+            found.extend(page?);
+            if found.len() > PREVIEW_SIGHTINGS_MAX {
+                found.truncate(PREVIEW_SIGHTINGS_MAX);
+                return Ok((found, false));
+            }
+        }
+    }
+    Ok((found, true))
+}

@@ -1,0 +1,146 @@
+//! Doors for what the past brings: what a change would come to, and what is still being
+//! decided again.
+
+use super::cards::{self, LinkingDocument};
+use super::merchant_document::MerchantDocument;
+use super::reply::Reply;
+use super::{Doors, access, members, read};
+use crate::again::{self, Preview};
+use crate::authenticate::keys::Role::{Merchant, Operator};
+use crate::domain::member::CardLink;
+use crate::domain::{MerchantId, Timestamp};
+use crate::engine::again::Job;
+use crate::wire::Request;
+use matchit::Params;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What a change would come to.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PreviewView {
+    /// Events of the last days that were looked at.
+    pub events_found: u64,
+    /// Those that would be taken although they were nobody's when they came.
+    pub events_taken: u64,
+    /// Members whose rewards would change.
+    pub members: u64,
+    /// Purchases whose rewards would change.
+    pub purchases: u64,
+    /// Sums of the changes, by currency.
+    pub rewards: Vec<RewardChange>,
+    /// False when there is more than a preview looks at: then these are part of it.
+    pub complete: bool,
+}
+
+/// Rewards that would be added and taken back.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RewardChange {
+    /// ISO 4217.
+    pub currency: String,
+    /// Minor units.
+    pub added_minor: i64,
+    /// Minor units.
+    pub taken_back_minor: i64,
+}
+
+impl From<Preview> for PreviewView {
+    fn from(preview: Preview) -> Self {
+        let change = |(currency, (added_minor, taken_back_minor)): (crate::domain::Currency, (i64, i64))| {
+            RewardChange { currency: currency.to_string(), added_minor, taken_back_minor }
+        };
+        Self {
+            events_found: preview.found,
+            events_taken: preview.ours,
+            members: preview.members,
+            purchases: preview.purchases,
+            rewards: preview.rewards.into_iter().map(change).collect(),
+            complete: preview.whole,
+        }
+    }
+}
+
+/// What replacing a merchant would come to.
+///
+/// Nothing is changed. Looks at the events of the last days that its changed MIDs, store ids
+/// and descriptors lead to, at most 20,000.
+#[utoipa::path(
+    post, path = "/v1/merchants/{id}/preview", operation_id = "preview_merchant", tag = "Merchants",
+    params(("id" = String, Path, description = "Your id of the merchant")),
+    request_body = MerchantDocument,
+    responses((status = 200, description = "What would change", body = PreviewView)),
+)]
+pub(super) async fn merchant(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Merchant])?;
+    let id: MerchantId = read::id(params, "id")?;
+    access::own_merchant(&caller, &id)?;
+    let document: MerchantDocument = read::document(request)?;
+    let preview = again::preview_merchant(&doors.engine, document.into_merchant(id)?).await?;
+    Ok(Reply::ok(&PreviewView::from(preview)))
+}
+
+/// What linking a card since a time in the past would come to.
+///
+/// Nothing is changed. Looks at the events of the last days of this card, at most 20,000.
+#[utoipa::path(
+    post, path = "/v1/members/{id}/cards/{source}/{token}/preview", operation_id = "preview_card", tag = "Members",
+    params(
+        ("id" = String, Path, description = "Your id of the member"),
+        ("source" = String, Path, description = "A configured source"),
+        ("token" = String, Path, description = "The source's token of the card, percent-encoded; never a card number"),
+    ),
+    request_body(content = Option<LinkingDocument>),
+    responses((status = 200, description = "What would change", body = PreviewView)),
+)]
+pub(super) async fn card(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    access::one_of(doors, request, &[Operator])?;
+    let (member, source, token) = cards::named(params)?;
+    let document: LinkingDocument = read::document_or_default(request)?;
+    let engine = &doors.engine;
+    let state = members::known(doors, &member).await?;
+    let from = document.from.unwrap_or_else(|| engine.clock.now());
+    let card = engine.card_hash(&source, &token);
+    let group = state.head.cards.iter().map(|link| link.group + 1).max().unwrap_or(0);
+    let link = CardLink { source, card, from, to: None, group, token: None };
+    let preview = again::preview_card(engine, &member, link).await?;
+    Ok(Reply::ok(&PreviewView::from(preview)))
+}
+
+/// What is still being decided again.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JobsView {
+    /// Jobs that are not done.
+    pub jobs: Vec<JobView>,
+}
+
+/// A job that is not done.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JobView {
+    /// `members` of a merchant whose offers changed, or `events` that were seen.
+    pub kind: &'static str,
+    /// The merchant, for `members`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merchant: Option<String>,
+    /// For `events`: cards, MIDs, store ids and words that lead to them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clues: Option<usize>,
+    /// Concerns what happened from here on.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+}
+
+/// Lists what is still being decided again.
+#[utoipa::path(
+    get, path = "/v1/jobs", operation_id = "list_jobs", tag = "Operations",
+    responses((status = 200, description = "Jobs that are not done; a restart goes on with them", body = JobsView)),
+)]
+pub(super) async fn jobs(doors: &Doors, request: &Request) -> Result<Reply, Reply> {
+    access::one_of(doors, request, &[Operator])?;
+    let view = |job: Job| match job {
+        Job::Members { merchant, since } => {
+            JobView { kind: "members", merchant: Some(merchant.to_string()), clues: None, since }
+        }
+        Job::Seen { clues, since, .. } => JobView { kind: "events", merchant: None, clues: Some(clues.len()), since },
+    };
+    let jobs = doors.engine.jobs().await?.into_iter().map(|(_, job)| view(job)).collect();
+    Ok(Reply::ok(&JobsView { jobs }))
+}

@@ -1,0 +1,170 @@
+//! Jobs that decide again what the past brings: an offer that counts since a time before it
+//! was written, a card that is linked since a time before, a shop that becomes known. Each
+//! is put into the state with the commit that causes it and stays there until it is done, so
+//! that a restart goes on with it; done twice it changes nothing.
+
+use super::{Engine, EngineError};
+use crate::decide::MemberState;
+use crate::domain::{CardHash, MemberId, MerchantId, Timestamp};
+use crate::record::{self, MemberInput, Record};
+use crate::sightings::{Clue, Segment};
+use crate::store::{Batch, CATALOGUE, Key};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Members decided side by side, and keys read at a time.
+const PAGE: usize = 256;
+/// Jobs that are looked at together: there are few.
+const JOBS_MAX: usize = 10_000;
+
+/// Something to be decided again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Job {
+    /// Members with a purchase at a merchant since a time: its offers changed.
+    Members {
+        /// The merchant.
+        merchant: MerchantId,
+        /// Purchases from here on.
+        since: Timestamp,
+    },
+    /// Events that were seen: their card was linked, or their shop became known.
+    Seen {
+        /// What leads to them.
+        clues: BTreeSet<Clue>,
+        /// Events from here on.
+        since: Timestamp,
+        /// Segments of the sightings below this one are done.
+        next: Segment,
+    },
+}
+
+impl Job {
+    /// What was seen of a card.
+    #[must_use]
+    pub fn card(card: CardHash, since: Timestamp) -> Self {
+        Self::Seen { clues: BTreeSet::from([Clue::Card(card)]), since, next: 0 }
+    }
+
+    /// Where the job of a record is kept.
+    fn key(&self, record: &Record) -> Key {
+        let envelope = &record.envelope;
+        match self {
+            Self::Members { merchant, since } => members_key(merchant, *since),
+            Self::Seen { .. } => {
+                [b"js".as_slice(), &envelope.partition.to_be_bytes(), &envelope.number.to_be_bytes()].concat()
+            }
+        }
+    }
+
+    /// Puts the job into the state with the record that causes it.
+    #[must_use]
+    pub fn batch(&self, record: &Record) -> Batch {
+        kept(self.key(record), Some(self))
+    }
+}
+
+fn members_key(merchant: &MerchantId, since: Timestamp) -> Key {
+    [b"jm", merchant.as_str().as_bytes(), &[0], &since.as_ms().to_be_bytes()].concat()
+}
+
+fn kept(key: Key, job: Option<&Job>) -> Batch {
+    let value = job.map(|job| record::encode(job).into());
+    Batch { partition: CATALOGUE, puts: vec![(key, value)], ..Batch::default() }
+}
+
+impl Engine {
+    /// The jobs that are not done.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn jobs(&self) -> Result<Vec<(Key, Job)>, EngineError> {
+        let found = self.keeper().scan(CATALOGUE, b"j", None, JOBS_MAX).await?;
+        found.into_iter().map(|(key, value)| Ok((key, record::decode(&value)?))).collect()
+    }
+
+    /// One of them; `None` when it is done.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn job(&self, key: &Key) -> Result<Option<Job>, EngineError> {
+        let found = self.keeper().get(CATALOGUE, key).await?;
+        Ok(found.map(|value| record::decode(&value)).transpose()?)
+    }
+
+    /// Keeps how far a job has come; `None` when it is done.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn note_job(&self, key: &Key, job: Option<&Job>) -> Result<(), EngineError> {
+        self.keeper().commit(kept(key.clone(), job)).await?;
+        Ok(())
+    }
+
+    /// Decides again every member with a purchase at a merchant since an instant, and comes
+    /// back when it is done. Linear in the members.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses; a restart goes on.
+    pub async fn decide_again(self: &Arc<Self>, merchant: &MerchantId, since: Timestamp) -> Result<u64, EngineError> {
+        let key = members_key(merchant, since);
+        self.note_job(&key, Some(&Job::Members { merchant: merchant.clone(), since })).await?;
+        let (engine, merchant) = (Arc::clone(self), merchant.clone());
+        // In a task of its own: it goes on when the caller hangs up.
+        let task = tokio::spawn(async move { engine.decide_members_again(&merchant, since).await });
+        let decided = task.await.unwrap_or(Err(EngineError::Stopping))?;
+        self.note_job(&key, None).await?;
+        Ok(decided)
+    }
+
+    async fn decide_members_again(
+        self: Arc<Self>,
+        merchant: &MerchantId,
+        since: Timestamp,
+    ) -> Result<u64, EngineError> {
+        let mut decided = 0;
+        for partition in 0..self.partitions() {
+            let mut after: Option<Vec<u8>> = None;
+            loop {
+                if !self.is_able() {
+                    return Err(EngineError::Stopping);
+                }
+                let page = self.keeper().scan(partition, b"m", after.as_deref(), PAGE).await?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(last.clone());
+                let heads = page.iter().filter(|(key, _)| key.ends_with(&[0, b'h']));
+                let members: Vec<MemberId> = heads
+                    .filter_map(|(key, _)| MemberId::new(std::str::from_utf8(&key[1..key.len() - 2]).ok()?).ok())
+                    .collect();
+                let turns = members.into_iter().map(|member| self.again(member, merchant, since));
+                for done in futures_util::future::join_all(turns).await {
+                    decided += u64::from(done?);
+                }
+            }
+        }
+        Ok(decided)
+    }
+
+    async fn again(
+        self: &Arc<Self>,
+        member: MemberId,
+        merchant: &MerchantId,
+        since: Timestamp,
+    ) -> Result<bool, EngineError> {
+        let concerned = |state: &MemberState| {
+            state.purchases.iter().any(|p| p.merchant.as_ref() == Some(merchant) && p.time >= since)
+        };
+        // Asked within the turn: one that holds an older catalogue may just be committing
+        // the member's first purchase there.
+        let mut turn = self.turn(&member).await?;
+        if !concerned(&turn.member) {
+            return Ok(false);
+        }
+        let decided = turn.step(MemberInput::DecidedAgain, None).await?;
+        if !decided.changed {
+            return Ok(false);
+        }
+        turn.commit().await?;
+        Ok(true)
+    }
+}
