@@ -22,6 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Sightings decided side by side.
 const PAGE: usize = 256;
+/// How far back events wait for the purchase they follow: networks clear within days.
+const FOLLOWERS_MS: i64 = 3 * crate::domain::time::DAY_MS;
 /// Most sightings that a preview looks at.
 pub const PREVIEW_SIGHTINGS_MAX: usize = 20_000;
 
@@ -86,6 +88,22 @@ impl Again {
     }
 }
 
+/// Remembers the events of the last days that follow a purchase nobody has opened, and takes
+/// those whose purchase was opened meanwhile. Memory keeps the newest; a restart empties it.
+///
+/// # Errors
+/// When the journal or the state refuses.
+pub async fn take_followers(engine: &Arc<Engine>) -> Result<Done, EngineError> {
+    let mut done = Done::default();
+    let Some(sightings) = engine.sightings() else { return Ok(done) };
+    let clues = BTreeSet::from([Clue::Follower]);
+    let since = engine.clock.now().plus_ms(-FOLLOWERS_MS);
+    for segment in sightings.settled_since(since).await? {
+        take(engine, sightings, segment, &clues, Timestamp::default(), &mut done).await?;
+    }
+    Ok(done)
+}
+
 /// Takes what was seen since a time, from a segment on.
 async fn seen(
     engine: &Arc<Engine>,
@@ -97,26 +115,39 @@ async fn seen(
     let mut done = Done::default();
     let Some(sightings) = engine.sightings() else { return Ok(done) };
     for segment in sightings.settled().await?.into_iter().filter(|segment| *segment >= from) {
-        let mut pages = pages(sightings, segment, &clues, since);
-        while let Some(page) = pages.recv().await {
-            let page = page?;
-            done.found += page.len() as u64;
-            let outcomes = pipeline::receive_again(engine, page).await?;
-            let idle = |outcome: &&WebhookOutcome| {
-                !matches!(
-                    outcome,
-                    WebhookOutcome::NoOffer
-                        | WebhookOutcome::UnknownCard
-                        | WebhookOutcome::TooOld
-                        | WebhookOutcome::Duplicate
-                )
-            };
-            done.ours += outcomes.iter().filter(idle).count() as u64;
-        }
+        take(engine, sightings, segment, &clues, since, &mut done).await?;
         engine.note_job(key, Some(&Job::Seen { clues: clues.clone(), since, next: segment + 1 })).await?;
     }
     tracing::info!(found = done.found, ours = done.ours, "what was seen before was decided again");
     Ok(done)
+}
+
+/// Takes what the clues lead to in one segment.
+async fn take(
+    engine: &Arc<Engine>,
+    sightings: &Arc<Sightings>,
+    segment: Segment,
+    clues: &BTreeSet<Clue>,
+    since: Timestamp,
+    done: &mut Done,
+) -> Result<(), EngineError> {
+    let mut pages = pages(sightings, segment, clues, since);
+    while let Some(page) = pages.recv().await {
+        let page = page?;
+        done.found += page.len() as u64;
+        let outcomes = pipeline::receive_again(engine, page).await?;
+        let idle = |outcome: &&WebhookOutcome| {
+            !matches!(
+                outcome,
+                WebhookOutcome::NoOffer
+                    | WebhookOutcome::UnknownCard
+                    | WebhookOutcome::TooOld
+                    | WebhookOutcome::Duplicate
+            )
+        };
+        done.ours += outcomes.iter().filter(idle).count() as u64;
+    }
+    Ok(())
 }
 
 type Page = Result<Vec<Sighting<'static>>, SightingsError>;

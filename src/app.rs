@@ -1,6 +1,7 @@
 //! The service put together: settings become an engine, doors and a listener; a few
 //! tasks do what time asks for; a stop leaves nothing to replay.
 
+use crate::again;
 use crate::api::{Doors, Limits};
 use crate::authenticate::{KeyRing, KeysError, Scheme, Secret, Verifier, VerifierError};
 use crate::clock::Clock;
@@ -286,6 +287,10 @@ async fn look_after_house(doors: &Arc<Doors>, checkpoint_every: Duration, work: 
             }
         }));
         if looking.await.is_ok() {
+            // At the start and once a day.
+            if sightings_due && let Err(error) = again::take_followers(engine).await {
+                tracing::warn!(error = %Chain(&error), "events that wait for their purchases could not be looked through");
+            }
             sightings_looked_at_on = today;
         }
         work.looking = None;

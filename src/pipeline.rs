@@ -245,7 +245,7 @@ async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>
     let holder = if follows || again { engine.purchase_owner(&purchase).await? } else { None };
     if matched.is_none() && holder.is_none() {
         let outcome = Outcome::plain(&event, WebhookOutcome::NoOffer);
-        if follows && !again {
+        if follows {
             engine.wait_for(purchase, Waiting { event, card });
         }
         return Ok(Gathered::Answered(outcome));

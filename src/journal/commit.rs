@@ -218,8 +218,8 @@ impl Shared {
         (closed_at_ms < ms).then_some(segment)
     }
 
-    pub(crate) fn segments(&self) -> Vec<u64> {
-        hold(&self.segments).keys().copied().collect()
+    pub(crate) fn segments(&self) -> Vec<(u64, i64)> {
+        hold(&self.segments).iter().map(|(segment, opened_at_ms)| (*segment, *opened_at_ms)).collect()
     }
 
     pub(crate) fn forget_segment(&self, segment: u64) {

@@ -413,9 +413,10 @@ impl Journal {
         self.shared.flush_relaxed().await
     }
 
-    /// The numbers of the segments that are there, oldest first; the last one is written.
+    /// The segments that are there, each with the time it was opened (milliseconds since
+    /// 1970), oldest first; the last one is written.
     #[must_use]
-    pub fn segments(&self) -> Vec<u64> {
+    pub fn segments(&self) -> Vec<(u64, i64)> {
         self.shared.segments()
     }
 

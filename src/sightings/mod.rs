@@ -10,7 +10,7 @@ mod index;
 
 use crate::domain::card_event::MerchantMark;
 use crate::domain::merchant::{Location, Merchant};
-use crate::domain::{CardHash, PurchaseKey, Timestamp};
+use crate::domain::{CardHash, EventKind, PurchaseKey, Timestamp};
 use crate::journal::{AppendError, Journal, Position, ReadError};
 use crate::record::{self, RecordError, Sighting};
 use index::{Entry, Index};
@@ -39,6 +39,8 @@ pub enum Clue {
     StoreId(String),
     /// A word of the statement text, in small letters.
     Word(String),
+    /// It follows a purchase, which may come later.
+    Follower,
 }
 
 impl Clue {
@@ -49,6 +51,7 @@ impl Clue {
             Self::Mid(text) => (b'm', text.clone().into_bytes()),
             Self::StoreId(text) => (b's', text.clone().into_bytes()),
             Self::Word(text) => (b'w', text.clone().into_bytes()),
+            Self::Follower => (b'f', Vec::new()),
         };
         xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, u64::from(kind))
     }
@@ -108,7 +111,8 @@ fn clues(sighting: &Sighting<'_>) -> Vec<Clue> {
     let purchase = sighting.event.purchase.as_ref();
     let purchase =
         purchase.map(|id| Clue::Purchase(PurchaseKey { source: sighting.source.as_ref().clone(), id: id.clone() }));
-    let clues = [Clue::Card(sighting.card)].into_iter().chain(purchase);
+    let follower = (sighting.event.kind != EventKind::Authorization && purchase.is_some()).then_some(Clue::Follower);
+    let clues = [Clue::Card(sighting.card)].into_iter().chain(purchase).chain(follower);
     clues.chain(Clue::of_mark(&sighting.event.merchant)).collect()
 }
 
@@ -183,7 +187,23 @@ impl Sightings {
     /// [`SightingsError::Append`].
     pub async fn settled(&self) -> Result<Vec<Segment>, SightingsError> {
         self.journal.flush_relaxed().await?;
-        Ok(self.journal.segments())
+        Ok(self.segments())
+    }
+
+    fn segments(&self) -> Vec<Segment> {
+        self.journal.segments().into_iter().map(|(segment, _)| segment).collect()
+    }
+
+    /// As [`Sightings::settled`], but only what was kept since a time.
+    ///
+    /// # Errors
+    /// [`SightingsError::Append`].
+    pub async fn settled_since(&self, since: Timestamp) -> Result<Vec<Segment>, SightingsError> {
+        self.journal.flush_relaxed().await?;
+        let segments = self.journal.segments();
+        let closed_before = |place: usize| segments.get(place + 1).is_some_and(|(_, at)| *at < since.as_ms());
+        let places = (0..segments.len()).filter(|place| !closed_before(*place));
+        Ok(places.map(|place| segments[place].0).collect())
     }
 
     /// The sightings of one segment that a clue leads to, in order of arrival, handed over
@@ -301,7 +321,7 @@ impl Sightings {
     /// [`SightingsError`].
     pub fn tidy(&self, drop_before_ms: i64) -> Result<u64, SightingsError> {
         let dropped = self.journal.drop_segments_closed_before(drop_before_ms)?;
-        let segments = self.journal.segments();
+        let segments = self.segments();
         let written = self.journal.end().segment;
         for segment in segments.iter().filter(|segment| **segment < written) {
             let mut closed = hold(&self.closed);

@@ -250,3 +250,30 @@ async fn a_job_is_bounded_to_what_changed() {
     assert_eq!(clues.len(), 2, "the marks of the one location that changed");
     service.stop().await;
 }
+
+#[tokio::test]
+async fn inv_04_a_follower_that_came_first_is_joined_after_a_restart() {
+    let service = town(&["111"], &["222"]).await;
+    members(&service).await;
+    let at = |hour: u32| format!("2026-11-21T{hour:02}:00:00Z");
+    // A refund from a till whose MID nobody knows, before the purchase it names.
+    let refund = world::event("r1", "refund", "p1", "tok_ann", 1_000, &at(11), "777");
+    let (_, answer) = service.post("visa-eu", refund.clone()).await;
+    assert_eq!(answer["outcome"], "no_offer");
+    let service = Service::start_in(service.stop().await, &[]).await;
+    ringfence::again::take_followers(service.engine()).await.unwrap();
+    let clearing = world::event("c1", "clearing", "p1", "tok_ann", 3_000, &at(10), "111");
+    let (_, answer) = service.post("visa-eu", clearing).await;
+    assert_eq!(answer["outcome"], "credited", "{answer}");
+    assert_eq!(grants(&service).await[0].2, 100, "five percent of what the refund leaves");
+    let (_, answer) = service.post("visa-eu", refund).await;
+    assert_eq!(answer["outcome"], "duplicate");
+    // One whose purchase is there by the time somebody looks.
+    let (_, answer) = service.post("visa-eu", world::event("r2", "refund", "p2", "tok_ann", 500, &at(11), "777")).await;
+    assert_eq!(answer["outcome"], "no_offer");
+    let service = Service::start_in(service.stop().await, &[]).await;
+    service.post("visa-eu", world::event("c2", "clearing", "p2", "tok_ann", 2_500, &at(10), "111")).await;
+    ringfence::again::take_followers(service.engine()).await.unwrap();
+    assert_eq!(grants(&service).await[1].2, 100);
+    proved(service).await;
+}
