@@ -5,6 +5,7 @@
 //! Everything that decides is pure and elsewhere; here is only gathering and committing.
 
 pub mod acts;
+mod answer;
 pub mod budgets;
 pub mod catalogue;
 pub mod look;

@@ -151,8 +151,7 @@ impl Desk {
             MemberInput::Event(event) => Some(event.purchase.clone()),
             _ => None,
         };
-        let before = own.as_ref().and_then(|key| self.member.find(key));
-        let before = before.map(|at| (at, self.member.purchases[at].merchant.clone()));
+        let before = own.as_ref().and_then(|key| self.member.before(key));
         let mut touched = Touched::default();
         apply_input(&mut self.member, &input, &mut touched);
         let (from, merchants) = concerned(&self.member, &input, before);
