@@ -136,6 +136,9 @@ pub fn worth<'a>(purchase: &'a Purchase, mark: Timestamp, policy: &LapsePolicy) 
         (true, true) => cleared,
         (true, false) => cleared.saturating_add(open),
     };
+    // What takes a credit back gives nothing by itself: without a purchase it waits for one.
+    let bought = has_authorization || clearings > 0;
+    let off = if bought { off } else { 0 };
     Worth {
         minor: gross.saturating_sub(off).max(0),
         currency,

@@ -7,6 +7,7 @@ mod world;
 mod api;
 mod decide_offers;
 mod decide_order;
+mod decide_refunds;
 mod decide_worth;
 mod desk;
 mod hostile;
