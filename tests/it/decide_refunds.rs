@@ -234,14 +234,14 @@ impl World {
                 EventKind::ChargebackReversal => EventKind::Chargeback,
                 _ => continue,
             };
-            let meant = ordered.iter().filter(|c| {
+            let mut meant = ordered.iter().filter(|c| {
                 c.kind == of
                     && alike(c, reversal.card, reversal.merchant, reversal.euro)
                     && left[c.id.as_str()] == reversal.minor
                     && reversal.minor > 0
                     && not_later((c.at, c.day_only), (reversal.at, reversal.day_only), c.merchant)
             });
-            if let Some(meant) = meant.last() {
+            if let Some(meant) = meant.next_back() {
                 left.insert(&meant.id, 0);
             }
         }
