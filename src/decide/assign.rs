@@ -300,7 +300,7 @@ fn take_back(credits: &mut [Loose<'_>]) {
             continue;
         }
         let fits = |credit: &Loose<'_>| {
-            credit.event.kind == kind && credit.kin == kin && credit.left == amount && credit.when.is_by(&when)
+            credit.event.kind == kind && credit.left == amount && credit.kin == kin && credit.when.is_by(&when)
         };
         if let Some(of) = credits.iter().rposition(fits) {
             credits[of].left = 0;
