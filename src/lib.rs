@@ -26,7 +26,7 @@
 //! |---|---|---|
 //! | [`domain`] | our words: ids, money, time, card events, purchases, offers, members, merchants | yes |
 //! | [`ledger`] | chart of accounts, transfers between two states of a reward | yes |
-//! | [`decide`] | worth of a purchase, what offers give, the subtraction, what a record does to a state | yes |
+//! | [`decide`] | worth of a purchase, what a refund that names none comes off, what offers give, the subtraction, what a record does to a state | yes |
 //! | [`normalise`] | one file per provider: their words to ours; the card-number guard | yes |
 //! | [`record`] | what one commit says, and all a journal holds | yes |
 //! | [`authenticate`] | webhook signatures, API keys and roles, `sign` | |

@@ -58,7 +58,7 @@ pub struct Outcome {
     pub purchase: Option<PurchaseId>,
     /// Who is rewarded; `None` when nobody is concerned.
     pub member: Option<MemberId>,
-    /// Rewards of its purchase.
+    /// Rewards of its purchase; of a credit that names none, those of the purchases it moves.
     pub rewards: Vec<(AnswerLine, Currency)>,
     /// Why offers gave nothing, or less.
     pub refusals: Vec<(OfferId, Refusal, Currency)>,
@@ -534,14 +534,14 @@ async fn decide_event(engine: &Arc<Engine>, turn: &mut Turn, ours: Ours) -> Resu
     let input = EventInput { purchase: purchase.clone(), event: held, matched };
     let decided = turn.step(MemberInput::Event(Box::new(input)), None).await?;
     note_currency(engine, turn, &purchase, &event);
-    let currency_of = |offer: &OfferId| currency_of(turn, &purchase, offer, &decided);
+    let currency_of = |offer: &OfferId| currency_of(turn, offer, &decided);
     let outcome = Outcome {
         event: Some(event.key.to_string()),
         outcome: word(event.kind, &decided.answer),
         purchase: Some(purchase.id.clone()),
         member: Some(turn.id().clone()),
         rewards: decided.answer.iter().filter_map(|line| Some((line.clone(), currency_of(&line.offer)?))).collect(),
-        refusals: refusals(turn, &purchase, &decided),
+        refusals: refusals(turn, &decided),
     };
     for (_, refusal, _) in &outcome.refusals {
         engine.metrics.refusal(refusal.code());
@@ -549,17 +549,30 @@ async fn decide_event(engine: &Arc<Engine>, turn: &mut Turn, ours: Ours) -> Resu
     Ok(outcome)
 }
 
-fn currency_of(turn: &Turn, purchase: &PurchaseKey, offer: &OfferId, decided: &Decided) -> Option<Currency> {
-    let at = turn.member.find(purchase)?;
-    let grant = turn.member.purchases[at].purchase.grant(offer).map(|grant| grant.currency);
+fn currency_of(turn: &Turn, offer: &OfferId, decided: &Decided) -> Option<Currency> {
     let line = || decided.judged.iter().flat_map(|j| &j.lines).find(|line| &line.offer == offer).map(|l| l.currency);
-    grant.or_else(line)
+    granted_currency(&turn.member, decided.purchases.iter(), offer).or_else(line)
 }
 
-fn refusals(turn: &Turn, purchase: &PurchaseKey, decided: &Decided) -> Vec<(OfferId, Refusal, Currency)> {
-    let at = turn.member.find(purchase);
-    let own = decided.judged.iter().filter(|judged| Some(judged.index) == at);
-    let lines = own.flat_map(|judged| &judged.lines);
+/// The currency of what an offer has granted for one of some purchases.
+fn granted_currency<'a>(
+    member: &MemberState,
+    mut purchases: impl Iterator<Item = &'a PurchaseKey>,
+    offer: &OfferId,
+) -> Option<Currency> {
+    purchases.find_map(|key| Some(member.purchases[member.find(key)?].purchase.grant(offer)?.currency))
+}
+
+/// Why offers gave nothing, or less, for the event's purchase; for a credit that names none
+/// and moves others, for those.
+fn refusals(turn: &Turn, decided: &Decided) -> Vec<(OfferId, Refusal, Currency)> {
+    let answering = match decided.purchases.as_slice() {
+        [_, moved @ ..] if !moved.is_empty() => moved,
+        own => own,
+    };
+    let places = answering.iter().filter_map(|key| turn.member.find(key));
+    let judged = places.filter_map(|at| decided.judged.iter().find(|judged| judged.index == at));
+    let lines = judged.flat_map(|judged| &judged.lines);
     lines.filter_map(|line| Some((line.offer.clone(), line.refusal.clone()?, line.currency))).collect()
 }
 
@@ -596,7 +609,12 @@ fn again(turn: &Turn, ours: &Ours, purchase: &PurchaseKey) -> Outcome {
         let purchase = &turn.member.purchases[at].purchase;
         let first = purchase.events.iter().find(|event| event.key == ours.event.key && event.card == ours.card);
         let lines = first.map_or(&[][..], |event| &event.answer);
-        let with_currency = |line: &AnswerLine| Some((line.clone(), purchase.grant(&line.offer)?.currency));
+        // A credit that named no purchase was answered with the rewards of others.
+        let all = || turn.member.purchases.iter().map(|placed| &placed.purchase.key);
+        let currency_of = |offer: &OfferId| {
+            purchase.grant(offer).map(|grant| grant.currency).or_else(|| granted_currency(&turn.member, all(), offer))
+        };
+        let with_currency = |line: &AnswerLine| Some((line.clone(), currency_of(&line.offer)?));
         outcome.rewards = lines.iter().filter_map(with_currency).collect();
     }
     outcome

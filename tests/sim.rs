@@ -54,6 +54,14 @@ fn draw(rng: &mut ChaCha8Rng) -> Vec<(String, String)> {
             for refund in 0..rng.random_range(0..3) {
                 add(&format!("r{refund}"), "refund", rng.random_range(1..=amount / 2 + 1), 20 + refund);
             }
+            if rng.random_bool(0.3) {
+                // Names no purchase: it comes off whichever the set of facts says.
+                let id = format!("{name}_u");
+                let (minor, minute) = (if rng.random_bool(0.5) { amount } else { rng.random_range(1..=amount) }, 30);
+                let at = format!("2026-11-20T{hour:02}:{minute:02}:00Z");
+                let body = world::event(&id, "refund", &name, &card, minor, &at, "00123456");
+                facts.push((id, body.replace(&format!(r#""purchase_id":"{name}","#), "")));
+            }
         }
     }
     facts

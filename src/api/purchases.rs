@@ -6,7 +6,7 @@ use super::reply::{self, Reply};
 use super::{Doors, access, read};
 use crate::authenticate::keys::Role::{Merchant, Operator, Risk};
 use crate::decide::judge::Line;
-use crate::decide::{MemberState, Worth};
+use crate::decide::{Assigned, Credit, Fate, MemberState, Worth};
 use crate::domain::purchase::{Grant, HeldEvent, Purchase, Stage};
 use crate::domain::{Money, PurchaseId, PurchaseKey, SourceName, Timestamp};
 use crate::wire::Request;
@@ -27,7 +27,14 @@ pub struct PurchaseView {
     pub shop: Option<ShopView>,
     /// Its events, in the order that counts.
     pub events: Vec<EventView>,
-    /// What it is worth.
+    /// Credits that name no purchase and come off this one, oldest first. Which they come off
+    /// may change when earlier facts arrive.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub joined: Vec<JoinedView>,
+    /// What became of its own credits when they name no purchase; absent for purchases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assigned: Vec<AssignedView>,
+    /// What it is worth, less what `joined` takes.
     pub worth: WorthView,
     /// Every offer concerned, by id; for merchants their own alone.
     pub offers: Vec<OfferLine>,
@@ -69,6 +76,32 @@ pub struct EventView {
     /// Merchant category code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mcc: Option<String>,
+}
+
+/// A credit that names no purchase and comes off this one.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JoinedView {
+    /// Its own entry.
+    pub purchase: PurchaseName,
+    /// The credit.
+    pub event: EventView,
+    /// What it takes off, minor units: its amount less what was taken back of it.
+    pub takes_minor: i64,
+}
+
+/// What became of a credit that names no purchase.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AssignedView {
+    /// The credit's event id.
+    pub event: String,
+    /// `joined` to a purchase; `taken_back` by reversals; `takes_back` a credit, being a
+    /// reversal; `waits` without effect until something fits.
+    pub state: &'static str,
+    /// The purchase it comes off, or the entry of the credit it takes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purchase: Option<PurchaseName>,
+    /// What it takes off, minor units; zero unless joined.
+    pub takes_minor: i64,
 }
 
 /// An amount.
@@ -176,6 +209,8 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
         }
         if view.shop.as_ref().is_some_and(|shop| shop.merchant != own.as_str()) {
             view.shop = None;
+            view.joined.clear();
+            view.assigned.clear();
         }
     }
     Ok(Reply::ok(&view))
@@ -190,8 +225,11 @@ fn explained(doors: &Doors, member: &MemberState, key: &PurchaseKey) -> Option<P
     let lost = purchase.grants.iter().filter(|grant| !judged.iter().any(|line| line.offer == grant.offer));
     offers.extend(lost.filter(|grant| grant.amount_minor != 0).map(of_grant));
     offers.sort_by(|a, b| a.offer.cmp(&b.offer));
+    let joined = explained.assigned.credits.iter().filter_map(|credit| of_joined(member, credit, explained.place));
+    let own = |credit: &&Credit<'_>| credit.entry == explained.place;
+    let assigned = explained.assigned.credits.iter().filter(own);
     Some(PurchaseView {
-        purchase: PurchaseName { source: key.source.to_string(), id: key.id.to_string() },
+        purchase: name_of(key),
         member: Some(member.head.id.to_string()),
         shop: explained.worth.shop.map(|shop| ShopView {
             merchant: shop.merchant.to_string(),
@@ -200,9 +238,40 @@ fn explained(doors: &Doors, member: &MemberState, key: &PurchaseKey) -> Option<P
             evidence: shop.evidence,
         }),
         events: purchase.events.iter().map(of_event).collect(),
+        joined: joined.collect(),
+        assigned: assigned.map(|credit| of_assigned(member, credit, &explained.assigned)).collect(),
         worth: of_worth(&explained.worth),
         offers,
     })
+}
+
+fn name_of(key: &PurchaseKey) -> PurchaseName {
+    PurchaseName { source: key.source.to_string(), id: key.id.to_string() }
+}
+
+fn name_at(member: &MemberState, place: usize) -> PurchaseName {
+    name_of(&member.purchases[place].purchase.key)
+}
+
+fn of_joined(member: &MemberState, credit: &Credit<'_>, to: usize) -> Option<JoinedView> {
+    match credit.fate {
+        Fate::Joined { purchase, minor } if purchase == to => Some(JoinedView {
+            purchase: name_at(member, credit.entry),
+            event: of_event(credit.event),
+            takes_minor: minor,
+        }),
+        _ => None,
+    }
+}
+
+fn of_assigned(member: &MemberState, credit: &Credit<'_>, assigned: &Assigned<'_>) -> AssignedView {
+    let (state, purchase, takes_minor) = match credit.fate {
+        Fate::Joined { purchase, minor } => ("joined", Some(name_at(member, purchase)), minor),
+        Fate::TakenBack => ("taken_back", None, 0),
+        Fate::TakesBack(of) => ("takes_back", Some(name_at(member, assigned.credits[of].entry)), 0),
+        Fate::Waits => ("waits", None, 0),
+    };
+    AssignedView { event: credit.event.key.to_string(), state, purchase, takes_minor }
 }
 
 fn word(stage: Stage, held: bool) -> &'static str {

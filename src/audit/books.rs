@@ -719,10 +719,13 @@ impl<'a> Books<'a> {
         let state = due::state(member, None);
         let mut worths: Vec<(MerchantId, Currency, i64)> = Vec::new();
         let mut months: BTreeMap<PurchaseKey, i32> = BTreeMap::new();
-        for placed in state.purchases.iter().filter(|placed| sealed.contains(&placed.purchase.key)) {
+        let assigned = crate::decide::assign(&state, None, mark, &self.options.policy.lapse);
+        let places = state.purchases.iter().enumerate();
+        for (place, placed) in places.filter(|(_, placed)| sealed.contains(&placed.purchase.key)) {
             let date = due::local_date(&placed.purchase, placed.time, placed.merchant.as_ref());
             months.insert(placed.purchase.key.clone(), i32::from(date.year()) * 12 + i32::from(date.month()) - 1);
             let worth = crate::decide::worth(&placed.purchase, mark, &self.options.policy.lapse);
+            let worth = worth.less(assigned.taken(place));
             if let (Some(merchant), Some(currency)) = (&placed.merchant, worth.currency) {
                 worths.push((merchant.clone(), currency, worth.minor));
             }

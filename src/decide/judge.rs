@@ -3,13 +3,16 @@
 //! Purchases are taken by their time, then key. For each: the offers in force at its
 //! time, their conditions, then caps by what earlier purchases used, then the group's
 //! exclusive choice, then the cut to the purchase. So a purchase depends only on
-//! itself and on earlier ones, and judging may start at the one that changed.
+//! itself and on earlier ones, and judging may start at the one that changed; or earlier,
+//! where there are credits that name no purchase, since any of them may come off another
+//! purchase now ([`assign`]).
 
-use super::member::{MemberState, zone};
+use super::assign::{Assigned, assign, reaches_back};
+use super::member::{Before, MemberState, zone};
 use super::refusal::Refusal;
 use super::worth::{Worth, worth};
 use super::{OfferBook, Policy};
-use crate::domain::member::{CardLink, Standing, month_of};
+use crate::domain::member::{Standing, month_of};
 use crate::domain::offer::{Activation, Condition, InForce, Offer, OfferVersion, Period, Reward, StackingMode, Terms};
 use crate::domain::purchase::{Purchase, Stage};
 use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp};
@@ -57,8 +60,9 @@ pub struct Line {
 }
 
 /// What an applied input concerns, as the bounds of a [`Scope`]: a purchase's event, its
-/// merchant (and the one it had before) from its place in the order on; other facts, every
-/// purchase. `before` is the purchase's place and merchant before the event, if it was there.
+/// merchant (and the one it had before) from its place in the order on, or from where the
+/// credits there that name no purchase reach back to; other facts, every purchase. `before`
+/// is how the purchase stood before the event, if it was there.
 ///
 /// # Panics
 /// When the input is an event that was not applied.
@@ -66,7 +70,7 @@ pub struct Line {
 pub fn concerned(
     member: &MemberState,
     input: &MemberInput,
-    before: Option<(usize, Option<MerchantId>)>,
+    before: Option<Before>,
 ) -> (usize, Option<Vec<MerchantId>>) {
     let own = match input {
         MemberInput::Event(event) => Some(&event.purchase),
@@ -81,10 +85,16 @@ pub fn concerned(
         return (if moves_no_reward { usize::MAX } else { 0 }, None);
     };
     let at = member.find(own).expect("applied before");
-    let (from, old) = before.map_or((at, None), |(place, merchant)| (at.min(place), merchant));
+    let (from, old) = match before {
+        None => (at, None),
+        // What it came off is free of it, wherever that stands.
+        Some(before) if before.unlinked => (0, before.merchant),
+        Some(before) => (at.min(before.place), before.merchant),
+    };
     let now = member.purchases[at].merchant.clone();
     let mut merchants: Vec<MerchantId> = now.into_iter().chain(old).collect();
     merchants.dedup();
+    let from = reaches_back(member, &merchants).map_or(from, |place| place.min(from));
     (from, Some(merchants))
 }
 
@@ -115,7 +125,8 @@ pub type Raises = BTreeMap<(PurchaseKey, OfferId), i64>;
 
 /// Judges the purchases in scope. Returns them with the reservations that are still
 /// to be made; when there are any, reserve, add the answers to `raises`, and judge
-/// again. Linear in the member's purchases at the merchants concerned times their offers.
+/// again. Linear in the member's purchases at the merchants concerned times their offers,
+/// and what [`assign`] takes.
 #[must_use]
 pub fn judge(
     member: &MemberState,
@@ -128,6 +139,9 @@ pub fn judge(
     let mut usage = Usage::default();
     let mut judged = Vec::new();
     let mut asks = Vec::new();
+    let nothing_to_judge = scope.from >= member.purchases.len();
+    let assigned =
+        if nothing_to_judge { Assigned::default() } else { assign(member, scope.merchants, mark, &policy.lapse) };
     let in_scope = |merchant: Option<&MerchantId>| match scope.merchants {
         None => true,
         Some(list) => merchant.is_some_and(|m| list.contains(m)),
@@ -144,7 +158,7 @@ pub fn judge(
             usage.tally(&placed.purchase, placed.local_day);
             continue;
         }
-        let worth = worth(&placed.purchase, mark, &policy.lapse);
+        let worth = worth(&placed.purchase, mark, &policy.lapse).less(assigned.taken(index));
         let offers = placed.merchant.as_ref().map_or(&[][..], |m| book.offers_of(m));
         let view =
             View { member, purchase: &placed.purchase, worth: &worth, local_day: placed.local_day, policy, mark };
@@ -279,9 +293,10 @@ impl View<'_> {
         let worth = self.worth;
         // The door asks this of every event when it comes; an unlinking dated before it may
         // come later, and must end in the same books.
-        let Some(link) = self.link() else { return Some(Refusal::CardNotLinked) };
-        if let Some(credited_by) = self.other_source(link) {
-            return Some(Refusal::SeenFromAnotherSource { credited_by });
+        let link = self.member.link_of(self.purchase, worth.time);
+        let Some(link) = link else { return Some(Refusal::CardNotLinked) };
+        if let Some(credited_by) = self.member.other_source(link, worth.time) {
+            return Some(Refusal::SeenFromAnotherSource { credited_by: credited_by.clone() });
         }
         match worth.currency {
             Some(purchase) if purchase != terms.currency => {
@@ -366,18 +381,6 @@ impl View<'_> {
             left if left > 0 => Ok(left),
             _ => Err(Refusal::RewardCapReached { cap_minor }),
         }
-    }
-
-    /// The link by which the purchase is the member's: of the first of its events' cards
-    /// (a replaced card may clear what the old one authorized) that was linked when buying.
-    fn link(&self) -> Option<&CardLink> {
-        self.purchase.events.iter().find_map(|event| self.member.head.card_at(event.card, self.worth.time))
-    }
-
-    /// The source that credits this card, when it is not the purchase's own.
-    fn other_source(&self, link: &CardLink) -> Option<crate::domain::SourceName> {
-        let credited_by = self.member.head.crediting(link, self.worth.time)?;
-        (credited_by.card != link.card || credited_by.source != link.source).then(|| credited_by.source.clone())
     }
 
     fn local(&self) -> civil::DateTime {

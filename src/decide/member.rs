@@ -1,9 +1,9 @@
 //! A member's state as decisions read it: the head and the open purchases in their order.
 
-use crate::domain::member::MemberHead;
+use crate::domain::member::{CardLink, MemberHead};
 use crate::domain::purchase::Purchase;
 use crate::domain::time::civil_day;
-use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::domain::{MerchantId, OfferId, PurchaseKey, SourceName, Timestamp};
 use std::sync::Arc;
 
 use super::worth::{LapsePolicy, worth};
@@ -19,6 +19,8 @@ pub struct Placed {
     pub local_day: i32,
     /// Whose shop; `None` when no event was matched.
     pub merchant: Option<MerchantId>,
+    /// Whether nothing was bought here: it holds credits that name no purchase.
+    pub unlinked: bool,
 }
 
 impl Placed {
@@ -30,7 +32,8 @@ impl Placed {
         let (time, merchant) = (worth.time, worth.shop.map(|shop| shop.merchant.clone()));
         let zone = worth.shop.map_or(jiff::tz::TimeZone::UTC, |shop| zone(&shop.time_zone));
         let local_day = civil_day(time.local(&zone).date());
-        Self { purchase: Arc::new(purchase), time, local_day, merchant }
+        let unlinked = purchase.unlinked().next().is_some();
+        Self { purchase: Arc::new(purchase), time, local_day, merchant, unlinked }
     }
     /// What purchases are ordered by.
     #[must_use]
@@ -43,6 +46,17 @@ impl Placed {
 /// merchant is stored, so the fallback is never taken in practice.
 pub(crate) fn zone(name: &str) -> jiff::tz::TimeZone {
     jiff::tz::TimeZone::get(name).unwrap_or(jiff::tz::TimeZone::UTC)
+}
+
+/// How a purchase stood before an event of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// Its place in the order.
+    pub place: usize,
+    /// Whose shop.
+    pub merchant: Option<MerchantId>,
+    /// As [`Placed::unlinked`].
+    pub unlinked: bool,
 }
 
 /// The head and the open purchases, oldest first.
@@ -79,6 +93,26 @@ impl MemberState {
         let at = self.purchases.partition_point(|other| other.order() < placed.order());
         self.purchases.insert(at, placed);
         at
+    }
+    /// How a purchase stands now, for [`concerned`](super::concerned) once it has changed.
+    #[must_use]
+    pub fn before(&self, key: &PurchaseKey) -> Option<Before> {
+        let place = self.find(key)?;
+        let Placed { merchant, unlinked, .. } = &self.purchases[place];
+        Some(Before { place, merchant: merchant.clone(), unlinked: *unlinked })
+    }
+    /// The link by which a purchase made at an instant is the member's: of the first of its
+    /// events' cards (a replaced card may clear what the old one authorized) that was linked
+    /// when buying.
+    #[must_use]
+    pub fn link_of(&self, purchase: &Purchase, at: Timestamp) -> Option<&CardLink> {
+        purchase.events.iter().find_map(|event| self.head.card_at(event.card, at))
+    }
+    /// The source that credits a card at an instant, when it is not the link's own.
+    #[must_use]
+    pub fn other_source(&self, link: &CardLink, at: Timestamp) -> Option<&SourceName> {
+        let credited_by = self.head.crediting(link, at)?;
+        (credited_by.card != link.card || credited_by.source != link.source).then_some(&credited_by.source)
     }
     /// Reward of sealed purchases under an offer, in the months asked for: how many, how much.
     #[must_use]

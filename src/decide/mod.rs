@@ -1,11 +1,13 @@
 //! The decision, in pure code: the reward due now, less the reward already granted.
 //!
-//! [`judge`] says what each offer gives for each purchase, as a function of the set of
-//! the member's facts; [`settle`] turns the difference to what was granted into
+//! [`assign`] says which purchase a refund that names none comes off, [`judge`] what each
+//! offer gives for each purchase: both functions of the set of the member's facts;
+//! [`settle`] turns the difference to what was granted into
 //! transfers. Neither knows a clock, a store or the graph: a missing fact is a missing
 //! field, not a missing import.
 
 pub mod apply;
+pub mod assign;
 pub mod judge;
 pub mod member;
 pub mod refusal;
@@ -13,8 +15,9 @@ pub mod settle;
 pub mod worth;
 
 pub use apply::{Touched, apply_changes, apply_input};
+pub use assign::{Assigned, Credit, Fate, assign};
 pub use judge::{Ask, Judged, Line, Scope, concerned, judge};
-pub use member::MemberState;
+pub use member::{Before, MemberState};
 pub use refusal::Refusal;
 pub use settle::{GrantChange, settle};
 pub use worth::{LapsePolicy, Worth, worth};

@@ -1,4 +1,5 @@
-//! What a purchase is worth, as a function of the set of its events.
+//! What a purchase is worth, as a function of the set of its own events; what comes off it
+//! besides is assigned by [`assign`](super::assign).
 //!
 //! The events come in their canonical order (time, kind, key), so the order in which
 //! they were delivered cannot matter. Nothing is cut at zero before the end, because
@@ -65,7 +66,16 @@ pub struct Worth<'a> {
     pub mcc: Option<u16>,
 }
 
-/// Computes the worth under the latest daily mark. Linear in the events, no I/O.
+impl Worth<'_> {
+    /// The same with so much less standing: what comes off by credits that name no purchase.
+    #[must_use]
+    pub fn less(mut self, minor: i64) -> Self {
+        self.minor = self.minor.saturating_sub(minor).max(0);
+        self
+    }
+}
+
+/// Computes the worth by the purchase's own events under the latest daily mark. Linear in the events, no I/O.
 #[must_use]
 pub fn worth<'a>(purchase: &'a Purchase, mark: Timestamp, policy: &LapsePolicy) -> Worth<'a> {
     let events = &purchase.events;
@@ -126,6 +136,9 @@ pub fn worth<'a>(purchase: &'a Purchase, mark: Timestamp, policy: &LapsePolicy) 
         (true, true) => cleared,
         (true, false) => cleared.saturating_add(open),
     };
+    // What takes a credit back gives nothing by itself: without a purchase it waits for one.
+    let bought = has_authorization || clearings > 0;
+    let off = if bought { off } else { 0 };
     Worth {
         minor: gross.saturating_sub(off).max(0),
         currency,

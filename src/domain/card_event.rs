@@ -67,6 +67,24 @@ impl EventKind {
             Self::ChargebackReversal => "chargeback_reversal",
         }
     }
+    /// Whether it gives money back that was cleared, or takes such a credit back: what
+    /// sources send without saying which purchase it concerns.
+    #[must_use]
+    pub fn is_credit(self) -> bool {
+        matches!(
+            self,
+            Self::ClearingReversal | Self::Refund | Self::RefundReversal | Self::Chargeback | Self::ChargebackReversal
+        )
+    }
+    /// What this takes back; `None` when it takes back no credit.
+    #[must_use]
+    pub fn takes_back(self) -> Option<Self> {
+        match self {
+            Self::RefundReversal => Some(Self::Refund),
+            Self::ChargebackReversal => Some(Self::Chargeback),
+            _ => None,
+        }
+    }
     /// Whether an event of this kind may open a purchase at a merchant we know;
     /// the others only follow one (and wait for it when they come first).
     #[must_use]

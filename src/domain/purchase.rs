@@ -147,6 +147,19 @@ impl Purchase {
         });
         u8::try_from(place).expect("bounded just above")
     }
+    /// Its credits that name no purchase, in order: they opened this entry under their own
+    /// key, and come off another purchase. None when something was bought under that key:
+    /// then they are that purchase's own.
+    pub fn unlinked(&self) -> impl Iterator<Item = &HeldEvent> {
+        let buys = |event: &HeldEvent| matches!(event.kind, EventKind::Authorization | EventKind::Clearing);
+        let bought = self.events.iter().any(buys);
+        self.events.iter().filter(move |event| !bought && self.names_none(event))
+    }
+    /// Whether an event is a credit that opened this entry: its purchase is itself.
+    #[must_use]
+    pub fn names_none(&self, event: &HeldEvent) -> bool {
+        event.kind.is_credit() && event.key.as_str() == self.key.id.as_str()
+    }
     /// The grant of an offer.
     #[must_use]
     pub fn grant(&self, offer: &OfferId) -> Option<&Grant> {

@@ -1,7 +1,7 @@
 //! Reading what is there: statements, sums, documents. Nothing here changes anything.
 
 use super::{Engine, EngineError};
-use crate::decide::{Judged, MemberState, Scope, Worth, judge, worth};
+use crate::decide::{Assigned, Judged, MemberState, Scope, Worth, assign, judge, worth};
 use crate::domain::merchant::Merchant;
 use crate::domain::offer::Offer;
 use crate::domain::{Currency, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
@@ -121,8 +121,12 @@ const TRANSFER_RECORDS_MAX: usize = 5_000;
 /// A purchase with what every offer says to it.
 #[derive(Debug, Clone)]
 pub struct Explained<'a> {
-    /// What it is worth, and why.
+    /// Its place in the member's order.
+    pub place: usize,
+    /// What it is worth, and why, less what comes off it besides its own events.
     pub worth: Worth<'a>,
+    /// Credits at its merchant that name no purchase, and what they come off.
+    pub assigned: Assigned<'a>,
     /// Every candidate offer.
     pub judged: Option<Judged>,
 }
@@ -259,7 +263,9 @@ impl Engine {
         let catalogue = self.catalogue();
         let (judged, _) = judge(member, &scope, catalogue.as_ref(), &self.policy, mark, &BTreeMap::new());
         let judged = judged.into_iter().find(|judged| judged.index == at);
-        Some(Explained { worth: worth(&placed.purchase, mark, &self.policy.lapse), judged })
+        let assigned = assign(member, Some(&merchants), mark, &self.policy.lapse);
+        let worth = worth(&placed.purchase, mark, &self.policy.lapse).less(assigned.taken(at));
+        Some(Explained { place: at, worth, assigned, judged })
     }
 
     /// A merchant's document with its version.

@@ -3,7 +3,8 @@
 //! of a decision.
 
 use super::{Engine, EngineError};
-use crate::decide::{LapsePolicy, MemberState, worth};
+use crate::decide::member::Placed;
+use crate::decide::{LapsePolicy, MemberState, assign, worth};
 use crate::domain::member::{SealedTotal, SealedUse, month_of};
 use crate::domain::purchase::Stage;
 use crate::domain::{MemberId, PurchaseKey, Timestamp};
@@ -116,14 +117,11 @@ impl Engine {
     ) -> Result<bool, EngineError> {
         let mut turn = self.turn(&member).await?;
         let retention = self.options.retention_days;
-        let old = |state: &MemberState, key: &PurchaseKey| {
-            state.find(key).is_some_and(|at| state.purchases[at].time.plus_days(retention) <= mark)
-        };
-        let candidates: Vec<PurchaseKey> = turn.member.purchases.iter().map(|p| p.purchase.key.clone()).collect();
-        let sealed: Vec<PurchaseKey> = candidates
-            .into_iter()
-            .filter(|key| old(&turn.member, key) && is_final(&turn.member, key, mark, &self.policy.lapse))
-            .collect();
+        let old = |placed: &Placed| placed.time.plus_days(retention) <= mark;
+        // As old as its purchase: what came off that later is part of it.
+        let units = final_units(&turn.member, mark, &self.policy.lapse);
+        let old_units = units.into_iter().filter(|unit| old(&turn.member.purchases[unit[0]]));
+        let sealed = old_units.flatten().map(|at| turn.member.purchases[at].purchase.key.clone()).collect();
         let input = self.sealing(&turn.member, sealed, mark);
         let seals = matches!(&input, MemberInput::TimePassed { sealed, .. } if !sealed.is_empty());
         let decided = turn.step_at(input, None, mark).await?;
@@ -150,27 +148,39 @@ impl Engine {
     #[must_use]
     pub fn too_many_open(&self, member: &MemberState) -> Vec<PurchaseKey> {
         let over = member.purchases.len().saturating_sub(self.options.open_purchases_max);
-        let keys = member.purchases.iter().map(|placed| &placed.purchase.key);
         let mark = self.mark(self.partition(&member.head.id)).max(member.head.mark);
         // Daily and weekly caps look at single purchases: the last month stays open.
-        let old = |key: &&PurchaseKey| {
-            let at = member.find(key).expect("one of the member's");
-            member.purchases[at].time.plus_days(31) < self.clock.now()
-                && is_final(member, key, mark, &self.policy.lapse)
-        };
-        keys.filter(old).take(over).cloned().collect()
+        let old = |at: &usize| member.purchases[*at].time.plus_days(31) < self.clock.now();
+        let mut sealed = Vec::new();
+        for unit in final_units(member, mark, &self.policy.lapse) {
+            if sealed.len() >= over {
+                break;
+            }
+            if unit.iter().all(old) {
+                sealed.extend(unit);
+            }
+        }
+        sealed.into_iter().map(|at| member.purchases[at].purchase.key.clone()).collect()
     }
+}
+
+/// What may be sealed: purchases of which nothing can change any more by itself, each with
+/// the credits that come off it, oldest first. A credit sealed by itself would give back
+/// what it takes, and one left behind would come off another purchase.
+fn final_units(member: &MemberState, mark: Timestamp, lapse: &LapsePolicy) -> Vec<Vec<usize>> {
+    let mut units = assign(member, None, mark, lapse).units(member.purchases.len());
+    units.retain(|unit| unit.iter().all(|at| is_final(&member.purchases[*at], mark, lapse)));
+    units
 }
 
 /// Whether nothing of a purchase can change any more by itself: cleared or dead, and
 /// every reward available, unfrozen and not owed.
-fn is_final(member: &MemberState, key: &PurchaseKey, mark: Timestamp, lapse: &LapsePolicy) -> bool {
-    let Some(at) = member.find(key) else { return false };
-    let worth = worth(&member.purchases[at].purchase, mark, lapse);
+fn is_final(placed: &Placed, mark: Timestamp, lapse: &LapsePolicy) -> bool {
+    let worth = worth(&placed.purchase, mark, lapse);
     if worth.lapses_at.is_some_and(|at| at > mark) {
         return false;
     }
-    member.purchases[at].purchase.grants.iter().all(|grant| {
+    placed.purchase.grants.iter().all(|grant| {
         let paid_back = grant.excess_minor() > 0;
         let settled = grant.amount_minor == 0 || (grant.stage == Stage::Available && !grant.held);
         settled && !paid_back
@@ -185,8 +195,13 @@ fn totals_after(
     lapse: &LapsePolicy,
 ) -> Vec<SealedTotal> {
     let mut totals: Vec<SealedTotal> = Vec::new();
-    for placed in member.purchases.iter().filter(|placed| sealed.contains(&placed.purchase.key)) {
-        let worth = worth(&placed.purchase, mark, lapse);
+    if sealed.is_empty() {
+        return totals;
+    }
+    let assigned = assign(member, None, mark, lapse);
+    let places = member.purchases.iter().enumerate();
+    for (place, placed) in places.filter(|(_, placed)| sealed.contains(&placed.purchase.key)) {
+        let worth = worth(&placed.purchase, mark, lapse).less(assigned.taken(place));
         let (Some(merchant), Some(currency)) = (&placed.merchant, worth.currency) else { continue };
         // A purchase's rewards may be funded by another merchant's offers after it moved;
         // they are summed where they are funded.

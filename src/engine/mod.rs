@@ -6,6 +6,7 @@
 
 pub mod acts;
 pub mod again;
+mod answer;
 pub mod budgets;
 pub mod catalogue;
 pub mod look;

@@ -5,15 +5,14 @@
 //! and a turn that is dropped has had no effect.
 
 use super::again::Job;
+use super::answer::{Taken, answering, rewards};
 use super::budgets::Reserved;
 use super::rounds::Decision;
 use super::{Engine, EngineError};
 use crate::catalogue::Catalogue;
 use crate::decide::Policy;
 use crate::decide::judge::Raises;
-use crate::decide::{
-    GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle, worth,
-};
+use crate::decide::{Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle, worth};
 use crate::domain::member::MemberHead;
 use crate::domain::purchase::{AnswerLine, Purchase, Stage};
 use crate::domain::time::DAY_MS;
@@ -37,7 +36,9 @@ pub struct Decided {
     pub judged: Vec<Judged>,
     /// Whether anything changed in the books.
     pub changed: bool,
-    /// The answer for the step's own purchase.
+    /// The purchases that answer for the step's event, its own first.
+    pub purchases: Vec<PurchaseKey>,
+    /// Their rewards.
     pub answer: Vec<AnswerLine>,
 }
 
@@ -191,15 +192,19 @@ impl Turn {
             MemberInput::Rematched(rematch) => Some(rematch.purchase.clone()),
             _ => None,
         };
-        let before = own.as_ref().and_then(|key| self.member.find(key));
-        let before = before.map(|at| (at, self.member.purchases[at].merchant.clone()));
+        let before = own.as_ref().and_then(|key| self.member.before(key));
+        let lapse = &self.engine.policy.lapse;
+        let taken = Taken::before(&self.member, &input, before.as_ref(), mark, lapse);
         apply_input(&mut self.member, &input, &mut self.touched);
         let (from, merchants) = concerned(&self.member, &input, before);
         let scope = Scope { from, merchants: merchants.as_deref(), own: own.as_ref() };
         let judged = self.judge_with_budgets(&scope, mark).await?;
         let envelope = self.envelope(request, mark);
         let changes = settle(&self.member, &judged, envelope.number);
-        let answer = own.as_ref().map_or_else(Vec::new, |own| self.answer(own, &judged, &changes));
+        let lapse = &self.engine.policy.lapse;
+        let purchases = own.map_or_else(Vec::new, |own| answering(&self.member, own, taken.as_ref(), mark, lapse));
+        let rewards_of = |key| rewards(&self.member, key, &judged, &changes);
+        let answer: Vec<AnswerLine> = purchases.iter().flat_map(rewards_of).collect();
         if let MemberInput::Event(event) = &mut input {
             event.event.answer.clone_from(&answer);
             self.keep_answer(&event.purchase, &event.event.key, &answer);
@@ -211,7 +216,7 @@ impl Turn {
         let changed = !changes.is_empty();
         let body = Body::Member { member: self.id().clone(), input: Box::new(input), changes };
         self.records.push(Record { envelope, body });
-        Ok(Decided { judged, changed, answer })
+        Ok(Decided { judged, changed, purchases, answer })
     }
 
     async fn judge_with_budgets(&mut self, scope: &Scope<'_>, mark: Timestamp) -> Result<Vec<Judged>, EngineError> {
@@ -256,39 +261,6 @@ impl Turn {
             mark,
             request,
         }
-    }
-
-    /// The rewards of the step's own purchase: those that give something or have changed.
-    fn answer(&self, own: &PurchaseKey, judged: &[Judged], changes: &[GrantChange]) -> Vec<AnswerLine> {
-        let at = self.member.find(own).expect("judged just above");
-        let purchase = &self.member.purchases[at].purchase;
-        let lines = judged.iter().filter(|j| j.index == at).flat_map(|j| &j.lines);
-        let mut answer: Vec<AnswerLine> = lines
-            .map(|line| AnswerLine {
-                offer: line.offer.clone(),
-                stage: line.stage,
-                held: line.held,
-                due_minor: line.due_minor,
-                change_minor: line.due_minor - purchase.grant(&line.offer).map_or(0, |grant| grant.amount_minor),
-                available_at: line.available_at,
-            })
-            .filter(|line| line.due_minor != 0 || line.change_minor != 0)
-            .collect();
-        // An offer that lost the purchase to another shop is no candidate and yet has changed.
-        for change in changes.iter().filter(|change| &change.purchase == own) {
-            let before = purchase.grant(&change.grant.offer).map_or(0, |grant| grant.amount_minor);
-            if before != 0 && !answer.iter().any(|line| line.offer == change.grant.offer) {
-                answer.push(AnswerLine {
-                    offer: change.grant.offer.clone(),
-                    stage: change.grant.stage,
-                    held: change.grant.held,
-                    due_minor: change.grant.amount_minor,
-                    change_minor: change.grant.amount_minor - before,
-                    available_at: change.grant.available_at,
-                });
-            }
-        }
-        answer
     }
 
     fn keep_answer(&mut self, purchase: &PurchaseKey, event: &crate::domain::EventKey, answer: &[AnswerLine]) {

@@ -141,6 +141,9 @@ fn refunds_and_chargebacks_come_off_and_their_reversals_go_back_on() {
     check(0, "clear 38.00, chargeback 38.00", "0.00 USD cleared");
     check(0, "clear 38.00, chargeback 38.00, chargeback-reversal 38.00", "38.00 USD cleared");
     check(0, "clear 38.00, clear-reversal 38.00", "0.00 USD cleared");
+    // What was never bought is worth nothing, whatever is taken back.
+    check(0, "refund-reversal 19.00", "0.00 USD open");
+    check(0, "chargeback-reversal 19.00, refund 5.00", "0.00 USD open");
     check(0, "clear 38.00, clear-reversal 38.00, clear 36.00", "36.00 USD cleared");
     // A refund before its clearing comes off what is authorized, and of the clearing once it is there.
     check(0, "auth 40.00, refund 10.00", "30.00 USD open");

@@ -4,8 +4,8 @@
 
 use ringfence::decide::judge::Raises;
 use ringfence::decide::{
-    GrantChange, Judged, MemberState, OfferBook, Policy, Scope, Touched, apply_changes, apply_input, concerned, judge,
-    settle,
+    Fate, GrantChange, Judged, MemberState, OfferBook, Policy, Scope, Touched, apply_changes, apply_input, assign,
+    concerned, judge, settle,
 };
 use ringfence::domain::member::{Balance, CardLink, MemberHead};
 use ringfence::domain::offer::{LifeChange, LifeStep, Offer, OfferVersion, Terms};
@@ -151,8 +151,7 @@ impl Desk {
             MemberInput::Event(event) => Some(event.purchase.clone()),
             _ => None,
         };
-        let before = own.as_ref().and_then(|key| self.member.find(key));
-        let before = before.map(|at| (at, self.member.purchases[at].merchant.clone()));
+        let before = own.as_ref().and_then(|key| self.member.before(key));
         let mut touched = Touched::default();
         apply_input(&mut self.member, &input, &mut touched);
         let (from, merchants) = concerned(&self.member, &input, before);
@@ -273,6 +272,23 @@ impl Desk {
     }
     pub fn sum(&self, kind: AccountKind) -> i64 {
         self.sums.iter().filter(|((k, _, _), _)| *k == kind).map(|(_, minor)| minor).sum()
+    }
+
+    /// The purchase that each credit which names none comes off.
+    pub fn joined(&self) -> BTreeMap<EventKey, PurchaseKey> {
+        let key = |place: usize| self.member.purchases[place].purchase.key.clone();
+        let assigned = assign(&self.member, None, self.mark, &self.policy.lapse);
+        let joined = assigned.credits.iter().filter_map(|credit| match credit.fate {
+            Fate::Joined { purchase, .. } => Some((credit.event.key.clone(), key(purchase))),
+            _ => None,
+        });
+        joined.collect()
+    }
+    /// What such credits take off each purchase.
+    pub fn taken(&self) -> BTreeMap<PurchaseKey, i64> {
+        let assigned = assign(&self.member, None, self.mark, &self.policy.lapse);
+        let key = |place: usize| self.member.purchases[place].purchase.key.clone();
+        assigned.all_taken().map(|(place, minor)| (key(place), minor)).collect()
     }
 
     /// What may not depend on order. Grants that give nothing keep their history and are left out.

@@ -8,6 +8,7 @@ mod api;
 mod conformance;
 mod decide_offers;
 mod decide_order;
+mod decide_refunds;
 mod decide_worth;
 mod desk;
 mod hostile;
