@@ -8,11 +8,14 @@
 
 pub mod pan;
 
+mod acknowledge;
 mod field;
 mod ringfence;
 mod stripe_issuing;
 #[cfg(test)]
 mod tests;
+
+pub use acknowledge::Acknowledgement;
 
 use crate::domain::CardEvent;
 use std::fmt;
