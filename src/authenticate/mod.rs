@@ -148,8 +148,9 @@ impl Scheme {
             }
             Self::Stripe => Box::new(stripe::Prover(self.prepared(secrets, stripe::key)?)),
             Self::Fidel => {
+                let keys = self.prepared(secrets, fidel::key)?;
                 let public_url = public_url.ok_or(VerifierError::NoPublicUrl(self))?.into();
-                Box::new(fidel::Prover { keys: self.prepared(secrets, fidel::key)?, public_url })
+                Box::new(fidel::Prover { keys, public_url })
             }
             Self::Kard => Box::new(kard::Prover(self.prepared(secrets, kard::key)?)),
             Self::Marqeta => Box::new(marqeta::Prover(self.prepared(secrets, marqeta::key)?)),

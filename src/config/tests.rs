@@ -441,8 +441,8 @@ fn inv_10_secrets_come_from_environment_or_file_and_are_never_repeated() {
 #[test]
 fn inv_10_settings_print_without_secrets() {
     let settings = load(&SOURCE.replace("_A\"", "_A\", \"file:/secrets/b\""), &[]).unwrap();
-    assert_eq!(settings.sources[0].secrets[0].expose(), SECRET_A);
-    assert_eq!(settings.sources[0].secrets[1].expose(), SECRET_B, "without the line feed at the file's end");
+    assert_eq!(settings.sources[0].secrets[0].text.expose(), SECRET_A);
+    assert_eq!(settings.sources[0].secrets[1].text.expose(), SECRET_B, "without the line feed at the file's end");
     let report = check(None, &BTreeMap::new(), &|_| Err(io::ErrorKind::NotFound.into()));
     let texts = [format!("{settings:?}"), format!("{settings:#?}"), settings.describe(), format!("{report:?}")];
     for text in texts {
@@ -452,7 +452,7 @@ fn inv_10_settings_print_without_secrets() {
     }
     assert!(settings.describe().contains("env:RINGFENCE_SECRET_A"));
     let crlf = load(&SOURCE.replace("env:RINGFENCE_SECRET_A", "file:/secrets/b-crlf"), &[]).unwrap();
-    assert_eq!(crlf.sources[0].secrets[0].expose(), SECRET_B);
+    assert_eq!(crlf.sources[0].secrets[0].text.expose(), SECRET_B);
 }
 
 #[test]
@@ -538,7 +538,7 @@ fn sources_may_stand_in_variables() {
     .unwrap();
     assert_eq!(settings.sources[0].default_scheme.as_deref(), Some("visa"));
     assert_eq!(settings.sources[0].rate, Some(SourceRate::Unlimited));
-    assert_eq!(settings.sources[1].format, SourceFormat::StripeIssuing);
+    assert_eq!(settings.sources[1].format, crate::normalise::Format::StripeIssuing);
     let whole =
         r#"[{name = "a", format = "ringfence", auth = ["standard-webhooks"], secrets = ["env:RINGFENCE_SECRET_B"]}]"#;
     let settings = load(SOURCE, &[("RINGFENCE_SOURCES", whole), ("RINGFENCE_SOURCES__0__NAME", "b")]).unwrap();
