@@ -76,3 +76,84 @@ fn command(
     let url = format!("{base}/v1/webhooks/{}", said.name);
     Ok(curl(&url, &headers, user, file.map_or(CurlBody::Inline(body), CurlBody::File)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app;
+    use bytes::Bytes;
+    use hyper::HeaderMap;
+    use std::collections::BTreeMap;
+
+    const BODY: &[u8] = br#"{"id":"it's"}"#;
+    const PASSWORD: &str = "net:Zc5Hs8Kd1:Yf3Gt6Bq9x";
+
+    fn settings(auth: &str, secrets: &str, more: &str) -> Settings {
+        let file = format!(
+            "[[sources]]\nname = \"net\"\nformat = \"ringfence\"\nauth = {auth}\nsecrets = {secrets}\n{more}\n"
+        );
+        let variables = BTreeMap::from([
+            ("RINGFENCE_SECRET_K".to_owned(), "whsec_9pPcVkS0YQmT4nTfLx2bDk1JwzqUuRzH8e0oXv6Bi3E=".to_owned()),
+            ("RINGFENCE_SECRET_P".to_owned(), PASSWORD.to_owned()),
+        ]);
+        let read = |path: &Path| match path.to_str() {
+            Some("c") => Ok(file.clone()),
+            Some("/run/pass word") => Ok(format!("{PASSWORD}\n")),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        };
+        Settings::load(Some(Path::new("c")), &variables, &read).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Every printed command carries what the source's own verifier takes, and no password.
+    #[test]
+    fn what_is_printed_is_taken() {
+        let now = Timestamp::from_ms(1_700_000_000_123);
+        let key = r#"["env:RINGFENCE_SECRET_K"]"#;
+        let url = "public_url = \"https://offers.example.org/hooks/net\"";
+        for (auth, secrets, more, user) in [
+            (r#"["standard-webhooks"]"#, key, "", None),
+            (r#"["stripe"]"#, key, "", None),
+            (r#"["fidel"]"#, key, url, None),
+            (r#"["kard"]"#, key, "", None),
+            (r#"["marqeta"]"#, key, "", None),
+            (r#"["basic"]"#, r#"["env:RINGFENCE_SECRET_P"]"#, "", Some(r#"--user "${RINGFENCE_SECRET_P}""#)),
+            (
+                r#"["marqeta", "basic"]"#,
+                r#"["env:RINGFENCE_SECRET_K", "basic=file:/run/pass word"]"#,
+                "",
+                Some(r#"--user "$(tr -d '\r\n' < '/run/pass word')""#),
+            ),
+        ] {
+            let settings = settings(auth, secrets, more);
+            let said = find(&settings, "net").unwrap();
+            let printed = command(&settings, said, "msg_1", now, BODY, None).unwrap();
+            assert!(printed.contains("--url 'http://127.0.0.1:8080/v1/webhooks/net'"), "{printed}");
+            assert!(!printed.contains("Zc5Hs8") && !printed.contains("9pPcVkS0"), "{printed}");
+            let mut headers = HeaderMap::new();
+            for line in printed.lines().filter_map(|line| line.trim().strip_prefix("--header '")) {
+                let (name, value) = line.split_once("': ").or_else(|| line.split_once(": ")).unwrap();
+                let value = value.trim_end_matches(['\\', ' ', '\'']);
+                headers.insert(name.parse::<hyper::header::HeaderName>().unwrap(), value.parse().unwrap());
+            }
+            assert_eq!(
+                printed.lines().map(|line| line.trim().trim_end_matches(" \\")).find(|line| line.starts_with("--user")),
+                user
+            );
+            if user.is_some() {
+                // As curl makes it of a user and password.
+                let basic = Signer::new(Scheme::Basic, &Secret::new(PASSWORD)).unwrap();
+                let header = basic.sign("", now, BODY).unwrap().remove(0);
+                headers.insert(header.0, header.1.parse().unwrap());
+            }
+            let source = app::source(0, said, 300).unwrap();
+            assert!(source.verifier.verify(&headers, Bytes::from_static(BODY), now).is_ok(), "{auth} {printed}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_source_is_told_which_there_are() {
+        let settings = settings(r#"["stripe"]"#, r#"["env:RINGFENCE_SECRET_K"]"#, "");
+        let told = find(&settings, "visa").unwrap_err().to_string();
+        assert_eq!(told, "--source: no source is called `visa`; configured: net");
+    }
+}

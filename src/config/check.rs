@@ -169,10 +169,10 @@ impl Settings {
             if !source.auth.iter().any(|scheme| scheme.signs_time()) {
                 let ways: Vec<&str> = source.auth.iter().map(|scheme| scheme.name()).collect();
                 let text = format!(
-                    "{} of `{}` carries no time: an old delivery can be posted again, and only the event's identity, \
-                     kept for {} days, stops it from counting twice",
-                    values::all_of(&ways),
+                    "the proof of `{}`, {}, carries no time: an old delivery can be posted again, and only the \
+                     event's identity, kept for {} days, stops it from counting twice",
                     source.name,
+                    values::all_of(&ways),
                     self.purchases.retention_days
                 );
                 note(format!("sources[{index}].auth"), text);
