@@ -12,5 +12,6 @@ mod desk;
 mod hostile;
 mod kill;
 mod path;
+mod proofs;
 mod said;
 mod stories;
