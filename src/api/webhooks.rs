@@ -18,7 +18,8 @@ use utoipa::ToSchema;
 
 /// Takes one webhook.
 ///
-/// Proven by the source's signature, not by an API key. One event, or `{"events":[…]}` with
+/// Proven by the source's signature or password in its provider's headers, not by an API key;
+/// those named here are Standard Webhooks'. One event, or `{"events":[…]}` with
 /// at most 500, answered by `{"results":[…]}`: one per event, in order. Other formats than
 /// `ringfence` are answered in their provider's words.
 #[utoipa::path(
