@@ -3,12 +3,11 @@
 
 use crate::again;
 use crate::api::{Doors, Limits};
-use crate::authenticate::{KeyRing, KeysError, Scheme, Secret, Verifier, VerifierError};
+use crate::authenticate::{KeyRing, KeysError, Secret, Verifier, VerifierError, Ways};
 use crate::clock::Clock;
-use crate::config::{MccSet, Rate, Settings, SourceRate, SourceSettings, StoreUrl};
+use crate::config::{MccSet, Rate, Settings, SourceRate, SourceSecret, SourceSettings, StoreUrl};
 use crate::decide::{LapsePolicy, Policy};
 use crate::engine::{Engine, EngineOptions, StartError};
-use crate::normalise::Format;
 use crate::pipeline::{Chain, Source};
 use crate::telemetry::Metrics;
 use crate::wire::{self, LimitOptions, Limiter, Stopped, TrustedProxies, WireOptions};
@@ -125,20 +124,12 @@ pub fn keys_dir(settings: &Settings) -> PathBuf {
 /// # Errors
 /// When its secrets do not fit its way of authentication.
 pub fn source(index: usize, said: &SourceSettings, age_seconds_max: u32) -> Result<Source, AppError> {
-    let schemes = schemes(said);
-    let secrets = said.secrets.iter().map(|secret| Secret::new(secret.expose().to_owned())).collect();
-    let verifier = Verifier::new(&schemes, secrets, age_seconds_max)
-        .map_err(|source| AppError::Source { name: said.name.to_string(), source })?;
-    let format: Format =
-        said.format.as_str().parse().expect("both lists of formats have the same words: a test reads them");
-    Ok(Source { name: said.name.clone(), index, format, verifier, default_scheme: said.default_scheme.clone() })
-}
-
-/// A source's ways of authentication.
-#[must_use]
-pub fn schemes(said: &SourceSettings) -> Vec<Scheme> {
-    let parse = |word: &str| word.parse().expect("both lists of schemes have the same words: a test reads them");
-    said.auth.iter().map(|scheme| parse(scheme.as_str())).collect()
+    let keyed = |secret: &SourceSecret| (secret.scheme, Secret::new(secret.text.expose()));
+    let secrets: Vec<_> = said.secrets.iter().map(keyed).collect();
+    let ways = Ways { schemes: &said.auth, secrets: &secrets, public_url: said.public_url.as_deref(), age_seconds_max };
+    let verifier = Verifier::of(ways).map_err(|source| AppError::Source { name: said.name.to_string(), source })?;
+    let (name, default_scheme) = (said.name.clone(), said.default_scheme.clone());
+    Ok(Source { name, index, format: said.format, verifier, default_scheme })
 }
 
 fn limiter<K: std::hash::Hash + ?Sized>(rate: Option<Rate>, keys_max: usize) -> Option<Limiter<K>> {
@@ -189,6 +180,9 @@ impl App {
         let age = settings.webhooks.age_seconds_max;
         let sources: Vec<Source> =
             settings.sources.iter().enumerate().map(|(i, said)| source(i, said, age)).collect::<Result<_, _>>()?;
+        for (index, said) in settings.sources.iter().enumerate() {
+            metrics.expect_keys(index, said.secrets.len());
+        }
         let proxies = TrustedProxies::parse(settings.server.trusted_proxies.iter().map(ToString::to_string))?;
         let address = settings.server.listen;
         let listener = TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, source })?;

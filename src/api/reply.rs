@@ -205,15 +205,17 @@ fn with_field(problem: Problem, field: &str, detail: impl Into<String>) -> Reply
     let problem = problem.with_detail(detail.into());
     if field.is_empty() { problem.into() } else { problem.with_field(field).into() }
 }
-/// 401 for a webhook: which part was wrong is for the operator's log alone.
+/// 401 for a webhook: which part was wrong is for the operator's log alone. A source that
+/// uses a password is asked for it, whatever was wrong: some senders wait for that.
 #[must_use]
-pub fn not_proven() -> Reply {
-    problem(
-        StatusCode::UNAUTHORIZED,
-        "not_authenticated",
-        "Not authenticated",
-        "the signature, its key or its age is not right",
-    )
+pub fn not_proven(asks_for_password: bool) -> Reply {
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "not_authenticated", "Not authenticated")
+        .with_detail("the signature, its key or its age is not right");
+    if asks_for_password {
+        problem.with_challenge("Basic realm=\"webhooks\", charset=\"UTF-8\"").into()
+    } else {
+        problem.into()
+    }
 }
 /// 401 for the API.
 #[must_use]

@@ -1,12 +1,13 @@
 //! The networks' door: prove, receive, answer in the words of who asked.
 //!
 //! Our own format is answered with one outcome or problem per event. Other formats get
-//! 200 for everything that is durable, so that nobody retries what is safe.
+//! 200 for everything that is durable, so that nobody retries what is safe, with the body
+//! their provider asks for. A body that cannot be read at all is 400 for everybody.
 
 use super::Doors;
 use super::read;
 use super::reply::{self, Reply};
-use crate::normalise::{Format, Unreadable};
+use crate::normalise::{Acknowledgement, Unreadable};
 use crate::pipeline::{self, Outcome, Received, Refused, Source};
 use crate::telemetry::{RateLimitKind, Stage};
 use crate::wire::{Problem, Request};
@@ -17,7 +18,8 @@ use utoipa::ToSchema;
 
 /// Takes one webhook.
 ///
-/// Proven by the source's signature, not by an API key. One event, or `{"events":[…]}` with
+/// Proven by the source's signature or password in its provider's headers, not by an API key;
+/// those named here are Standard Webhooks'. One event, or `{"events":[…]}` with
 /// at most 500, answered by `{"results":[…]}`: one per event, in order. Other formats than
 /// `ringfence` are answered in their provider's words.
 #[utoipa::path(
@@ -46,16 +48,24 @@ pub(super) async fn receive(doors: &Doors, name: &str, request: &Request) -> Rep
         return reply::slow_down(wait.seconds, "too many requests from this source");
     }
     let begun = std::time::Instant::now();
-    let verified = source.verifier.verify(&request.headers, request.body.clone(), doors.engine.clock.now());
+    let now = doors.engine.clock.now();
+    let verified = source.verifier.verify(&request.headers, request.body.clone(), now);
     metrics.stage(Stage::Authenticate, begun.elapsed());
     let verified = match verified {
         Ok(verified) => verified,
         Err(denied) => {
             metrics.signature_failure(source.index, denied.label());
-            tracing::warn!(request = %request.id, source = name, reason = denied.label(), "a webhook was not proven");
-            return reply::not_proven();
+            // In full it says by how much a time is off: a wrong clock shows here first.
+            tracing::warn!(
+                request = %request.id, source = name, reason = denied.label(), "a webhook was not proven: {denied}"
+            );
+            return reply::not_proven(source.verifier.asks_for_password());
         }
     };
+    verified.keys.places().for_each(|place| metrics.key_used(source.index, place));
+    if let Some(signed_at) = verified.signed_at {
+        metrics.clock_gap(source.index, now.as_ms().saturating_sub(signed_at.as_ms()));
+    }
     if !read::is_json(request) {
         return reply::wrong_type();
     }
@@ -80,9 +90,10 @@ fn answer(source: &Source, received: &Received) -> Reply {
         // A batch answers so when any of its events must: the others are safe to repeat.
         return reply::come_back("send the same events again; those that were kept are recognised");
     }
-    match source.format {
-        Format::Ringfence => ours(received),
-        _ => theirs(received),
+    match source.format.acknowledgement() {
+        Acknowledgement::PerEvent => ours(received),
+        Acknowledgement::Received => theirs(received),
+        Acknowledgement::Words(words) => Reply::json_text(StatusCode::OK, words),
     }
 }
 
@@ -190,8 +201,9 @@ pub(super) fn results(received: &Received) -> Vec<Box<serde_json::value::RawValu
         .expect("our documents have a JSON form")
 }
 
-/// In another provider's words: received. Which of its events became what is in the metrics
-/// and, for those that were not understood, on the dead-letter shelf.
+/// For a provider that reads the status alone: received, with an outcome per event for whoever
+/// reads its log. Which became what is in the metrics too and, for those that were not
+/// understood, on the dead-letter shelf.
 fn theirs(received: &Received) -> Reply {
     #[derive(Serialize)]
     struct Acknowledged {

@@ -1,6 +1,6 @@
-//! Hexadecimal: how Stripe writes a signature, and we a key.
+//! Hexadecimal: how Stripe and Marqeta write a signature, and we a key.
 //!
-//! Must not be asked about lengths other than a SHA-256's when reading.
+//! Reads a known number of bytes and nothing shorter or longer.
 
 /// The bytes in lower case digits.
 pub(super) fn encoded(bytes: &[u8]) -> String {
@@ -13,11 +13,14 @@ pub(super) fn encoded(bytes: &[u8]) -> String {
     text
 }
 
-/// 32 bytes from exactly 64 digits of either case.
-pub(super) fn decoded(text: &str) -> Option<[u8; 32]> {
-    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
+/// `N` bytes from exactly twice as many digits of either case.
+pub(super) fn decoded<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    if pairs.len() != N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
         *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
     }
     Some(bytes)
@@ -43,7 +46,9 @@ mod tests {
         assert_eq!(decoded(&text), Some(bytes));
         assert_eq!(decoded(&text.to_uppercase()), Some(bytes));
         for wrong in [&text[1..], &format!("{text}0"), &text.replacen('0', "g", 1), &text.replacen("00", "é", 1), ""] {
-            assert_eq!(decoded(wrong), None, "{wrong}");
+            assert_eq!(decoded::<32>(wrong), None, "{wrong}");
         }
+        assert_eq!(decoded("0aF0"), Some([0x0a, 0xf0]));
+        assert_eq!((decoded::<20>(&text), decoded::<0>("")), (None, Some([])));
     }
 }

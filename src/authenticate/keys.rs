@@ -164,7 +164,7 @@ impl<'de> Deserialize<'de> for SecretHash {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The text is not repeated: someone may have put a secret where the hash belongs.
         let text = String::deserialize(deserializer)?;
-        let bytes = hex::decoded(&text).ok_or_else(|| serde::de::Error::custom("a hash is 64 hex digits"))?;
+        let bytes = hex::decoded::<32>(&text).ok_or_else(|| serde::de::Error::custom("a hash is 64 hex digits"))?;
         Ok(Self(CtOutput::new(bytes.into())))
     }
 }

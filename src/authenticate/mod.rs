@@ -6,23 +6,33 @@
 //!
 //! A new scheme is a file beside `stripe.rs` that implements `Prove`, and a
 //! line per `match` on [`Scheme`].
+//!
+//! Kard, Marqeta and HTTP basic do not say when something was signed. Their old deliveries
+//! can be posted again by whoever saw one. That changes nothing: an event's identity is kept
+//! for as long as an event of its age is taken at all, so it has its one effect.
 
+mod base64_tag;
+mod basic;
+mod fidel;
 mod header;
 mod hex;
+mod kard;
 pub mod keys;
 mod mac;
+mod marqeta;
 mod secret;
 pub mod sign;
 mod standard_webhooks;
 mod stripe;
 
 pub use keys::{Caller, KeyId, KeyRecord, KeyRing, KeysError, NewKey, Role};
-pub use secret::{Secret, SecretFault};
-pub use sign::{CurlBody, SignError, Signer, curl, sign};
+pub use secret::{SECRET_BYTES_MAX, SECRET_BYTES_MIN, Secret, SecretFault};
+pub use sign::{CurlBody, CurlUser, SignError, Signer, curl, sign};
 
 use crate::domain::Timestamp;
 use bytes::Bytes;
 use compact_str::CompactString;
+use header::SignedAt;
 use hyper::HeaderMap;
 use std::{fmt, str::FromStr};
 
@@ -83,11 +93,20 @@ pub enum Scheme {
     StandardWebhooks,
     /// `Stripe-Signature`.
     Stripe,
+    /// `x-fidel-signature`, `x-fidel-timestamp`; the address is signed too.
+    Fidel,
+    /// `notify-signature`.
+    Kard,
+    /// `X-Marqeta-Signature`.
+    Marqeta,
+    /// A user name and password in `Authorization` (RFC 7617).
+    Basic,
 }
 
 impl Scheme {
     /// All of them, in the order they are documented.
-    pub const ALL: [Self; 2] = [Self::StandardWebhooks, Self::Stripe];
+    pub const ALL: [Self; 6] =
+        [Self::StandardWebhooks, Self::Stripe, Self::Fidel, Self::Kard, Self::Marqeta, Self::Basic];
 
     /// The name configuration uses.
     #[must_use]
@@ -95,30 +114,64 @@ impl Scheme {
         match self {
             Self::StandardWebhooks => "standard-webhooks",
             Self::Stripe => "stripe",
+            Self::Fidel => "fidel",
+            Self::Kard => "kard",
+            Self::Marqeta => "marqeta",
+            Self::Basic => "basic",
         }
     }
 
-    fn prover(self, secrets: &[Secret]) -> Result<Box<dyn Prove>, VerifierError> {
+    /// Whether it proves the body's bytes, not only who posts them.
+    #[must_use]
+    pub const fn signs_body(self) -> bool {
+        !matches!(self, Self::Basic)
+    }
+
+    /// Whether it proves when. Without, an old delivery proves itself for ever, and the
+    /// event's identity alone keeps it from counting twice.
+    #[must_use]
+    pub const fn signs_time(self) -> bool {
+        matches!(self, Self::StandardWebhooks | Self::Stripe | Self::Fidel)
+    }
+
+    /// Whether the address posted to is signed, so that it must be known.
+    #[must_use]
+    pub const fn signs_address(self) -> bool {
+        matches!(self, Self::Fidel)
+    }
+
+    fn prover(self, secrets: &[Placed<'_>], public_url: Option<&str>) -> Result<Box<dyn Prove>, VerifierError> {
         // Each arm prepares every secret, so that a bad one is named at the start.
-        match self {
+        Ok(match self {
             Self::StandardWebhooks => {
-                Ok(Box::new(standard_webhooks::Prover(self.prepared(secrets, standard_webhooks::key)?)))
+                Box::new(standard_webhooks::Prover(self.prepared(secrets, standard_webhooks::key)?))
             }
-            Self::Stripe => Ok(Box::new(stripe::Prover(self.prepared(secrets, stripe::key)?))),
-        }
+            Self::Stripe => Box::new(stripe::Prover(self.prepared(secrets, stripe::key)?)),
+            Self::Fidel => {
+                let keys = self.prepared(secrets, fidel::key)?;
+                let public_url = public_url.ok_or(VerifierError::NoPublicUrl(self))?.into();
+                Box::new(fidel::Prover { keys, public_url })
+            }
+            Self::Kard => Box::new(kard::Prover(self.prepared(secrets, kard::key)?)),
+            Self::Marqeta => Box::new(marqeta::Prover(self.prepared(secrets, marqeta::key)?)),
+            Self::Basic => Box::new(basic::Prover(self.prepared(secrets, basic::key)?)),
+        })
     }
 
     fn prepared<K>(
         self,
-        secrets: &[Secret],
+        secrets: &[Placed<'_>],
         prepare: fn(&Secret) -> Result<K, SecretFault>,
     ) -> Result<Vec<K>, VerifierError> {
-        let prepare_one = |(index, secret)| {
-            prepare(secret).map_err(|fault| VerifierError::Secret { position: index + 1, scheme: self, fault })
+        let prepare_one = |(place, secret): &Placed<'_>| {
+            prepare(secret).map_err(|fault| VerifierError::Secret { position: place + 1, scheme: self, fault })
         };
-        secrets.iter().enumerate().map(prepare_one).collect()
+        secrets.iter().map(prepare_one).collect()
     }
 }
+
+/// A secret with its place in its source's list.
+type Placed<'a> = (usize, &'a Secret);
 
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,7 +181,7 @@ impl fmt::Display for Scheme {
 
 /// The text names no scheme we have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a way to authenticate; there are standard-webhooks and stripe")]
+#[error("`{0}` is not a way to authenticate; there are {known}", known = Scheme::ALL.map(Scheme::name).join(", "))]
 pub struct UnknownScheme(pub String);
 
 impl FromStr for Scheme {
@@ -136,6 +189,21 @@ impl FromStr for Scheme {
     fn from_str(text: &str) -> Result<Self, UnknownScheme> {
         Self::ALL.into_iter().find(|scheme| scheme.name() == text).ok_or_else(|| UnknownScheme(text.to_owned()))
     }
+}
+
+/// How one source proves itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Ways<'a> {
+    /// All of them must hold.
+    pub schemes: &'a [Scheme],
+    /// In the order of the source's list, each for its scheme alone. In each scheme any one
+    /// may have been used.
+    pub secrets: &'a [(Scheme, Secret)],
+    /// The address the sender posts to, letter for letter as it knows it; for a scheme that
+    /// signs it.
+    pub public_url: Option<&'a str>,
+    /// How far a signature's time may lie from ours, either way.
+    pub age_seconds_max: u32,
 }
 
 /// Why a source's verifier cannot be built. Names positions, never contents.
@@ -153,6 +221,20 @@ pub enum VerifierError {
     /// More than [`SECRETS_MAX`].
     #[error("at most {SECRETS_MAX} secrets may be valid at once, {0} are given")]
     TooManySecrets(usize),
+    /// A scheme that no secret is for.
+    #[error("no secret is for `{0}`")]
+    NoSecretFor(Scheme),
+    /// A secret for a scheme that is not asked for.
+    #[error("secret {position} is for `{scheme}`, which is not among the ways to authenticate")]
+    SecretForOther {
+        /// Counted from one, as people count the list in the file.
+        position: usize,
+        /// What it was said to be for.
+        scheme: Scheme,
+    },
+    /// A scheme signs the address, and which that is was not said.
+    #[error("`{0}` signs the address it posts to: `public_url` must say which that is")]
+    NoPublicUrl(Scheme),
     /// A secret does not fit the scheme.
     #[error("secret {position} does not fit `{scheme}`")]
     Secret {
@@ -176,8 +258,8 @@ pub enum Denied {
     /// A header is there twice, too long, or not of its form.
     #[error("header `{0}` is malformed")]
     MalformedHeader(&'static str),
-    /// The time is anything but one to twelve digits.
-    #[error("the signature's time is not whole seconds since 1970")]
+    /// The time is anything but digits, as many as its unit needs.
+    #[error("the signature's time is not a whole number since 1970 in the scheme's unit")]
     TimestampMalformed,
     /// Signed longer ago than allowed: a replay, or a clock that is behind.
     #[error("signed {seconds} s ago")]
@@ -215,6 +297,23 @@ impl Denied {
     }
 }
 
+/// Which secrets proved a delivery, by their places in the source's list: one per scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeysUsed(u8);
+
+// A bit per place.
+const _: () = assert!(SECRETS_MAX <= 8);
+
+impl KeysUsed {
+    fn add(&mut self, place: usize) {
+        self.0 |= 1 << (place % SECRETS_MAX);
+    }
+    /// The places, 0 being the first of the list.
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        (0..SECRETS_MAX).filter(move |place| self.0 >> place & 1 == 1)
+    }
+}
+
 /// A delivery that proved itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
@@ -222,9 +321,10 @@ pub struct Verified {
     pub body: VerifiedBody,
     /// The sender's id of the message; `None` when the scheme has none.
     pub message_id: Option<CompactString>,
-    /// Which secret matched, 0 being the current one. With several schemes the
-    /// highest, so that an operator sees when an old secret is still in use.
-    pub key_index: usize,
+    /// Which secrets were used, so that an operator sees when an old one still is.
+    pub keys: KeysUsed,
+    /// When it was signed, by the sender's clock; `None` when the scheme does not say.
+    pub signed_at: Option<Timestamp>,
 }
 
 /// What a scheme looks at.
@@ -238,6 +338,8 @@ struct Delivery<'a> {
 /// What a scheme found.
 struct Proof {
     message_id: Option<CompactString>,
+    signed_at: Option<SignedAt>,
+    /// Among the scheme's own keys.
     key_index: usize,
 }
 
@@ -248,26 +350,63 @@ trait Prove: Send + Sync {
 
 /// Checks the deliveries of one source.
 pub struct Verifier {
-    schemes: Vec<Scheme>,
-    provers: Vec<Box<dyn Prove>>,
+    ways: Vec<Way>,
     age_seconds_max: u32,
+}
+
+struct Way {
+    scheme: Scheme,
+    prover: Box<dyn Prove>,
+    /// Of each of its keys, the place in the source's list.
+    places: Vec<usize>,
 }
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("schemes", &self.schemes).finish_non_exhaustive()
+        let schemes: Vec<Scheme> = self.ways.iter().map(|way| way.scheme).collect();
+        f.debug_struct("Verifier").field("schemes", &schemes).finish_non_exhaustive()
     }
 }
 
 impl Verifier {
     /// Prepares every secret for every scheme. All the schemes must pass for a
     /// delivery to pass; in each, any one of the secrets may have been used.
+    /// For schemes with secrets of their own, or one that signs the address, see
+    /// [`Verifier::of`].
     ///
     /// # Errors
     /// [`VerifierError`] when nothing could be proven, or a secret has not the
     /// form its scheme needs.
     #[expect(clippy::needless_pass_by_value, reason = "the secrets are wiped here, once their keys are prepared")]
     pub fn new(schemes: &[Scheme], secrets: Vec<Secret>, age_seconds_max: u32) -> Result<Self, VerifierError> {
+        Self::check(schemes, secrets.len())?;
+        let placed: Vec<Placed<'_>> = secrets.iter().enumerate().collect();
+        let ways = schemes.iter().map(|scheme| Way::new(*scheme, &placed, None)).collect::<Result<_, _>>()?;
+        Ok(Self { ways, age_seconds_max })
+    }
+
+    /// Prepares each secret for its scheme.
+    ///
+    /// # Errors
+    /// [`VerifierError`] when a scheme has no secret or a secret no scheme, when a secret
+    /// has not the form its scheme needs, or when an address is needed and not said.
+    pub fn of(source: Ways<'_>) -> Result<Self, VerifierError> {
+        Self::check(source.schemes, source.secrets.len())?;
+        for (place, (scheme, _)) in source.secrets.iter().enumerate() {
+            if !source.schemes.contains(scheme) {
+                return Err(VerifierError::SecretForOther { position: place + 1, scheme: *scheme });
+            }
+        }
+        let way = |scheme: &Scheme| {
+            let places = source.secrets.iter().enumerate().filter(|(_, (of, _))| of == scheme);
+            let placed: Vec<Placed<'_>> = places.map(|(place, (_, secret))| (place, secret)).collect();
+            Way::new(*scheme, &placed, source.public_url)
+        };
+        let ways = source.schemes.iter().map(way).collect::<Result<_, _>>()?;
+        Ok(Self { ways, age_seconds_max: source.age_seconds_max })
+    }
+
+    fn check(schemes: &[Scheme], secrets: usize) -> Result<(), VerifierError> {
         if schemes.is_empty() {
             return Err(VerifierError::NoScheme);
         }
@@ -275,14 +414,17 @@ impl Verifier {
         {
             return Err(VerifierError::SchemeTwice(*twice));
         }
-        if secrets.is_empty() {
-            return Err(VerifierError::NoSecret);
+        match secrets {
+            0 => Err(VerifierError::NoSecret),
+            1..=SECRETS_MAX => Ok(()),
+            _ => Err(VerifierError::TooManySecrets(secrets)),
         }
-        if secrets.len() > SECRETS_MAX {
-            return Err(VerifierError::TooManySecrets(secrets.len()));
-        }
-        let provers = schemes.iter().map(|scheme| scheme.prover(&secrets)).collect::<Result<_, _>>()?;
-        Ok(Self { schemes: schemes.to_vec(), provers, age_seconds_max })
+    }
+
+    /// Whether one of the schemes is HTTP basic: its refusals must ask for a password.
+    #[must_use]
+    pub fn asks_for_password(&self) -> bool {
+        self.ways.iter().any(|way| way.scheme == Scheme::Basic)
     }
 
     /// Takes the body if its sender, bytes and age are proven.
@@ -291,14 +433,24 @@ impl Verifier {
     /// [`Denied`] says why not; tell the outside nothing but that.
     pub fn verify(&self, headers: &HeaderMap, body: Bytes, now: Timestamp) -> Result<Verified, Denied> {
         let delivery = Delivery { headers, body: &body, now, age_seconds_max: self.age_seconds_max };
-        let mut message_id = None;
-        let mut key_index = 0;
-        for prover in &self.provers {
-            let proof = prover.prove(&delivery)?;
+        let (mut message_id, mut signed_at, mut keys) = (None, None, KeysUsed::default());
+        for way in &self.ways {
+            let proof = way.prover.prove(&delivery)?;
             message_id = message_id.or(proof.message_id);
-            key_index = key_index.max(proof.key_index);
+            signed_at = signed_at.or(proof.signed_at.map(SignedAt::timestamp));
+            keys.add(way.places[proof.key_index]);
         }
-        Ok(Verified { body: VerifiedBody(body), message_id, key_index })
+        Ok(Verified { body: VerifiedBody(body), message_id, keys, signed_at })
+    }
+}
+
+impl Way {
+    fn new(scheme: Scheme, secrets: &[Placed<'_>], public_url: Option<&str>) -> Result<Self, VerifierError> {
+        if secrets.is_empty() {
+            return Err(VerifierError::NoSecretFor(scheme));
+        }
+        let places = secrets.iter().map(|(place, _)| *place).collect();
+        Ok(Self { scheme, prover: scheme.prover(secrets, public_url)?, places })
     }
 }
 

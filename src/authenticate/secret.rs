@@ -6,7 +6,7 @@
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Shortest key a signature may rest on, in bytes: fewer than 128 bits can be guessed.
+/// Shortest key or password a proof may rest on, in bytes: fewer than 128 bits can be guessed.
 pub const SECRET_BYTES_MIN: usize = 16;
 /// Longest secret taken, in bytes.
 pub const SECRET_BYTES_MAX: usize = 1024;
@@ -24,6 +24,9 @@ pub enum SecretFault {
     /// Standard Webhooks secrets are base64; a plain text would sign with other bytes.
     #[error("it is not base64, with or without `whsec_` before it")]
     NotBase64,
+    /// HTTP basic needs both, joined by the first colon.
+    #[error("it is not `user:password`")]
+    NotUserAndPassword,
     /// Too easily guessed.
     #[error("it has {0} bytes, at least {SECRET_BYTES_MIN} are needed")]
     TooShort(usize),
@@ -55,7 +58,7 @@ impl Secret {
     }
 }
 
-/// The key, unless it is too short to rest a signature on.
+/// The key or password, unless it is too short to rest a proof on.
 pub(super) fn long_enough(key: &[u8]) -> Result<&[u8], SecretFault> {
     if key.len() < SECRET_BYTES_MIN { Err(SecretFault::TooShort(key.len())) } else { Ok(key) }
 }

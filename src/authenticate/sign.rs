@@ -5,9 +5,10 @@
 
 use super::mac::MacKey;
 use super::secret::SecretFault;
-use super::{Scheme, Secret, standard_webhooks, stripe};
+use super::{Scheme, Secret, base64_tag, basic, fidel, hex, kard, marqeta, standard_webhooks, stripe};
 use crate::domain::Timestamp;
 use std::fmt::Write;
+use zeroize::Zeroizing;
 
 /// Headers to send, names in lower case.
 pub type SignedHeaders = Vec<(&'static str, String)>;
@@ -30,6 +31,9 @@ pub enum SignError {
     /// No verifier would take this id.
     #[error("a message id is 1 to 256 visible ASCII characters without an all-digit part after a full stop")]
     MessageId,
+    /// The scheme signs the address, and none was given.
+    #[error("`{0}` signs the address posted to, and none is given")]
+    NoPublicUrl(Scheme),
     /// No verifier would take this time.
     #[error("the time {0} lies outside what a signature can carry")]
     Time(Timestamp),
@@ -39,7 +43,20 @@ pub enum SignError {
 #[derive(Clone)]
 pub struct Signer {
     scheme: Scheme,
-    key: MacKey,
+    key: Key,
+    public_url: Option<Box<str>>,
+}
+
+/// What a scheme signs with.
+#[derive(Clone)]
+enum Key {
+    StandardWebhooks(MacKey),
+    Stripe(MacKey),
+    Fidel(MacKey),
+    Kard(MacKey),
+    Marqeta(marqeta::Key),
+    /// The header itself.
+    Basic(Zeroizing<String>),
 }
 
 impl std::fmt::Debug for Signer {
@@ -55,42 +72,66 @@ impl Signer {
     /// [`SignError::Secret`] when the secret has not the form the scheme needs.
     pub fn new(scheme: Scheme, secret: &Secret) -> Result<Self, SignError> {
         let key = match scheme {
-            Scheme::StandardWebhooks => standard_webhooks::key(secret),
-            Scheme::Stripe => stripe::key(secret),
+            Scheme::StandardWebhooks => standard_webhooks::key(secret).map(Key::StandardWebhooks),
+            Scheme::Stripe => stripe::key(secret).map(Key::Stripe),
+            Scheme::Fidel => fidel::key(secret).map(Key::Fidel),
+            Scheme::Kard => kard::key(secret).map(Key::Kard),
+            Scheme::Marqeta => marqeta::key(secret).map(Key::Marqeta),
+            Scheme::Basic => basic::key(secret).map(|_| Key::Basic(basic::credentials(secret))),
         };
-        Ok(Self { scheme, key: key.map_err(|fault| SignError::Secret { scheme, fault })? })
+        let key = key.map_err(|fault| SignError::Secret { scheme, fault })?;
+        Ok(Self { scheme, key, public_url: None })
+    }
+
+    /// Says which address is posted to, for a scheme that signs it.
+    #[must_use]
+    pub fn posting_to(mut self, public_url: &str) -> Self {
+        self.public_url = Some(public_url.into());
+        self
     }
 
     /// The headers that prove this body. `id` is the message's, for schemes that send one.
     ///
     /// # Errors
-    /// [`SignError`] when no verifier would take the id or the time.
+    /// [`SignError`] when no verifier would take the id or the time, or when an address is
+    /// signed and none is given.
     pub fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> Result<SignedHeaders, SignError> {
         if now.as_seconds() < 0 || now > Timestamp::MAX {
             return Err(SignError::Time(now));
         }
-        let timestamp = now.as_seconds().to_string();
-        match self.scheme {
-            Scheme::StandardWebhooks => {
+        let seconds = || now.as_seconds().to_string();
+        Ok(match &self.key {
+            Key::StandardWebhooks(key) => {
                 if !standard_webhooks::is_message_id(id) {
                     return Err(SignError::MessageId);
                 }
-                let tag = standard_webhooks::tag(&self.key, id, &timestamp, body);
-                Ok(vec![
+                let timestamp = seconds();
+                let tag = standard_webhooks::tag(key, id, &timestamp, body);
+                vec![
                     (standard_webhooks::ID, id.to_owned()),
                     (standard_webhooks::TIMESTAMP, timestamp),
                     (standard_webhooks::SIGNATURE, standard_webhooks::signature(&tag)),
-                ])
+                ]
             }
-            Scheme::Stripe => {
-                let tag = stripe::tag(&self.key, &timestamp, body);
-                Ok(vec![(stripe::SIGNATURE, stripe::signature(&timestamp, &tag))])
+            Key::Stripe(key) => {
+                let timestamp = seconds();
+                let tag = stripe::tag(key, &timestamp, body);
+                vec![(stripe::SIGNATURE, stripe::signature(&timestamp, &tag))]
             }
-        }
+            Key::Fidel(key) => {
+                let public_url = self.public_url.as_deref().ok_or(SignError::NoPublicUrl(self.scheme))?;
+                let timestamp = now.as_ms().to_string();
+                let tag = fidel::tag(key, body, public_url, &timestamp);
+                vec![(fidel::TIMESTAMP, timestamp), (fidel::SIGNATURE, base64_tag::encoded(&tag))]
+            }
+            Key::Kard(key) => vec![(kard::SIGNATURE, base64_tag::encoded(&kard::tag(key, body)))],
+            Key::Marqeta(key) => vec![(marqeta::SIGNATURE, hex::encoded(&key.tag(body)))],
+            Key::Basic(header) => vec![(basic::CREDENTIALS, header.as_str().to_owned())],
+        })
     }
 }
 
-/// Signs one body. For many, keep a [`Signer`].
+/// Signs one body. For many, or for an address that is signed too, keep a [`Signer`].
 ///
 /// # Errors
 /// [`SignError`] as [`Signer::new`] and [`Signer::sign`] have it.
@@ -113,9 +154,20 @@ pub enum CurlBody<'a> {
     File(&'a str),
 }
 
-/// A POSIX shell command that posts the body with these headers, byte for byte.
+/// Where a printed command takes a user and password from: it names the place, never the
+/// secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CurlUser<'a> {
+    /// This variable of the shell it is run in. A name, which a shell needs no quotes for.
+    Variable(&'a str),
+    /// This file, line ends aside.
+    File(&'a str),
+}
+
+/// A POSIX shell command that posts the body with these headers, byte for byte, and, when
+/// there is a user, with HTTP basic.
 #[must_use]
-pub fn curl(url: &str, headers: &[(&'static str, String)], body: CurlBody<'_>) -> String {
+pub fn curl(url: &str, headers: &[(&'static str, String)], user: Option<CurlUser<'_>>, body: CurlBody<'_>) -> String {
     // `--globoff`: brackets in an address are brackets. A body of other bytes than plain
     // text travels through `printf`: a shell argument cannot hold NUL, a terminal may act
     // on control characters, and curl takes a leading `@` for a file name.
@@ -133,6 +185,12 @@ pub fn curl(url: &str, headers: &[(&'static str, String)], body: CurlBody<'_>) -
     {
         write!(command, " \\\n  --header {}", quoted(&format!("{name}: {value}"))).expect("a String takes all");
     }
+    match user {
+        None => Ok(()),
+        Some(CurlUser::Variable(name)) => write!(command, " \\\n  --user \"${{{name}}}\""),
+        Some(CurlUser::File(path)) => write!(command, " \\\n  --user \"$(tr -d '\\r\\n' < {})\"", quoted(path)),
+    }
+    .expect("a String takes all");
     write!(command, " \\\n  --data-binary {data}").expect("a String takes all");
     command
 }
@@ -199,10 +257,10 @@ mod tests {
     #[test]
     fn a_shell_gives_curl_exactly_the_body() {
         for body in NAUGHTY {
-            assert_eq!(posted(&curl("http://h/", &[], CurlBody::Inline(body))), *body, "{body:?}");
+            assert_eq!(posted(&curl("http://h/", &[], None, CurlBody::Inline(body))), *body, "{body:?}");
         }
         let long = vec![b'x'; ARGUMENT_BYTES_MAX + 1];
-        assert_eq!(posted(&curl("http://h/", &[], CurlBody::Inline(&long))), long);
+        assert_eq!(posted(&curl("http://h/", &[], None, CurlBody::Inline(&long))), long);
     }
 
     #[test]
@@ -214,10 +272,31 @@ mod tests {
         }
     }
 
+    /// What a real shell hands to curl as user and password.
+    #[test]
+    fn a_user_comes_from_where_it_is_kept_and_is_not_printed() {
+        let folder = std::env::temp_dir().join(format!("ringfence-sign-{} it's", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("pass word");
+        let secret = "net:$(pwd)'\"`x` *?!%s\\n:Ab1";
+        std::fs::write(&file, format!("{secret}\r\n")).unwrap();
+        let fake = r#"curl() { while [ "$1" != --user ]; do shift; done; printf %s "$2"; }"#;
+        for user in [CurlUser::Variable("RINGFENCE_NET"), CurlUser::File(file.to_str().unwrap())] {
+            for body in [CurlBody::Inline(b"{}"), CurlBody::Inline(b"\0"), CurlBody::File("x")] {
+                let command = curl("http://h/", &[], Some(user), body);
+                assert!(!command.contains("Ab1"), "{command}");
+                let script = format!("{fake}\n{command}");
+                let out = Command::new("sh").arg("-c").arg(script).env("RINGFENCE_NET", secret).output().unwrap();
+                assert_eq!(String::from_utf8(out.stdout).unwrap(), secret, "{command}");
+            }
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
     #[test]
     fn a_file_is_named_as_one_word() {
         for (path, want) in [("a b.json", "@a b.json"), ("it's", "@it's"), ("-", "@./-"), ("$(x)", "@$(x)")] {
-            assert_eq!(posted(&curl("http://h/", &[], CurlBody::File(path))), want.as_bytes());
+            assert_eq!(posted(&curl("http://h/", &[], None, CurlBody::File(path))), want.as_bytes());
         }
     }
 
@@ -227,7 +306,7 @@ mod tests {
         let now = Timestamp::from_ms(1_614_265_330_000);
         let body = br#"{"test": 2432232314}"#;
         let headers = sign(Scheme::StandardWebhooks, &secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", now, body).unwrap();
-        let command = curl("http://127.0.0.1:8080/v1/webhooks/visa-eu", &headers, CurlBody::Inline(body));
+        let command = curl("http://127.0.0.1:8080/v1/webhooks/visa-eu", &headers, None, CurlBody::Inline(body));
         assert_eq!(
             command,
             r#"curl --globoff --request POST --url 'http://127.0.0.1:8080/v1/webhooks/visa-eu' \
@@ -257,7 +336,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn any_body_survives_the_shell(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert_eq!(posted(&curl("http://h/", &[], CurlBody::Inline(&body))), body);
+            prop_assert_eq!(posted(&curl("http://h/", &[], None, CurlBody::Inline(&body))), body);
         }
     }
 }

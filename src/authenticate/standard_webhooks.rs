@@ -5,12 +5,12 @@
 //! never trusted.
 
 use super::header::{in_time, only, seconds};
-use super::mac::{Claimed, MacKey, TAG_BYTES, Tag};
+use super::mac::{Claimed, MacKey, Tag};
 use super::secret::{SecretFault, long_enough};
-use super::{Delivery, Denied, Proof, Prove, Secret};
+use super::{Delivery, Denied, Proof, Prove, Secret, base64_tag};
 use base64::{
     Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use compact_str::CompactString;
 use hyper::header::HeaderName;
@@ -24,8 +24,6 @@ pub(super) const SIGNATURE: &str = "webhook-signature";
 static SIGNATURE_NAME: HeaderName = HeaderName::from_static(SIGNATURE);
 /// Longest message id, in bytes.
 pub(super) const MESSAGE_ID_BYTES_MAX: usize = 256;
-/// Length of a tag in base64.
-const TAG_CHARS: usize = 44;
 
 /// Providers hand out secrets with and without padding. Leftover bits are tolerated as
 /// the reference libraries do; in a signature they are not, it has one spelling.
@@ -59,10 +57,7 @@ pub(super) fn tag(key: &MacKey, id: &str, timestamp: &str, body: &[u8]) -> Tag {
 }
 
 pub(super) fn signature(tag: &Tag) -> String {
-    let mut text = String::with_capacity(3 + TAG_CHARS);
-    text.push_str("v1,");
-    STANDARD.encode_string(tag, &mut text);
-    text
+    format!("v1,{}", base64_tag::encoded(tag))
 }
 
 /// The scheme with its keys.
@@ -80,7 +75,7 @@ impl Prove for Prover {
         in_time(signed_at, delivery.now, delivery.age_seconds_max)?;
         let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", delivery.body];
         let key_index = claimed.matching_key(&self.0, &signed).ok_or(Denied::NoMatchingSignature)?;
-        Ok(Proof { message_id: Some(CompactString::new(id)), key_index })
+        Ok(Proof { message_id: Some(CompactString::new(id)), signed_at: Some(signed_at), key_index })
     }
 }
 
@@ -93,7 +88,7 @@ fn claimed(list: &str) -> Result<Claimed, Denied> {
         }
         // A sender may add versions we do not know yet; those are not an error.
         let Some(("v1", text)) = entry.split_once(',') else { continue };
-        match decoded(text) {
+        match base64_tag::decoded(text) {
             Some(tag) if claimed.push(tag) => {}
             _ => unreadable = true,
         }
@@ -103,13 +98,4 @@ fn claimed(list: &str) -> Result<Claimed, Denied> {
         (true, true) => Err(Denied::MalformedHeader(SIGNATURE)),
         (true, false) => Err(Denied::NoKnownVersion),
     }
-}
-
-fn decoded(text: &str) -> Option<Tag> {
-    if text.len() != TAG_CHARS {
-        return None;
-    }
-    let mut bytes = [0; TAG_CHARS];
-    let count = STANDARD.decode_slice(text, &mut bytes).ok()?;
-    if count == TAG_BYTES { bytes[..TAG_BYTES].try_into().ok() } else { None }
 }

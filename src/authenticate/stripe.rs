@@ -38,10 +38,11 @@ pub(super) struct Prover(pub(super) Vec<MacKey>);
 impl Prove for Prover {
     fn prove(&self, delivery: &Delivery<'_>) -> Result<Proof, Denied> {
         let (timestamp, claimed) = items(only(delivery.headers, &SIGNATURE_NAME)?)?;
-        in_time(seconds(timestamp)?, delivery.now, delivery.age_seconds_max)?;
+        let signed_at = seconds(timestamp)?;
+        in_time(signed_at, delivery.now, delivery.age_seconds_max)?;
         let signed = [timestamp.as_bytes(), b".", delivery.body];
         let key_index = claimed.matching_key(&self.0, &signed).ok_or(Denied::NoMatchingSignature)?;
-        Ok(Proof { message_id: None, key_index })
+        Ok(Proof { message_id: None, signed_at: Some(signed_at), key_index })
     }
 }
 

@@ -19,6 +19,9 @@ pub fn serve(args: &ConfigArgs) -> Result<(), Failure> {
     for warning in settings.warnings() {
         tracing::warn!(setting = warning.path, "{}", warning.text);
     }
+    for note in settings.notes() {
+        tracing::info!(setting = note.path, "{}", note.text);
+    }
     let bootstrap = bootstrap_key()?;
     let mut runtime = match settings.server.worker_threads {
         // One core: a runtime of one thread does without waking others.

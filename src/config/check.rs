@@ -1,13 +1,18 @@
 //! `ringfence check`: what is wrong, what is odd, and what is in force, as a printable report.
 //!
 //! A problem stops the start; a warning does not, and names only what an operator would
-//! change once told.
+//! change once told; a note is what an operator should know and cannot change here.
 
 use super::problem::Problem;
-use super::{ReadFile, Settings, SourceRate};
+use super::{ReadFile, Settings, SourceRate, values};
+use crate::authenticate::Scheme;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+
+/// Formats whose provider may do otherwise than we know, and why.
+const EXPERIMENTAL: [(&str, &str); 1] =
+    [("visa-vop", "its contract is not public; try it with the messages of your own agreement before relying on it")];
 
 /// Something that works and is perhaps not meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +30,8 @@ pub struct CheckReport {
     pub problems: Vec<Problem>,
     /// What does not.
     pub warnings: Vec<Warning>,
+    /// What is only worth knowing.
+    pub notes: Vec<Warning>,
     /// The settings, when they can be understood.
     pub settings: Option<Settings>,
 }
@@ -33,8 +40,13 @@ pub struct CheckReport {
 #[must_use]
 pub fn check(file: Option<&Path>, env: &BTreeMap<String, String>, read_file: ReadFile<'_>) -> CheckReport {
     match Settings::load(file, env, read_file) {
-        Ok(settings) => CheckReport { problems: Vec::new(), warnings: settings.warnings(), settings: Some(settings) },
-        Err(found) => CheckReport { problems: found.0, warnings: Vec::new(), settings: None },
+        Ok(settings) => CheckReport {
+            problems: Vec::new(),
+            warnings: settings.warnings(),
+            notes: settings.notes(),
+            settings: Some(settings),
+        },
+        Err(found) => CheckReport { problems: found.0, warnings: Vec::new(), notes: Vec::new(), settings: None },
     }
 }
 
@@ -44,12 +56,15 @@ impl CheckReport {
     pub fn is_ok(&self) -> bool {
         self.problems.is_empty()
     }
-    /// The report for people: the settings in force, then warnings, then problems, then the verdict.
+    /// The report for people: the settings in force, then notes, warnings and problems, then the verdict.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = self.settings.as_ref().map(Settings::describe).unwrap_or_default();
         if !text.is_empty() {
             text.push('\n');
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "note     {}: {}", note.path, note.text);
         }
         for warning in &self.warnings {
             let _ = writeln!(text, "warning  {}: {}", warning.path, warning.text);
@@ -120,15 +135,49 @@ impl Settings {
             if source.rate == Some(SourceRate::Unlimited) {
                 warn(&format!("sources[{index}].rate.per_second"), "is 0: there is no such limit".to_owned());
             }
+            if !source.auth.iter().any(|scheme| scheme.signs_body()) {
+                let what = "the body is not signed: whoever learns the password, or stands where TLS ends, can post \
+                            what they like; add the provider's signature when it has one";
+                warn(&format!("sources[{index}].auth"), what.to_owned());
+            }
+            if source.public_url.as_ref().is_some_and(|url| url.starts_with("http://")) {
+                warn(&format!("sources[{index}].public_url"), "is http: webhooks travel in the open".to_owned());
+            }
             for (nth, secret) in source.secrets.iter().enumerate() {
-                let key = secret.expose().trim_start_matches("whsec_");
+                let key = secret.text.expose().trim_start_matches("whsec_");
                 // 64 bytes are 88 characters of base64: the block of SHA-256, beyond which a key is hashed first.
-                if source.auth.contains(&super::AuthScheme::StandardWebhooks) && key.len() > 88 {
+                if secret.scheme == Scheme::StandardWebhooks && key.len() > 88 {
                     let what = "the key has more than the 64 bytes Standard Webhooks allows";
                     warn(&format!("sources[{index}].secrets[{nth}]"), what.to_owned());
                 }
             }
         }
         warnings
+    }
+
+    /// What follows from what is configured and cannot be changed here: worth knowing, not a
+    /// reason to act.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Warning> {
+        let mut notes = Vec::new();
+        let mut note = |path: String, text: String| notes.push(Warning { path, text });
+        for (index, source) in self.sources.iter().enumerate() {
+            let format = source.format.as_str();
+            if let Some((_, why)) = EXPERIMENTAL.iter().find(|(name, _)| *name == format) {
+                note(format!("sources[{index}].format"), format!("`{format}` is experimental: {why}"));
+            }
+            if !source.auth.iter().any(|scheme| scheme.signs_time()) {
+                let ways: Vec<&str> = source.auth.iter().map(|scheme| scheme.name()).collect();
+                let text = format!(
+                    "the proof of `{}`, {}, carries no time: an old delivery can be posted again, and only the \
+                     event's identity, kept for {} days, stops it from counting twice",
+                    source.name,
+                    values::all_of(&ways),
+                    self.purchases.retention_days
+                );
+                note(format!("sources[{index}].auth"), text);
+            }
+        }
+        notes
     }
 }

@@ -9,6 +9,7 @@ mod problem;
 mod reader;
 mod said;
 mod secret;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -16,11 +17,12 @@ mod values;
 pub use check::{CheckReport, Warning, check};
 pub use problem::{ConfigProblems, Problem};
 pub use said::{Origin, RawSettings};
-pub use secret::{SECRET_KEY_BYTES_MIN, SECRET_TEXT_BYTES_MAX, SecretPlace, SecretText};
-pub use values::{AuthScheme, Bad, Cidr, LogFormat, LogLevel, MccSet, Rate, SourceFormat, StoreUrl};
+pub use secret::{SECRET_CHOSEN_BYTES_MIN, SECRET_KEY_BYTES_MIN, SECRET_TEXT_BYTES_MAX, SecretPlace, SecretText};
+pub use sources::{SourceRate, SourceSecret, SourceSettings};
+pub use values::{Bad, Cidr, LogFormat, LogLevel, MccSet, Rate, StoreUrl};
 
-use crate::domain::SourceName;
 use reader::Reader;
+use sources::FoundSource;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -39,7 +41,6 @@ pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 const PROXIES_MAX: usize = 64;
 const MCC_ENTRIES_MAX: usize = 256;
-const SECRETS_PER_SOURCE_MAX: usize = 8;
 const PER_SECOND_MAX: i64 = 1_000_000;
 const BURST_MAX: i64 = 10_000_000;
 const MIB: i64 = 1 << 20;
@@ -190,34 +191,6 @@ pub struct LogSettings {
     pub format: LogFormat,
 }
 
-/// `[[sources]]`
-#[derive(Debug, Clone)]
-pub struct SourceSettings {
-    /// Its name, part of its address.
-    pub name: SourceName,
-    /// Whose words it speaks.
-    pub format: SourceFormat,
-    /// How it proves itself; never empty.
-    pub auth: Vec<AuthScheme>,
-    /// Its secrets, current one first; never empty. As given: `whsec_` and all.
-    pub secrets: Vec<SecretText>,
-    /// Where the secrets are, in the same order.
-    pub secret_places: Vec<SecretPlace>,
-    /// The card network of its merchants' ids when a message names none.
-    pub default_scheme: Option<String>,
-    /// Its own rate. `None`: that of `limits.per_source`.
-    pub rate: Option<SourceRate>,
-}
-
-/// A source's own rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SourceRate {
-    /// As fast as it likes.
-    Unlimited,
-    /// This fast.
-    Limited(Rate),
-}
-
 impl Settings {
     /// Reads the compiled-in default, the file over it and the variables over both.
     ///
@@ -295,12 +268,8 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
     let purchases = read_purchases(reader);
     let level = reader.required("log.level", "a level", LogLevel::parse);
     let format = reader.required("log.format", "a format", LogFormat::parse);
-    let sources = read_sources(reader, env, read_file);
-    let variables: Vec<&str> = sources
-        .iter()
-        .flat_map(|source| &source.secret_places)
-        .filter_map(|place| if let SecretPlace::Env(name) = place { Some(name.as_str()) } else { None })
-        .collect();
+    let sources = sources::read(reader, env, read_file);
+    let variables: Vec<&str> = sources.iter().flat_map(FoundSource::variables).collect();
     reader.refuse_unknown(&variables);
     let settings = Settings {
         server: server?,
@@ -401,154 +370,6 @@ fn read_purchases(reader: &mut Reader<'_>) -> PurchaseSettings {
         retention_days: reader.integer("purchases.retention_days", 180, 3650),
         open_purchases_max: reader.integer("purchases.open_purchases_max", 10, 100_000),
         offer_effective_after: seconds(reader, "purchases.offer_effective_seconds", 1, 60),
-    }
-}
-
-/// A source as far as it could be read.
-struct FoundSource {
-    name: Option<SourceName>,
-    format: Option<SourceFormat>,
-    auth: Vec<AuthScheme>,
-    secret_places: Vec<SecretPlace>,
-    secrets: Vec<SecretText>,
-    default_scheme: Option<String>,
-    rate: Option<SourceRate>,
-}
-
-impl FoundSource {
-    /// The whole source. `None` when a part is missing, which has then been named.
-    fn settle(self) -> Option<SourceSettings> {
-        Some(SourceSettings {
-            name: self.name?,
-            format: self.format?,
-            auth: self.auth,
-            secrets: self.secrets,
-            secret_places: self.secret_places,
-            default_scheme: self.default_scheme,
-            rate: self.rate,
-        })
-    }
-}
-
-fn read_sources(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: ReadFile<'_>) -> Vec<FoundSource> {
-    for key in ["name", "format", "auth", "secrets", "default_scheme"] {
-        reader.know(&format!("sources[].{key}"), None);
-    }
-    reader.know("sources[].rate.per_second", Some((0, PER_SECOND_MAX)));
-    reader.know("sources[].rate.burst", Some((1, BURST_MAX)));
-    let count = reader.sections("sources", SOURCES_MAX);
-    let mut found: Vec<FoundSource> = Vec::with_capacity(count);
-    for index in 0..count {
-        let at = format!("sources[{index}]");
-        let source = read_source(reader, &at, env, read_file);
-        let same_name = found.iter().position(|other| other.name.is_some() && other.name == source.name);
-        if let (Some(other), Some(name)) = (same_name, &source.name) {
-            let wrong = format!("`{name}` is the name of sources[{other}] too");
-            reader.problem(&format!("{at}.name"), values::Bad { wrong, right: "a name of its own".to_owned() });
-        }
-        // A signature does not name the source: with one secret for two, what was posted to the
-        // one can be posted again to the other, and would count twice.
-        for (nth, secret) in source.secrets.iter().enumerate() {
-            let twin = found.iter().position(|other| other.secrets.iter().any(|one| one.expose() == secret.expose()));
-            let earlier = source.secrets[..nth].iter().any(|one| one.expose() == secret.expose());
-            let wrong = match twin {
-                Some(other) => format!("is a secret of sources[{other}] too"),
-                None if earlier => "is given twice".to_owned(),
-                None => continue,
-            };
-            let right = "a secret of its own for each source, each once".to_owned();
-            reader.problem(&format!("{at}.secrets[{nth}]"), values::Bad { wrong, right });
-        }
-        found.push(source);
-    }
-    found
-}
-
-fn read_source(
-    reader: &mut Reader<'_>,
-    at: &str,
-    env: &BTreeMap<String, String>,
-    read_file: ReadFile<'_>,
-) -> FoundSource {
-    let name = reader.required(&format!("{at}.name"), "a name such as \"visa-eu\"", parse_source_name);
-    let format = reader.required(&format!("{at}.format"), "such as \"ringfence\"", SourceFormat::parse);
-    let path = format!("{at}.auth");
-    let before = reader.problems.len();
-    let auth = reader.list(&path, 4, "ways of authentication", AuthScheme::parse);
-    if auth.is_empty() && reader.problems.len() == before {
-        let right = "at least one, such as [\"standard-webhooks\"]".to_owned();
-        reader.problem(&path, values::Bad { wrong: "names no way of authentication".to_owned(), right });
-    }
-    if auth.len() > 1 {
-        let wrong = "names more than one signature of the body".to_owned();
-        reader.problem(&path, values::Bad { wrong, right: "the one its provider signs with".to_owned() });
-    }
-    let path = format!("{at}.secrets");
-    let before = reader.problems.len();
-    let secret_places = reader.list(&path, SECRETS_PER_SOURCE_MAX, "places of secrets", SecretPlace::parse);
-    if secret_places.is_empty() && reader.problems.len() == before {
-        let right = "at least one, such as [\"env:RINGFENCE_SECRET_VISA_EU\"]".to_owned();
-        reader.problem(&path, values::Bad { wrong: "names no secret".to_owned(), right });
-    }
-    let complete = reader.problems.len() == before;
-    let mut secrets = Vec::with_capacity(secret_places.len());
-    for (nth, place) in secret_places.iter().enumerate() {
-        let fetched = fetch_secret(place, env, read_file).and_then(|secret| {
-            auth.iter().try_for_each(|scheme| secret::check_secret(secret.expose(), *scheme))?;
-            Ok(secret)
-        });
-        // When an entry before could not be read, the position is not known: the list is named.
-        let path = if complete { format!("{path}[{nth}]") } else { path.clone() };
-        match fetched {
-            Ok(secret) => secrets.push(secret),
-            Err(found) => {
-                let wrong = format!("the secret at `{place}` {}", found.wrong);
-                reader.problem(&path, values::Bad { wrong, right: found.right });
-            }
-        }
-    }
-    let default_scheme = reader.optional(&format!("{at}.default_scheme"), |text| {
-        let fine = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
-        if fine { Ok(text.to_owned()) } else { bad("is no card network", "its name in lower case, such as \"visa\"") }
-    });
-    let rate = format!("{at}.rate");
-    let rate = reader.is_said(&rate).then(|| match read_rate(reader, &rate) {
-        Some(rate) => SourceRate::Limited(rate),
-        None => SourceRate::Unlimited,
-    });
-    FoundSource { name, format, auth, secret_places, secrets, default_scheme, rate }
-}
-
-fn parse_source_name(text: &str) -> Result<SourceName, values::Bad> {
-    const RIGHT: &str = "1 to 64 lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit";
-    let fits = text.len() <= 64
-        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
-    match SourceName::new(text) {
-        Ok(name) if fits => Ok(name),
-        _ => bad(format!("{} cannot stand in an address", values::quoted(text)), RIGHT),
-    }
-}
-
-fn fetch_secret(
-    place: &SecretPlace,
-    env: &BTreeMap<String, String>,
-    read_file: ReadFile<'_>,
-) -> Result<SecretText, values::Bad> {
-    match place {
-        SecretPlace::Env(name) => match env.get(name) {
-            Some(text) => Ok(SecretText::new(text.clone())),
-            None => bad("is missing", format!("the variable {name}, set")),
-        },
-        SecretPlace::File(path) => match read_file(path) {
-            Ok(text) => {
-                let text = zeroize::Zeroizing::new(text);
-                // Editors and `echo` end a file with a line feed, which is no part of the secret.
-                let bare = text.strip_suffix('\n').unwrap_or(&text);
-                Ok(SecretText::new(bare.strip_suffix('\r').unwrap_or(bare).to_owned()))
-            }
-            Err(error) => bad(format!("cannot be read: {error}"), "a readable file with the secret alone"),
-        },
     }
 }
 

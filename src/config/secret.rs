@@ -3,7 +3,8 @@
 //! A secret comes from the environment or a file, never from the configuration itself, and
 //! never appears in a message: the checks say which rule it breaks, not what it is.
 
-use super::values::{AuthScheme, Bad, bad};
+use super::values::{Bad, bad};
+use crate::authenticate::{SECRET_BYTES_MIN, Scheme};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};
 use std::collections::BTreeSet;
@@ -13,6 +14,8 @@ use zeroize::Zeroizing;
 
 /// Fewest key bytes: Standard Webhooks asks for 24 to 64.
 pub const SECRET_KEY_BYTES_MIN: usize = 24;
+/// Fewest characters of a secret that its owner chooses: Marqeta takes 20 to 50.
+pub const SECRET_CHOSEN_BYTES_MIN: usize = 20;
 /// Most bytes of a secret's text; a longer file is the wrong file.
 pub const SECRET_TEXT_BYTES_MAX: usize = 1024;
 
@@ -87,6 +90,26 @@ impl fmt::Display for SecretPlace {
     }
 }
 
+/// An entry of a source's list of secrets: where it is, and for which way of authentication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SecretEntry {
+    /// `None`: for the way that no other entry names.
+    pub(super) scheme: Option<Scheme>,
+    pub(super) place: SecretPlace,
+}
+
+impl SecretEntry {
+    /// Reads a place, or a way of authentication, `=` and a place.
+    pub(super) fn parse(text: &str) -> Result<Self, Bad> {
+        // A path or a secret may hold `=` too: what stands before it must be a way.
+        let named = text.split_once('=').and_then(|(way, place)| Some((way.parse::<Scheme>().ok()?, place)));
+        match named {
+            Some((scheme, place)) => Ok(Self { scheme: Some(scheme), place: SecretPlace::parse(place)? }),
+            None => Ok(Self { scheme: None, place: SecretPlace::parse(text)? }),
+        }
+    }
+}
+
 const RANDOM: &str = "at least 24 random bytes, such as from `openssl rand -base64 32`";
 
 /// Published examples, which everybody knows: what the specification, its libraries and
@@ -114,7 +137,7 @@ const PLACEHOLDERS: [&str; 11] = [
 ///
 /// # Errors
 /// [`Bad`] when it is empty, short, a known example, or nothing like random.
-pub(super) fn check_secret(text: &str, scheme: AuthScheme) -> Result<(), Bad> {
+pub(super) fn check_secret(text: &str, scheme: Scheme) -> Result<(), Bad> {
     if text.is_empty() {
         return bad("is empty", RANDOM);
     }
@@ -124,13 +147,19 @@ pub(super) fn check_secret(text: &str, scheme: AuthScheme) -> Result<(), Bad> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return bad("has white space or control characters in it", "the secret alone, on one line");
     }
+    // A user's name may well be the word of a placeholder; the password is what counts.
+    let text = match (scheme, text.split_once(':')) {
+        (Scheme::Basic, Some((user, password))) if !user.is_empty() => password,
+        (Scheme::Basic, _) => return bad("is not a user name and a password", "`user:password`, with a colon between"),
+        _ => text,
+    };
     let bare = text.strip_prefix("whsec_").unwrap_or(text);
     if EXAMPLES.contains(&bare) {
         return bad("is an example out of public documentation", RANDOM);
     }
     refuse_placeholder(text.as_bytes())?;
     let key = match scheme {
-        AuthScheme::StandardWebhooks => {
+        Scheme::StandardWebhooks => {
             let Ok(key) = KEY_BASE64.decode(bare).map(Zeroizing::new) else {
                 return bad("is no base64", "`whsec_` and the key in base64, as Standard Webhooks has it");
             };
@@ -139,15 +168,25 @@ pub(super) fn check_secret(text: &str, scheme: AuthScheme) -> Result<(), Bad> {
             }
             key
         }
-        AuthScheme::Stripe => {
+        Scheme::Stripe => {
             if bare.len() < SECRET_KEY_BYTES_MIN {
                 return bad(format!("has {} bytes", bare.len()), "Stripe's signing secret, `whsec_` and what follows");
             }
             Zeroizing::new(bare.as_bytes().to_vec())
         }
+        Scheme::Fidel | Scheme::Kard => long_enough(text, SECRET_BYTES_MIN, "the key as the provider shows it, whole")?,
+        Scheme::Marqeta => long_enough(text, SECRET_CHOSEN_BYTES_MIN, "20 random characters or more")?,
+        Scheme::Basic => long_enough(text, SECRET_CHOSEN_BYTES_MIN, "a password of 20 random characters or more")?,
     };
     refuse_placeholder(&key)?;
     refuse_pattern(&key)
+}
+
+fn long_enough(text: &str, bytes_min: usize, right: &str) -> Result<Zeroizing<Vec<u8>>, Bad> {
+    if text.len() < bytes_min {
+        return bad(format!("has {} bytes", text.len()), right);
+    }
+    Ok(Zeroizing::new(text.as_bytes().to_vec()))
 }
 
 fn refuse_placeholder(text: &[u8]) -> Result<(), Bad> {

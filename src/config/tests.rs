@@ -1,5 +1,7 @@
 //! Bad configurations and the exact words they are answered with.
 
+mod sources;
+
 use super::*;
 use crate::config::reader::Known;
 use std::collections::BTreeSet;
@@ -115,10 +117,16 @@ fn the_example_of_a_source_is_right() {
         .map(|line| format!("{line}\n"))
         .collect();
     let example = example.replace("/run/secrets/visa-eu-old", "/secrets/b");
-    let settings = load(&example, &[("RINGFENCE_SECRET_VISA_EU", SECRET_A)]).unwrap();
+    let variables = [("RINGFENCE_SECRET_VISA_EU", SECRET_A)];
+    // One example explains every key; the address goes with a way that signs it.
+    let (address, plain): (Vec<&str>, Vec<&str>) = example.lines().partition(|line| line.starts_with("public_url"));
+    let settings = load(&plain.join("\n"), &variables).unwrap();
     assert_eq!(settings.sources[0].default_scheme.as_deref(), Some("visa"));
     assert_eq!(settings.sources[0].secrets.len(), 2);
     assert!(matches!(settings.sources[0].rate, Some(SourceRate::Limited(rate)) if rate.burst.get() == 2000));
+    assert_eq!(address.len(), 1);
+    let signing = load(&example.replace("\"standard-webhooks\"", "\"fidel\""), &variables).unwrap();
+    assert!(signing.sources[0].public_url.as_ref().is_some_and(|url| address[0].ends_with(&format!("{url}\""))));
 }
 
 #[test]
@@ -280,75 +288,6 @@ fn all_problems_are_named_at_once() {
 }
 
 #[test]
-fn a_source_is_checked() {
-    for (from, to, expected) in [
-        (
-            "\"visa-eu\"",
-            "\"Visa EU\"",
-            "sources[0].name: `Visa EU` cannot stand in an address; 1 to 64 lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit",
-        ),
-        (
-            "\"visa-eu\"",
-            "\"..\"",
-            "sources[0].name: `..` cannot stand in an address; 1 to 64 lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit",
-        ),
-        (
-            "\"ringfence\"",
-            "\"marqeta\"",
-            "sources[0].format: `marqeta` is not yet available; `ringfence` or `stripe-issuing`, in this version",
-        ),
-        ("\"ringfence\"", "\"swift\"", "sources[0].format: `swift` is no format; `ringfence` or `stripe-issuing`"),
-        (
-            "[\"standard-webhooks\"]",
-            "[\"standard-webhooks\", \"mtls\"]",
-            "sources[0].auth[1]: `mtls` is not yet available; `standard-webhooks` or `stripe`, in this version",
-        ),
-        (
-            "[\"standard-webhooks\"]",
-            "[\"basic\"]",
-            "sources[0].auth[0]: `basic` is not yet available; `standard-webhooks` or `stripe`, in this version",
-        ),
-        (
-            "[\"standard-webhooks\"]",
-            "[\"standard-webhooks\", \"stripe\"]",
-            "sources[0].auth: names more than one signature of the body; the one its provider signs with",
-        ),
-        (
-            "[\"standard-webhooks\"]",
-            "[]",
-            "sources[0].auth: names no way of authentication; at least one, such as [\"standard-webhooks\"]",
-        ),
-        (
-            "name =",
-            "default_scheme = \"VISA\"\nname =",
-            "sources[0].default_scheme: is no card network; its name in lower case, such as \"visa\"",
-        ),
-        (
-            "name =",
-            "rate = {per_second = 5}\nname =",
-            "sources[0].rate.burst: is missing; a whole number from 1 to 10000000",
-        ),
-        ("name =", "rate = 5\nname =", "sources[0].rate.burst: is missing; a whole number from 1 to 10000000"),
-        ("name =", "formt = 5\nname =", "sources[0].formt: is no setting; did you mean `sources[].format`?"),
-    ] {
-        let problems = refused(&SOURCE.replace(from, to), &[]);
-        assert!(problems.contains(&expected.to_owned()), "{to}: {problems:#?}");
-    }
-    check_refused(
-        &format!("{SOURCE}{}", SOURCE.replace("_A", "_B")),
-        &[],
-        &["sources[1].name: `visa-eu` is the name of sources[0] too; a name of its own"],
-    );
-    check_refused(
-        &format!("{SOURCE}{}", SOURCE.replace("visa-eu", "visa-us")),
-        &[],
-        &["sources[1].secrets[0]: is a secret of sources[0] too; a secret of its own for each source, each once"],
-    );
-    let many = SOURCE.repeat(SOURCES_MAX + 1);
-    check_refused(&many, &[], &["sources: has 257 sections; at most 256 sections [[sources]]"]);
-}
-
-#[test]
 fn inv_10_secrets_come_from_environment_or_file_and_are_never_repeated() {
     const RANDOM: &str = "at least 24 random bytes, such as from `openssl rand -base64 32`";
     let inline = SOURCE.replace("env:RINGFENCE_SECRET_A", SECRET_B);
@@ -441,8 +380,8 @@ fn inv_10_secrets_come_from_environment_or_file_and_are_never_repeated() {
 #[test]
 fn inv_10_settings_print_without_secrets() {
     let settings = load(&SOURCE.replace("_A\"", "_A\", \"file:/secrets/b\""), &[]).unwrap();
-    assert_eq!(settings.sources[0].secrets[0].expose(), SECRET_A);
-    assert_eq!(settings.sources[0].secrets[1].expose(), SECRET_B, "without the line feed at the file's end");
+    assert_eq!(settings.sources[0].secrets[0].text.expose(), SECRET_A);
+    assert_eq!(settings.sources[0].secrets[1].text.expose(), SECRET_B, "without the line feed at the file's end");
     let report = check(None, &BTreeMap::new(), &|_| Err(io::ErrorKind::NotFound.into()));
     let texts = [format!("{settings:?}"), format!("{settings:#?}"), settings.describe(), format!("{report:?}")];
     for text in texts {
@@ -452,7 +391,7 @@ fn inv_10_settings_print_without_secrets() {
     }
     assert!(settings.describe().contains("env:RINGFENCE_SECRET_A"));
     let crlf = load(&SOURCE.replace("env:RINGFENCE_SECRET_A", "file:/secrets/b-crlf"), &[]).unwrap();
-    assert_eq!(crlf.sources[0].secrets[0].expose(), SECRET_B);
+    assert_eq!(crlf.sources[0].secrets[0].text.expose(), SECRET_B);
 }
 
 #[test]
@@ -538,7 +477,7 @@ fn sources_may_stand_in_variables() {
     .unwrap();
     assert_eq!(settings.sources[0].default_scheme.as_deref(), Some("visa"));
     assert_eq!(settings.sources[0].rate, Some(SourceRate::Unlimited));
-    assert_eq!(settings.sources[1].format, SourceFormat::StripeIssuing);
+    assert_eq!(settings.sources[1].format, crate::normalise::Format::StripeIssuing);
     let whole =
         r#"[{name = "a", format = "ringfence", auth = ["standard-webhooks"], secrets = ["env:RINGFENCE_SECRET_B"]}]"#;
     let settings = load(SOURCE, &[("RINGFENCE_SOURCES", whole), ("RINGFENCE_SOURCES__0__NAME", "b")]).unwrap();

@@ -3,6 +3,8 @@
 //! Each is checked once, where it is parsed; its error says what is wrong, then what
 //! would be right. No I/O here.
 
+use crate::authenticate::Scheme;
+use crate::normalise::Format;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -216,26 +218,46 @@ pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Bad> {
 /// Reads the address the outside uses: without a slash at the end, so that a path can follow.
 pub(super) fn parse_public_url(text: &str) -> Result<String, Bad> {
     const RIGHT: &str = "such as https://offers.example.org, with or without a path";
-    let Ok(uri) = text.parse::<hyper::Uri>() else {
-        // Not repeated: a URL may hold a password.
-        return bad("is no URL", RIGHT);
-    };
-    match (uri.scheme_str(), uri.authority()) {
-        (Some("http" | "https"), Some(authority)) => {
-            if authority.as_str().contains('@') {
-                return bad("holds a user name or password", RIGHT);
-            }
-        }
-        _ => return bad("is no http or https URL", RIGHT),
-    }
+    refuse_other_than_http(text, RIGHT)?;
     if text.contains(['?', '#']) {
         return bad("has a query or a fragment", RIGHT);
     }
     Ok(text.trim_end_matches('/').to_owned())
 }
 
+/// Reads the address a provider posts to and signs: kept letter for letter, a slash at its
+/// end and a query included.
+pub(super) fn parse_signed_url(text: &str) -> Result<String, Bad> {
+    const RIGHT: &str = "the whole address as the provider has it, such as https://offers.example.org/v1/webhooks/shop";
+    if text.len() > URL_BYTES_MAX {
+        return bad(format!("has more than {URL_BYTES_MAX} bytes"), RIGHT);
+    }
+    refuse_other_than_http(text, RIGHT)?;
+    if text.contains('#') {
+        return bad("has a fragment, which is never sent", RIGHT);
+    }
+    Ok(text.to_owned())
+}
+
+/// Longest address that is signed.
+const URL_BYTES_MAX: usize = 2048;
+
+fn refuse_other_than_http(text: &str, right: &str) -> Result<(), Bad> {
+    let Ok(uri) = text.parse::<hyper::Uri>() else {
+        // Not repeated: a URL may hold a password.
+        return bad("is no URL", right);
+    };
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http" | "https"), Some(authority)) if authority.as_str().contains('@') => {
+            bad("holds a user name or password", right)
+        }
+        (Some("http" | "https"), Some(_)) => Ok(()),
+        _ => bad("is no http or https URL", right),
+    }
+}
+
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)+ } later [ $($later:literal),* ]) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name { $($(#[$vdoc])* $variant,)+ }
@@ -251,17 +273,11 @@ macro_rules! words {
             /// Reads the word.
             ///
             /// # Errors
-            /// [`Bad`] for another word; one we mean to have later is said to be so.
+            /// [`Bad`] for another word.
             pub fn parse(text: &str) -> Result<Self, Bad> {
-                const LATER: &[&str] = &[$($later),*];
-                let words: Vec<&str> = Self::ALL.iter().map(|one| one.as_str()).collect();
-                let right = one_of(&words);
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    later if LATER.contains(&later) => {
-                        bad(format!("`{later}` is not yet available"), format!("{right}, in this version"))
-                    }
-                    _ => bad(format!("{} is no {}", quoted(text), $what), right),
+                    _ => bad(format!("{} is no {}", quoted(text), $what), one_of(&[$($word),+])),
                 }
             }
         }
@@ -275,32 +291,36 @@ macro_rules! words {
 
 /// "`a`, `b` or `c`".
 pub(super) fn one_of(words: &[&str]) -> String {
+    joined(words, "or")
+}
+
+/// "`a`, `b` and `c`".
+pub(super) fn all_of(words: &[&str]) -> String {
+    joined(words, "and")
+}
+
+fn joined(words: &[&str], by: &str) -> String {
     let ticked: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match ticked.split_last() {
         Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        Some((last, rest)) => format!("{} {by} {last}", rest.join(", ")),
         None => String::new(),
     }
 }
 
-words! {
-    /// Whose words a source speaks.
-    SourceFormat, "format" {
-        /// Our own.
-        Ringfence = "ringfence",
-        /// Stripe Issuing's webhooks.
-        StripeIssuing = "stripe-issuing",
-    } later ["fidel", "kard", "visa-vop", "mastercard-cen", "marqeta", "lithic"]
+/// Reads whose words a source speaks.
+pub(super) fn parse_format(text: &str) -> Result<Format, Bad> {
+    text.parse().or_else(|_| bad(format!("{} is no format", quoted(text)), one_of(&Format::ALL.map(Format::as_str))))
 }
 
-words! {
-    /// How a source proves that a body is its own.
-    AuthScheme, "way of authentication" {
-        /// Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,…`.
-        StandardWebhooks = "standard-webhooks",
-        /// Stripe: `stripe-signature: t=…,v1=…`.
-        Stripe = "stripe",
-    } later ["fidel", "kard", "marqeta", "basic", "mtls"]
+/// Reads a way in which a source proves itself.
+pub(super) fn parse_scheme(text: &str) -> Result<Scheme, Bad> {
+    let right = || one_of(&Scheme::ALL.map(Scheme::name));
+    match text.parse() {
+        Ok(scheme) => Ok(scheme),
+        Err(_) if text == "mtls" => bad("`mtls` is not yet available", format!("{}, in this version", right())),
+        Err(_) => bad(format!("{} is no way of authentication", quoted(text)), right()),
+    }
 }
 
 words! {
@@ -316,7 +336,7 @@ words! {
         Debug = "debug",
         /// Every step.
         Trace = "trace",
-    } later []
+    }
 }
 
 words! {
@@ -326,5 +346,5 @@ words! {
         Json = "json",
         /// For people.
         Text = "text",
-    } later []
+    }
 }

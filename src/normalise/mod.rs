@@ -9,6 +9,7 @@
 pub mod conformance;
 pub mod pan;
 
+mod acknowledge;
 mod decimal;
 mod fidel;
 mod field;
@@ -23,6 +24,8 @@ mod stripe_issuing;
 mod tests;
 mod visa_vop;
 mod when;
+
+pub use acknowledge::Acknowledgement;
 
 use crate::domain::CardEvent;
 use std::fmt;

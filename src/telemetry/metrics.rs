@@ -4,6 +4,7 @@
 //! in the names (`_seconds`, `_bytes`), counters end in `_total`.
 
 use super::instruments::{COUNTS, Counters, Histogram, HistogramsBy, Reading, SIZES, TIMES, Vocabulary, Words};
+use super::proofs::{Proofs, Shown, What};
 use crate::domain::{Currency, SourceName};
 use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::metrics::MetricType;
@@ -11,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Most refusal codes told apart; further ones are counted as `other`.
@@ -146,6 +147,7 @@ pub struct Metrics {
     outcomes: Counters,
     refusals: Counters,
     signature_failures: Counters,
+    proofs: Arc<Proofs>,
     answers: Counters,
     rate_limited: Counters,
     oddities: Counters,
@@ -191,6 +193,17 @@ impl Page {
     fn gauge(&mut self, name: &str, help: &str) -> Gauge {
         self.add(name, help, &Gauge::default())
     }
+    fn proofs(&mut self, proofs: &Arc<Proofs>) {
+        let shown = |what| Shown { proofs: Arc::clone(proofs), what };
+        let help = "Webhooks proven, by the place in the source's list of the secret used; one that no longer grows \
+                    may be removed";
+        self.add("proofs", help, &shown(What::Used));
+        let mut gap = |name, help, what| self.0.register_with_unit(name, help, Unit::Seconds, shown(what));
+        let help = "Our clock less the time of the last proven signature, transport included";
+        gap("signature_clock_gap", help, What::GapLast);
+        let help = "The gap furthest from zero since the start; beyond age_seconds_max a webhook is turned away";
+        gap("signature_clock_gap_largest", help, What::GapLargest);
+    }
 }
 
 impl Metrics {
@@ -204,9 +217,11 @@ impl Metrics {
         let outcomes = Counters::new(names(), ("outcome", Words::Fixed(WebhookOutcome::words().collect())));
         let reasons = Words::Learnt(Vocabulary::new(SIGNATURE_REASONS_MAX));
         let signature_failures = Counters::new(names(), ("reason", reasons));
+        let proofs = Arc::new(Proofs::new(names().1));
         if !sources.is_empty() {
             page.add("events", "Events of webhooks by what became of them", &outcomes);
             page.add("signature_failures", "Webhooks turned away as not authentic", &signature_failures);
+            page.proofs(&proofs);
         }
         let codes = Words::Learnt(Vocabulary::new(REFUSAL_CODES_MAX));
         let refusals = Counters::new(("", Vec::new()), ("code", codes));
@@ -233,6 +248,7 @@ impl Metrics {
             outcomes,
             refusals,
             signature_failures,
+            proofs,
             answers,
             rate_limited,
             oddities,
@@ -295,6 +311,20 @@ impl Metrics {
     #[inline]
     pub fn signature_failure(&self, source: usize, reason: &'static str) {
         self.signature_failures.add_word(source, reason, 1);
+    }
+    /// The source at this position has so many secrets: those never used are shown as such.
+    pub fn expect_keys(&self, source: usize, keys: usize) {
+        self.proofs.show(source, keys);
+    }
+    /// A webhook of the source at this position was proven with the secret at this place of its list.
+    #[inline]
+    pub fn key_used(&self, source: usize, place: usize) {
+        self.proofs.used(source, place);
+    }
+    /// A proven signature's time lay this much before ours; negative, after it.
+    #[inline]
+    pub fn clock_gap(&self, source: usize, gap_ms: i64) {
+        self.proofs.gap(source, gap_ms);
     }
     /// An HTTP answer went out.
     #[inline]
@@ -379,6 +409,12 @@ mod tests {
         metrics.outcome(1, WebhookOutcome::NoOffer);
         metrics.refusal("budget_spent");
         metrics.signature_failure(0, "too_old");
+        metrics.expect_keys(0, 2);
+        metrics.key_used(0, 0);
+        metrics.key_used(0, 0);
+        metrics.key_used(1, 2);
+        metrics.clock_gap(0, -2500);
+        metrics.clock_gap(0, 250);
         metrics.answer(RouteGroup::Webhooks, 200);
         metrics.answer(RouteGroup::Unknown, 999);
         metrics.rate_limited(RateLimitKind::Address);
@@ -449,6 +485,11 @@ mod tests {
             ("ringfence_events_total{source=\"b\\\"s\",outcome=\"no_offer\"}", 2.0),
             ("ringfence_refusals_total{code=\"budget_spent\"}", 1.0),
             ("ringfence_signature_failures_total{source=\"visa-eu\",reason=\"too_old\"}", 1.0),
+            ("ringfence_proofs_total{source=\"visa-eu\",key=\"1\"}", 2.0),
+            ("ringfence_proofs_total{source=\"visa-eu\",key=\"2\"}", 0.0),
+            ("ringfence_proofs_total{source=\"b\\\"s\",key=\"3\"}", 1.0),
+            ("ringfence_signature_clock_gap_seconds{source=\"visa-eu\"}", 0.25),
+            ("ringfence_signature_clock_gap_largest_seconds{source=\"visa-eu\"}", -2.5),
             ("ringfence_http_answers_total{route=\"webhooks\",status=\"2xx\"}", 1.0),
             ("ringfence_http_answers_total{route=\"unknown\",status=\"5xx\"}", 1.0),
             ("ringfence_rate_limited_total{limit=\"address\"}", 1.0),
@@ -467,6 +508,9 @@ mod tests {
             ("ringfence_connections_open", 6.0),
         ] {
             assert_eq!(samples.get(sample), Some(&value), "{sample}\n{page}");
+        }
+        for absent in ["ringfence_proofs_total{source=\"visa-eu\",key=\"3\"}", "gap_seconds{source=\"b"] {
+            assert!(!page.contains(absent), "{absent}\n{page}");
         }
     }
 

@@ -6,6 +6,7 @@
 mod instruments;
 mod logging;
 mod metrics;
+mod proofs;
 
 pub use logging::{LoggingFault, init_logging};
 pub use metrics::{EventOddity, Metrics, RateLimitKind, RouteGroup, Stage, WebhookOutcome};

@@ -4,7 +4,7 @@
 use super::RequestId;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -24,6 +24,8 @@ pub struct Problem {
     pub field: Option<String>,
     /// When to come back with the same request. `None` says nothing about that.
     pub retry_after_seconds: Option<u32>,
+    /// How a caller may prove itself (`WWW-Authenticate`). `None` says nothing about that.
+    pub challenge: Option<&'static str>,
     /// Ends the connection after the answer (HTTP/1.1), because more of this request is still to come.
     pub close: bool,
 }
@@ -47,7 +49,16 @@ impl Problem {
     /// A problem without detail.
     #[must_use]
     pub const fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
-        Self { status, code, title, detail: Cow::Borrowed(""), field: None, retry_after_seconds: None, close: false }
+        Self {
+            status,
+            code,
+            title,
+            detail: Cow::Borrowed(""),
+            field: None,
+            retry_after_seconds: None,
+            challenge: None,
+            close: false,
+        }
     }
     /// Adds what happened in this case.
     #[must_use]
@@ -67,6 +78,12 @@ impl Problem {
         self.retry_after_seconds = Some(seconds);
         self
     }
+    /// Adds how a caller may prove itself.
+    #[must_use]
+    pub const fn with_challenge(mut self, challenge: &'static str) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
     /// Ends the connection after the answer.
     #[must_use]
     pub(super) const fn closing(mut self) -> Self {
@@ -83,6 +100,9 @@ impl Problem {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -164,11 +184,13 @@ mod tests {
             String::from_utf8(bare.to_json(None)).unwrap(),
             r#"{"type":"urn:ringfence:problem:no_such_offer","title":"No such offer","status":404,"code":"no_such_offer"}"#
         );
-        let full = bare.with_detail("\"O1\" is not here").with_field("offer").with_retry_after(7);
+        let full =
+            bare.with_detail("\"O1\" is not here").with_field("offer").with_retry_after(7).with_challenge("Basic");
         let response = full.to_response(&RequestId::from_number(1));
         assert_eq!(response.status(), 404);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         assert_eq!(response.headers()["retry-after"], "7");
+        assert_eq!(response.headers()["www-authenticate"], "Basic");
         assert_eq!(response.headers().get("connection"), None);
         assert_eq!(
             String::from_utf8(full.to_json(Some(&RequestId::from_number(10)))).unwrap(),

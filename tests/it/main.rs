@@ -14,6 +14,7 @@ mod desk;
 mod hostile;
 mod kill;
 mod path;
+mod proofs;
 mod said;
 mod sightings;
 mod stories;
