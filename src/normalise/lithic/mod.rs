@@ -319,15 +319,23 @@ fn step(transaction: &RawTransaction<'_>, event: &Part<'_, RawEvent<'_>>) -> Res
     field::once(raw.twice, "")?;
     let word = raw.kind.required_text("type", "such as CLEARING")?;
     // Silence is no refusal.
-    let approved = raw.result.text("result")?.is_none_or(|result| result == "APPROVED");
-    let does = match (approved, word) {
-        (false, "CLEARING") => Does::RefusedClearing,
-        (false, _) => return Ok(Told::Ignored("not_approved")),
-        (true, _) => match does(word, raw)? {
-            Ok(does) => does,
-            Err(why) => return Ok(Told::Ignored(why)),
-        },
-    };
+    if raw.result.text("result")?.is_some_and(|result| result != "APPROVED") {
+        // What was refused need not make sense.
+        return Ok(match word {
+            "CLEARING" => match told(transaction, raw, Does::RefusedClearing) {
+                Ok(Told::Step(step)) => Told::Step(step),
+                _ => Told::Ignored("not_approved"),
+            },
+            _ => Told::Ignored("not_approved"),
+        });
+    }
+    match does(word, raw)? {
+        Ok(does) => told(transaction, raw, does),
+        Err(why) => Ok(Told::Ignored(why)),
+    }
+}
+
+fn told(transaction: &RawTransaction<'_>, raw: &RawEvent<'_>, does: Does) -> Result<Told, Problem> {
     let key = raw.token.id("token")?.ok_or_else(|| field::missing("token", "the event's own"))?;
     let at = created(&raw.created)?;
     let (amount, billing) = match does {
@@ -378,7 +386,10 @@ fn does(word: &str, raw: &RawEvent<'_>) -> Result<Result<Does, &'static str>, Pr
         ("FINANCIAL_AUTHORIZATION", _) => return Ok(Ok(Does::SingleMessage)),
         ("RETURN" | "FINANCIAL_CREDIT_AUTHORIZATION" | "CORRECTION_CREDIT", None | Some(true)) => EventKind::Refund,
         ("RETURN_REVERSAL" | "CORRECTION_DEBIT", None | Some(false)) => EventKind::RefundReversal,
-        ("RETURN" | "FINANCIAL_CREDIT_AUTHORIZATION" | "CORRECTION_CREDIT" | "RETURN_REVERSAL" | "CORRECTION_DEBIT", _) => {
+        (
+            "RETURN" | "FINANCIAL_CREDIT_AUTHORIZATION" | "CORRECTION_CREDIT" | "RETURN_REVERSAL" | "CORRECTION_DEBIT",
+            _,
+        ) => {
             let detail = "says the other direction than the type: which one is meant cannot be known";
             return Err(problem("polarity_contradicts", "effective_polarity", detail));
         }
@@ -407,11 +418,9 @@ fn amounts(transaction: &RawTransaction<'_>, raw: &RawEvent<'_>) -> Result<(Mone
         Some(amounts) => money(&amounts.merchant, MERCHANT)?,
         None => None,
     };
-    let cardholder = match amounts {
-        Some(amounts) => money(&amounts.cardholder, "amounts.cardholder")?,
-        None => None,
-    };
-    // Zero beside an amount of the merchant's is what is written before it is known.
+    // No money depends on it, and zero beside an amount of the merchant's is what is written
+    // before it is known.
+    let cardholder = amounts.and_then(|amounts| money(&amounts.cardholder, "amounts.cardholder").ok().flatten());
     let billing = cardholder.filter(|money| money.minor != 0);
     if let Some(merchant) = merchant {
         return Ok((merchant, billing));
@@ -421,7 +430,8 @@ fn amounts(transaction: &RawTransaction<'_>, raw: &RawEvent<'_>) -> Result<(Mone
     let missing = || field::missing(MERCHANT, "the amount in the merchant's currency");
     let minor = raw.amount.minor_units("amount")?.ok_or_else(missing)?.abs();
     let total = |scalar: &Scalar<'_>, path| scalar.minor_units(path).map(|minor| minor.map(i64::abs));
-    let (settled, asked) = (total(&transaction.amount, "amount")?, total(&transaction.merchant_amount, "merchant_amount")?);
+    let (settled, asked) =
+        (total(&transaction.amount, "amount")?, total(&transaction.merchant_amount, "merchant_amount")?);
     if asked.is_some_and(|asked| Some(asked) != settled) {
         return Err(missing());
     }
@@ -535,10 +545,7 @@ fn tell(subject: &Subject, step: &Step, all: &[Result<Told, Problem>], index: us
     // A credit in a transaction where nothing was bought names no purchase by it.
     let is_credit = matches!(kind, EventKind::Refund | EventKind::RefundReversal);
     let purchase = (!is_credit || after(buys)).then(|| subject.purchase.clone());
-    let posts = !matches!(
-        kind,
-        EventKind::Authorization | EventKind::Advice | EventKind::Reversal | EventKind::Expiry
-    );
+    let posts = !matches!(kind, EventKind::Authorization | EventKind::Advice | EventKind::Reversal | EventKind::Expiry);
     Message::Event(Box::new(CardEvent {
         key: step.key.clone(),
         kind,

@@ -212,7 +212,7 @@ impl<'de> Shape<'de> for Top<'de> {
 /// Whether a key of the body holds a list of messages that are no transactions.
 fn is_other_family(key: &str) -> bool {
     const OTHERS: [&str; 9] =
-        ["pings", "ping", "users", "businesses", "cards", "cases", "chargebacks", "digitalwallettokens", "programs"];
+        ["pings", "ping", "users", "businesses", "cards", "cases", "chargebacks", "digitalwallettokens", "gpaorders"];
     key.ends_with("transitions") || OTHERS.contains(&key)
 }
 
@@ -304,9 +304,7 @@ fn meaning(word: &str) -> Result<(EventKind, Names), Ignorable<'_>> {
         "pindebit.debit.adjustment" => (EventKind::RefundReversal, Names::PurchaseIfAny),
         "pindebit.refund.reversal" => (EventKind::RefundReversal, Names::Credit),
         // Told when the dispute begins; see the others of its family below.
-        "authorization.clearing.chargeback" | "pindebit.chargeback" => {
-            (EventKind::Chargeback, Names::PurchaseIfAny)
-        }
+        "authorization.clearing.chargeback" | "pindebit.chargeback" => (EventKind::Chargeback, Names::PurchaseIfAny),
         // The case was lost, or the network refused it.
         "authorization.clearing.chargeback.reversal" | "pindebit.chargeback.reversal" => {
             (EventKind::ChargebackReversal, Names::PurchaseIfAny)
@@ -328,7 +326,9 @@ fn ignorable(word: &str) -> Ignorable<'_> {
             "account_verification"
         }
         // What a refund's authorization promises, its clearing brings.
-        "refund.authorization" | "refund.authorization.advice" | "refund.authorization.reversal" => "refund_not_cleared",
+        "refund.authorization" | "refund.authorization.advice" | "refund.authorization.reversal" => {
+            "refund_not_cleared"
+        }
         // Between issuer and cardholder, or on the way: the chargeback itself and its
         // reversal say what the merchant bears.
         "authorization.clearing.chargeback.completed"
@@ -365,7 +365,12 @@ fn ignorable(word: &str) -> Ignorable<'_> {
 fn judge(raw: &RawTransaction<'_>) -> Result<Judged, Problem> {
     field::once(raw.twice, "")?;
     let word = raw.kind.required_text("type", "such as authorization.clearing")?;
-    let (mut kind, names) = match meaning(word) {
+    // Before all else: a declined attempt need not make sense.
+    if matches!(raw.state.text("state")?, Some("DECLINED" | "ERROR")) {
+        return Ok(Judged::Ignored("not_approved"));
+    }
+    // The name under which events are subscribed to has the family in front.
+    let (mut kind, names) = match meaning(word.strip_prefix("transaction.").unwrap_or(word)) {
         Ok(meant) => meant,
         Err(Ignorable::Ignored(why)) => return Ok(Judged::Ignored(why)),
         Err(Ignorable::Unknown(word)) => {
@@ -373,7 +378,6 @@ fn judge(raw: &RawTransaction<'_>) -> Result<Judged, Problem> {
             return Err(problem("unknown_type", "type", detail));
         }
     };
-    // Before all else: a declined attempt need not make sense.
     if !approved(raw)? {
         return Ok(Judged::Ignored("not_approved"));
     }
@@ -431,7 +435,6 @@ fn judge(raw: &RawTransaction<'_>) -> Result<Judged, Problem> {
 fn approved(raw: &RawTransaction<'_>) -> Result<bool, Problem> {
     match raw.state.text("state")? {
         Some("PENDING" | "CLEARED" | "COMPLETION" | "COMPLETED" | "VOID") => Ok(true),
-        Some("DECLINED" | "ERROR") => Ok(false),
         Some(other) => {
             let detail = format!("{} is not one of PENDING, CLEARED, COMPLETION, DECLINED, ERROR", field::echo(other));
             Err(problem("unknown_state", "state", detail))
