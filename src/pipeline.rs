@@ -11,7 +11,8 @@ use crate::domain::member::CardLink;
 use crate::domain::merchant::Matched;
 use crate::domain::purchase::{AnswerLine, Stage};
 use crate::domain::{
-    CardEvent, CardHash, Currency, EventKind, MemberId, OfferId, PurchaseId, PurchaseKey, SourceName, Timestamp,
+    CardEvent, CardHash, Channel, Currency, EventKind, MemberId, MerchantMark, OfferId, PurchaseId, PurchaseKey,
+    SourceName, Timestamp,
 };
 use crate::engine::turn::{Decided, Turn};
 use crate::engine::{Engine, EngineError, Waiting};
@@ -246,7 +247,8 @@ async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>
     if matched.is_none() && holder.is_none() {
         let outcome = Outcome::plain(&event, WebhookOutcome::NoOffer);
         if follows {
-            engine.wait_for(purchase, Waiting { event, card });
+            let content = content_of(source.format, &event);
+            engine.wait_for(purchase, Waiting { event, card, content });
         }
         return Ok(Gathered::Answered(outcome));
     }
@@ -258,7 +260,7 @@ async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>
     let Some(claim) = claims.iter().find(holds) else {
         return Ok(Gathered::Answered(Outcome::plain(&event, WebhookOutcome::UnknownCard)));
     };
-    let content = content_of(&event);
+    let content = content_of(source.format, &event);
     let indexed = holder.is_some() || (!follows && engine.purchase_owner(&purchase).await?.is_some());
     let member = claim.member.clone();
     let place = place.unwrap_or_default();
@@ -266,9 +268,14 @@ async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>
     Ok(Gathered::Ours(member, Box::new(ours)))
 }
 
-/// Tells a redelivery from other content.
-fn content_of(event: &CardEvent) -> u64 {
-    record::with_encoded(event, xxhash_rust::xxh3::xxh3_64)
+/// Tells a redelivery from other content. The shop's text is none where each message tells
+/// the earlier events again with the shop as it is by then.
+fn content_of(format: Format, event: &CardEvent) -> u64 {
+    let hash = |event: &CardEvent| record::with_encoded(event, xxhash_rust::xxh3::xxh3_64);
+    if format.retells_shop() {
+        return hash(&CardEvent { merchant: MerchantMark::default(), channel: Channel::default(), ..event.clone() });
+    }
+    hash(event)
 }
 
 /// An event without a purchase id opens a purchase under its own key.
@@ -494,10 +501,10 @@ async fn gather_again(
 
 /// Events that came before the purchase they follow, from a shop we did not know.
 async fn join_waiting(engine: &Arc<Engine>, turn: &mut Turn, purchase: &PurchaseKey) -> Result<(), EngineError> {
-    for Waiting { event, card } in engine.waited_for(purchase) {
+    for Waiting { event, card, content } in engine.waited_for(purchase) {
         let holds = turn.member.head.cards.iter().any(|link| link.card == card);
         if holds && turn.identity(card, &event.key).await?.is_none() {
-            let (occurred_at, content) = (event.occurred_at, content_of(&event));
+            let occurred_at = event.occurred_at;
             let purchase = purchase.clone();
             let received_at = turn.now();
             let ours = Ours {
@@ -701,5 +708,28 @@ pub fn state_word(line: &AnswerLine) -> &'static str {
         (false, Stage::Pending) => "pending",
         (false, Stage::Posted) => "posted",
         (false, Stage::Available) => "available",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retold_shop_is_no_other_content() {
+        let body = br#"{"id":"e","type":"clearing","purchase_id":"p","card":"c","amount":{"minor":1,"currency":"USD"},
+            "occurred_at":"2026-11-21T19:56:00Z","merchant":{"mid":"1","descriptor":"SQ *SHOP"}}"#;
+        let Message::Event(event) = normalise::normalise(Format::Ringfence, body).unwrap().messages.remove(0) else {
+            panic!()
+        };
+        let mut renamed = event.clone();
+        renamed.merchant.descriptor = Some("SHOP OAKLAND".into());
+        let mut dearer = event.clone();
+        dearer.amount = dearer.amount.map(|money| crate::domain::Money::new(money.minor + 1, money.currency));
+        for format in Format::ALL {
+            let same = |other: &CardEvent| content_of(format, other) == content_of(format, &event);
+            assert_eq!(same(&renamed), format == Format::Lithic, "{format}");
+            assert!(same(&event) && !same(&dearer), "{format}");
+        }
     }
 }

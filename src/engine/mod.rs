@@ -314,6 +314,8 @@ pub struct Waiting {
     pub event: Box<CardEvent>,
     /// Its card.
     pub card: CardHash,
+    /// Hash of its fields, to tell a redelivery from other content.
+    pub content: u64,
 }
 
 /// Purchases whose early followers are remembered, and followers of one of them.

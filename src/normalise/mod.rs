@@ -83,6 +83,13 @@ impl Format {
         }
     }
 
+    /// Whether a message tells again what was told before, with the shop as it is by then:
+    /// its text may be another at clearing, and the event is still the same.
+    #[must_use]
+    pub fn retells_shop(self) -> bool {
+        self == Self::Lithic
+    }
+
     /// Names of fields that this dialect, by contract, fills with identifiers; a digit
     /// run in them is no card number however much it looks like one.
     fn identifiers(self) -> &'static [&'static str] {
