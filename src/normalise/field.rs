@@ -120,10 +120,10 @@ pub(super) trait Fields<'de>: Default {
 /// Declares an object by its keys. Unknown keys are skipped; of a key that comes twice
 /// the first value is kept and the key noted in `twice`.
 macro_rules! object {
-    ($(#[$meta:meta])* struct $name:ident<$lt:lifetime> { $($field:ident : $ty:ty = $key:literal,)* }) => {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident<$lt:lifetime> { $($field:ident : $ty:ty = $key:literal,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Default)]
-        struct $name<$lt> {
+        $vis struct $name<$lt> {
             $($field: $ty,)*
             twice: Option<&'static str>,
             borrows: std::marker::PhantomData<&$lt ()>,
