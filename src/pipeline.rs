@@ -186,15 +186,17 @@ async fn gather(
         return Ok(Gathered::Answered(Outcome::plain(&event, WebhookOutcome::TooOld)));
     };
     let card = engine.card_hash(&source.name, &event.card);
+    let retells_shop = source.format.retells_shop();
     // From here on the card is its hash alone: no token is kept, or counts as content.
     event.card = Default::default();
     engine.keep_sighting(&Sighting {
         source: Cow::Borrowed(&source.name),
         card,
         received_at: now,
+        retells_shop,
         event: Cow::Borrowed(&event),
     });
-    let seen = Seen { source: &source.name, event, card, received_at: now };
+    let seen = Seen { source: &source.name, event, card, received_at: now, retells_shop };
     let gathered = whose(engine, seen, shop, Some(place)).await;
     if matches!(gathered, Ok(Gathered::Ours(..))) {
         engine.metrics.stage(Timed::Gather, begun.elapsed());
@@ -231,12 +233,13 @@ struct Seen<'a> {
     event: Box<CardEvent>,
     card: CardHash,
     received_at: Timestamp,
+    retells_shop: bool,
 }
 
 /// Whose event it is, by what the indexes know of its purchase and its card. `place` is its
 /// place in the body that brings it; `None` when it was seen before and is looked at again.
 async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>) -> Result<Gathered, EngineError> {
-    let Seen { source, event, card, received_at } = seen;
+    let Seen { source, event, card, received_at, retells_shop } = seen;
     let Shop { matched, occurred_at } = shop;
     let id = event.purchase.clone().unwrap_or_else(|| own_purchase(&event));
     let purchase = PurchaseKey { source: source.clone(), id };
@@ -247,7 +250,7 @@ async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>
     if matched.is_none() && holder.is_none() {
         let outcome = Outcome::plain(&event, WebhookOutcome::NoOffer);
         if follows {
-            let content = content_of(source.format, &event);
+            let content = content_of(retells_shop, &event);
             engine.wait_for(purchase, Waiting { event, card, content });
         }
         return Ok(Gathered::Answered(outcome));
@@ -260,7 +263,7 @@ async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>
     let Some(claim) = claims.iter().find(holds) else {
         return Ok(Gathered::Answered(Outcome::plain(&event, WebhookOutcome::UnknownCard)));
     };
-    let content = content_of(source.format, &event);
+    let content = content_of(retells_shop, &event);
     let indexed = holder.is_some() || (!follows && engine.purchase_owner(&purchase).await?.is_some());
     let member = claim.member.clone();
     let place = place.unwrap_or_default();
@@ -270,9 +273,9 @@ async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>
 
 /// Tells a redelivery from other content. The shop's text is none where each message tells
 /// the earlier events again with the shop as it is by then.
-fn content_of(format: Format, event: &CardEvent) -> u64 {
+fn content_of(retells_shop: bool, event: &CardEvent) -> u64 {
     let hash = |event: &CardEvent| record::with_encoded(event, xxhash_rust::xxh3::xxh3_64);
-    if format.retells_shop() {
+    if retells_shop {
         return hash(&CardEvent { merchant: MerchantMark::default(), channel: Channel::default(), ..event.clone() });
     }
     hash(event)
@@ -439,14 +442,14 @@ pub async fn suppose_card(
     turn.step(MemberInput::CardLinked { link, replaces: None }, None).await?;
     let now = engine.clock.now();
     let mut events = Vec::new();
-    for Sighting { source, card, received_at, event } in sightings {
+    for Sighting { source, card, received_at, retells_shop, event } in sightings {
         let event = Box::new(event.into_owned());
         let shop = locate(engine, turn.catalogue(), &event, now);
         let Some(Shop { matched: matched @ Some(_), occurred_at }) = shop else { continue };
         if occurred_at < from {
             continue;
         }
-        let content = content_of(&event);
+        let content = content_of(retells_shop, &event);
         let id = event.purchase.clone().unwrap_or_else(|| own_purchase(&event));
         let purchase = PurchaseKey { source: source.into_owned(), id };
         events.push(Ours {
@@ -485,13 +488,13 @@ async fn gather_again(
     let mut outcomes = Vec::new();
     let mut members: BTreeMap<MemberId, Vec<Ours>> = BTreeMap::new();
     for sighting in sightings {
-        let Sighting { source, card, received_at, event } = sighting;
+        let Sighting { source, card, received_at, retells_shop, event } = sighting;
         let event = Box::new(event.into_owned());
         let Some(shop) = locate(engine, catalogue, &event, now) else {
             outcomes.push(WebhookOutcome::TooOld);
             continue;
         };
-        match whose(engine, Seen { source: &source, event, card, received_at }, shop, None).await? {
+        match whose(engine, Seen { source: &source, event, card, received_at, retells_shop }, shop, None).await? {
             Gathered::Answered(outcome) => outcomes.push(outcome.outcome),
             Gathered::Ours(member, ours) => members.entry(member).or_default().push(*ours),
         }
@@ -727,7 +730,9 @@ mod tests {
         let mut dearer = event.clone();
         dearer.amount = dearer.amount.map(|money| crate::domain::Money::new(money.minor + 1, money.currency));
         for format in Format::ALL {
-            let same = |other: &CardEvent| content_of(format, other) == content_of(format, &event);
+            let same = |other: &CardEvent| {
+                content_of(format.retells_shop(), other) == content_of(format.retells_shop(), &event)
+            };
             assert_eq!(same(&renamed), format == Format::Lithic, "{format}");
             assert!(same(&event) && !same(&dearer), "{format}");
         }

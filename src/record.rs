@@ -257,6 +257,8 @@ pub struct Sighting<'a> {
     pub card: CardHash,
     /// When it came.
     pub received_at: Timestamp,
+    /// Its source tells its shop again with every later message, as it is by then.
+    pub retells_shop: bool,
     /// The event, its token emptied.
     pub event: Cow<'a, CardEvent>,
 }
