@@ -9,7 +9,7 @@ use crate::decide::Refusal;
 use crate::domain::merchant::Matched;
 use crate::domain::purchase::{AnswerLine, Stage};
 use crate::domain::{
-    CardEvent, CardHash, Currency, EventKind, MemberId, OfferId, PurchaseId, PurchaseKey, SourceName, Timestamp,
+    CardEvent, CardHash, Currency, EventKind, MemberId, Money, OfferId, PurchaseId, PurchaseKey, SourceName, Timestamp,
 };
 use crate::engine::turn::{Decided, Turn};
 use crate::engine::{Engine, EngineError, Waiting};
@@ -20,6 +20,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A configured source of webhooks.
 #[derive(Debug)]
@@ -43,6 +44,35 @@ pub struct Received {
     pub batch: bool,
     /// One per message, in order.
     pub results: Vec<Result<Outcome, Refused>>,
+    /// What each message said, in the same order: for those who count.
+    pub heard: Vec<Heard>,
+}
+
+/// What a message said, as far as it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// What happened; `None` when the message is no event.
+    pub kind: Option<EventKind>,
+    /// How much, as sent.
+    pub amount: Option<Money>,
+    /// By its own time.
+    pub occurred_at: Timestamp,
+    /// Hash of its key and card: the same for every delivery.
+    pub identity: u64,
+}
+
+impl Heard {
+    fn of(message: &Message) -> Self {
+        match message {
+            Message::Event(event) => Self {
+                kind: Some(event.kind),
+                amount: event.amount,
+                occurred_at: event.occurred_at,
+                identity: xxh3_64_with_seed(event.key.as_str().as_bytes(), xxh3_64(event.card.as_bytes())),
+            },
+            _ => Self { kind: None, amount: None, occurred_at: Timestamp::default(), identity: 0 },
+        }
+    }
 }
 
 /// What became of one event.
@@ -116,6 +146,7 @@ pub async fn receive(engine: &Arc<Engine>, source: &Source, body: &VerifiedBody)
     let begun = Instant::now();
     let normalised = normalise::normalise(source.format, body.as_bytes())?;
     engine.metrics.stage(Timed::Normalise, begun.elapsed());
+    let heard: Vec<Heard> = normalised.messages.iter().map(Heard::of).collect();
     let mut results: Vec<Option<Result<Outcome, Refused>>> = normalised.messages.iter().map(|_| None).collect();
     let mut members: BTreeMap<MemberId, Vec<Ours>> = BTreeMap::new();
     for (place, message) in normalised.messages.into_iter().enumerate() {
@@ -149,7 +180,7 @@ pub async fn receive(engine: &Arc<Engine>, source: &Source, body: &VerifiedBody)
     for result in &results {
         count(engine, source, result);
     }
-    Ok(Received { batch: normalised.batch, results })
+    Ok(Received { batch: normalised.batch, results, heard })
 }
 
 enum Gathered {
@@ -226,7 +257,7 @@ async fn gather(
 
 /// Tells a redelivery from other content.
 fn content_of(event: &CardEvent) -> u64 {
-    record::with_encoded(event, xxhash_rust::xxh3::xxh3_64)
+    record::with_encoded(event, xxh3_64)
 }
 
 /// An event without a purchase id opens a purchase under its own key.
