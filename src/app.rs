@@ -4,22 +4,24 @@
 use crate::api::{Doors, Limits};
 use crate::authenticate::{KeyRing, KeysError, Scheme, Secret, Verifier, VerifierError};
 use crate::clock::Clock;
-use crate::config::{MccSet, Rate, Settings, SourceRate, SourceSettings, StoreUrl};
+use crate::config::{MccSet, PullSecretKind, Rate, Settings, SourceRate, SourceSettings, StoreUrl};
 use crate::decide::{LapsePolicy, Policy};
 use crate::engine::{Engine, EngineOptions, StartError};
 use crate::health::{Health, HealthError, HealthOptions, Turned};
 use crate::normalise::Format;
 use crate::pipeline::{Chain, Source};
+use crate::pull::{self, PullCounters, PullError, PullOptions, Puller};
 use crate::telemetry::Metrics;
 use crate::wire::{self, LimitOptions, Limiter, Stopped, TrustedProxies, WireOptions};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// How often the tasks of the house look whether there is something to do.
 const HOUSE_TICK: Duration = Duration::from_secs(1);
@@ -33,6 +35,15 @@ pub enum AppError {
     /// The API keys.
     #[error("the API keys cannot be read")]
     Keys(#[from] KeysError),
+    /// A source's pages.
+    #[error("sources: {name}: its pages cannot be pulled")]
+    Pull {
+        /// Which source.
+        name: String,
+        /// Why.
+        #[source]
+        source: PullError,
+    },
     /// The counts of sources.
     #[error(transparent)]
     Health(#[from] HealthError),
@@ -69,6 +80,7 @@ pub struct App {
     listener: TcpListener,
     options: WireOptions,
     checkpoint_every: Duration,
+    pullers: Vec<Puller>,
     /// What the start found.
     pub started: crate::engine::start::Started,
 }
@@ -230,6 +242,63 @@ fn publish_health(doors: &Doors, settings: &Settings) {
     });
 }
 
+/// A puller for each source that names a pull address, and their counters on the page.
+fn pullers(settings: &Settings, doors: &Doors) -> Result<Vec<Puller>, AppError> {
+    let mut pullers = Vec::new();
+    let mut counters: Vec<(String, Arc<PullCounters>)> = Vec::new();
+    for (index, said) in settings.sources.iter().enumerate() {
+        let Some(pull) = &said.pull else { continue };
+        let secret = pull.secret.as_ref().map(|secret| Secret::new(secret.expose().to_owned()));
+        let options = PullOptions {
+            url: pull.url.clone(),
+            every: pull.every,
+            cursor_query: pull.cursor_query.clone(),
+            shape: pull::page::Shape { items: pull.items_field.clone(), cursor: pull.cursor_field.clone() },
+            page_bytes_max: pull.page_bytes_max,
+            page_time_max: pull.page_time_max,
+            proof: match (secret, pull.secret_kind) {
+                (None, _) => pull::Proof::Nobody,
+                (Some(secret), PullSecretKind::Bearer) => pull::Proof::Bearer(secret),
+                (Some(secret), PullSecretKind::Basic) => pull::Proof::Basic(secret),
+            },
+        };
+        let mut seed = [0; 8];
+        // Without randomness many pullers may come back together; nothing worse.
+        let _ = getrandom::fill(&mut seed);
+        let source = source(index, said, settings.webhooks.age_seconds_max)?;
+        let (engine, health) = (Arc::clone(&doors.engine), Arc::clone(&doors.health));
+        let dir = settings.journal.dir.join("sources");
+        let puller = Puller::new(options, engine, health, source, &dir, u64::from_le_bytes(seed))
+            .map_err(|source| AppError::Pull { name: said.name.to_string(), source })?;
+        counters.push((said.name.to_string(), puller.counters()));
+        pullers.push(puller);
+    }
+    publish_pullers(doors, &counters);
+    Ok(pullers)
+}
+
+fn publish_pullers(doors: &Doors, counters: &[(String, Arc<PullCounters>)]) {
+    let names = || counters.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let counted = |read: fn(&PullCounters) -> u64| {
+        let counters: Vec<_> = counters.iter().map(|(_, counters)| Arc::clone(counters)).collect();
+        move |place: usize| read(&counters[place])
+    };
+    let metrics = &doors.engine.metrics;
+    let pages = counted(|counters| counters.pages.load(Ordering::Relaxed));
+    metrics.publish_by_source("pull_pages", "Pages pulled from a source", true, names(), pages);
+    let documents = counted(|counters| counters.documents.load(Ordering::Relaxed));
+    metrics.publish_by_source("pull_documents", "Documents of pulled pages", true, names(), documents);
+    let failures = counted(|counters| counters.failures.load(Ordering::Relaxed));
+    metrics.publish_by_source("pull_failures", "Pages that could not be taken", true, names(), failures);
+    let at: Vec<_> = counters.iter().map(|(_, counters)| Arc::clone(counters)).collect();
+    let (clock, begun) = (doors.engine.clock.clone(), doors.engine.clock.now().as_ms());
+    let help = "Seconds since a page was last taken, or since the start";
+    metrics.publish_by_source("pull_success_age_seconds", help, false, names(), move |place| {
+        let at = at[place].succeeded_at.load(Ordering::Relaxed).max(begun);
+        u64::try_from((clock.now().as_ms() - at) / 1000).unwrap_or(0)
+    });
+}
+
 /// Opens the store without serving, lets `work` use it, and leaves nothing to replay.
 ///
 /// # Errors
@@ -273,7 +342,8 @@ impl App {
         let options = wire_options(settings);
         let (doors, started) = open(settings, clock, bootstrap, &options).await?;
         let doors = Arc::new(doors);
-        Ok(Self { doors, listener, options, checkpoint_every: settings.store.checkpoint_every, started })
+        let pullers = pullers(settings, &doors)?;
+        Ok(Self { doors, listener, options, checkpoint_every: settings.store.checkpoint_every, pullers, started })
     }
 
     /// Where it serves.
@@ -290,15 +360,21 @@ impl App {
     /// # Errors
     /// When the last checkpoint or the journal's close fails; nothing acknowledged is lost.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<Stopped, crate::engine::EngineError> {
-        let Self { doors, listener, options, checkpoint_every, .. } = self;
+        let Self { doors, listener, options, checkpoint_every, pullers, .. } = self;
         let (stop_house, house_stopped) = oneshot::channel();
         let house = tokio::spawn(keep_house(Arc::clone(&doors), checkpoint_every, house_stopped));
         doors.set_ready(true);
+        let mut pulling = JoinSet::new();
+        for puller in pullers {
+            pulling.spawn(puller.run());
+        }
         let stop = async {
             stop.await;
             doors.set_ready(false);
         };
         let stopped = wire::serve(listener, options, Arc::clone(&doors), stop).await;
+        // What a puller has under way is read once more after the next start.
+        pulling.shutdown().await;
         let _ = stop_house.send(());
         let _ = house.await;
         close(&doors).await?;

@@ -6,6 +6,7 @@
 
 mod check;
 mod problem;
+mod pull;
 mod reader;
 mod said;
 mod secret;
@@ -15,6 +16,7 @@ mod values;
 
 pub use check::{CheckReport, Warning, check};
 pub use problem::{ConfigProblems, Problem};
+pub use pull::{PullSecretKind, PullSettings};
 pub use said::{Origin, RawSettings};
 pub use secret::{SECRET_KEY_BYTES_MIN, SECRET_TEXT_BYTES_MAX, SecretPlace, SecretText};
 pub use values::{AuthScheme, Bad, Cidr, LogFormat, LogLevel, MccSet, Rate, SourceFormat, StoreUrl};
@@ -218,6 +220,8 @@ pub struct SourceSettings {
     pub default_scheme: Option<String>,
     /// Its own rate. `None`: that of `limits.per_source`.
     pub rate: Option<SourceRate>,
+    /// Where its pages are, when some things are pulled.
+    pub pull: Option<PullSettings>,
 }
 
 /// A source's own rate.
@@ -313,7 +317,9 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
     let sources = read_sources(reader, env, read_file);
     let variables: Vec<&str> = sources
         .iter()
-        .flat_map(|source| &source.secret_places)
+        .flat_map(|source| {
+            source.secret_places.iter().chain(source.pull.iter().filter_map(|pull| pull.secret_place.as_ref()))
+        })
         .filter_map(|place| if let SecretPlace::Env(name) = place { Some(name.as_str()) } else { None })
         .collect();
     reader.refuse_unknown(&variables);
@@ -429,6 +435,7 @@ struct FoundSource {
     secrets: Vec<SecretText>,
     default_scheme: Option<String>,
     rate: Option<SourceRate>,
+    pull: Option<PullSettings>,
 }
 
 impl FoundSource {
@@ -442,6 +449,7 @@ impl FoundSource {
             secret_places: self.secret_places,
             default_scheme: self.default_scheme,
             rate: self.rate,
+            pull: self.pull,
         })
     }
 }
@@ -452,6 +460,7 @@ fn read_sources(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_fi
     }
     reader.know("sources[].rate.per_second", Some((0, PER_SECOND_MAX)));
     reader.know("sources[].rate.burst", Some((1, BURST_MAX)));
+    pull::know(reader);
     let count = reader.sections("sources", SOURCES_MAX);
     let mut found: Vec<FoundSource> = Vec::with_capacity(count);
     for index in 0..count {
@@ -532,7 +541,8 @@ fn read_source(
         Some(rate) => SourceRate::Limited(rate),
         None => SourceRate::Unlimited,
     });
-    FoundSource { name, format, auth, secret_places, secrets, default_scheme, rate }
+    let pull = pull::read(reader, &format!("{at}.pull"), env, read_file);
+    FoundSource { name, format, auth, secret_places, secrets, default_scheme, rate, pull }
 }
 
 fn parse_source_name(text: &str) -> Result<SourceName, values::Bad> {
