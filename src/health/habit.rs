@@ -129,7 +129,7 @@ impl Habit {
     /// The longest silence that two weeks had, begun about this hour of the week; of any
     /// hour, when this one is not known.
     fn usual(&self, hour: u8) -> Option<u64> {
-        let near = [(hour + HOURS_OF_WEEK - 1) % HOURS_OF_WEEK, hour, (hour + 1) % HOURS_OF_WEEK];
+        let near = [hour.checked_sub(1).unwrap_or(HOURS_OF_WEEK - 1), hour, (hour + 1) % HOURS_OF_WEEK];
         let of_hour = self.weeks.values().filter_map(|week| near.iter().filter_map(|hour| week.get(hour)).max());
         let of_week = || self.weeks.values().filter_map(|week| week.values().max());
         second_longest(of_hour).or_else(|| second_longest(of_week()))
