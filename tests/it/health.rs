@@ -160,7 +160,10 @@ async fn a_source_that_is_quieter_than_usual_is_alarmed() {
     let headers: Vec<_> = headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     service.send("POST", "/v1/webhooks/visa-eu", &headers, b"{}".to_vec()).await;
     let seen = health(&service, "").await;
-    assert_eq!((&seen["silence"]["state"], &seen["signature_failures"]), (&json!("silent"), &json!({"too_old": 1})));
+    assert_eq!(
+        (&seen["silence"]["state"], &seen["signature_failures"]),
+        (&json!("silent"), &json!({"malformed_header": 1}))
+    );
     service.post("visa-eu", world::event("r", "authorization", "r", "tok", 100, world::BEGIN, "1")).await;
     assert_eq!(health(&service, "").await["silence"]["state"], "usual");
     let now = Timestamp::parse(health(&service, "").await["now"].as_str().unwrap()).unwrap();
