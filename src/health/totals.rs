@@ -173,10 +173,9 @@ impl Totals {
         day.control.insert(Control { version, given_at: now, totals })
     }
 
-    /// The day, made when it is not there; then those go that are too old.
+    /// The day, made when it is not there; before that those go that are too old.
     fn day(&mut self, day: Day, today: Day, days_kept: u32) -> &mut DayTotals {
         if !self.days.contains_key(&day) {
-            self.days.insert(day, DayTotals::default());
             self.days.retain(|day, _| Self::keeps(*day, today, days_kept));
         }
         self.days.entry(day).or_default()
@@ -193,13 +192,24 @@ pub(super) struct Stored {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct StoredDay {
     day: u32,
-    cells: Vec<(CellKey, u64, i64, Vec<(String, u64)>)>,
-    others: Vec<(String, u64)>,
+    cells: Vec<StoredCell>,
+    others: Words,
     uncounted: u64,
     control: Option<Control>,
 }
 
-fn words(outcomes: &[u64; OUTCOMES]) -> Vec<(String, u64)> {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct StoredCell {
+    key: CellKey,
+    count: u64,
+    sum_minor: i64,
+    outcomes: Words,
+}
+
+/// Outcomes that there were, with their counts.
+type Words = Vec<(String, u64)>;
+
+fn words(outcomes: &[u64; OUTCOMES]) -> Words {
     let each = WebhookOutcome::ALL.iter().zip(outcomes).filter(|(_, count)| **count > 0);
     each.map(|(outcome, count)| (outcome.as_str().to_owned(), *count)).collect()
 }
@@ -219,7 +229,16 @@ impl From<&Totals> for Stored {
     fn from(totals: &Totals) -> Self {
         let days = totals.days.iter().map(|(day, kept)| StoredDay {
             day: day.0,
-            cells: kept.cells.iter().map(|(key, c)| (*key, c.count, c.sum_minor, words(&c.outcomes))).collect(),
+            cells: kept
+                .cells
+                .iter()
+                .map(|(key, cell)| StoredCell {
+                    key: *key,
+                    count: cell.count,
+                    sum_minor: cell.sum_minor,
+                    outcomes: words(&cell.outcomes),
+                })
+                .collect(),
             others: words(&kept.others),
             uncounted: kept.uncounted,
             control: kept.control.clone(),
@@ -231,8 +250,9 @@ impl From<&Totals> for Stored {
 impl From<Stored> for Totals {
     fn from(stored: Stored) -> Self {
         let day = |kept: StoredDay| {
-            let cell = |(key, count, sum_minor, outcomes): (CellKey, u64, i64, Vec<(String, u64)>)| {
-                (key, Cell { count, sum_minor, outcomes: counts(&outcomes) })
+            let cell = |cell: StoredCell| {
+                let (count, sum_minor, outcomes) = (cell.count, cell.sum_minor, counts(&cell.outcomes));
+                (cell.key, Cell { count, sum_minor, outcomes })
             };
             let totals = DayTotals {
                 cells: kept.cells.into_iter().map(cell).collect(),

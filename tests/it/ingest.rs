@@ -224,7 +224,7 @@ async fn the_command_works_beside_a_stopped_service_and_goes_on_where_it_was() {
     assert_eq!(code, Some(1));
     assert!(err.contains("cursor of a longer file"), "{err}");
     let report = ringfence::audit::audit(
-        &[settings.journal.dir.clone()],
+        std::slice::from_ref(&settings.journal.dir),
         &ringfence::audit::AuditOptions::new(app::policy(&settings)),
     );
     assert!(report.unwrap().is_clean());

@@ -14,12 +14,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// An address with its parameters, and the proof that came with it.
+type Asked = (String, Option<String>);
+
 /// A server that answers with what it was given, in order, and remembers what it was asked.
 #[derive(Clone)]
 struct Provider {
     address: SocketAddr,
     answers: Arc<Mutex<VecDeque<(u16, String)>>>,
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Provider {
