@@ -5,20 +5,23 @@ use crate::again;
 use crate::api::{Doors, Limits};
 use crate::authenticate::{KeyRing, KeysError, Secret, Verifier, VerifierError, Ways};
 use crate::clock::Clock;
-use crate::config::{MccSet, Rate, Settings, SourceRate, SourceSecret, SourceSettings, StoreUrl};
+use crate::config::{MccSet, PullSecretKind, Rate, Settings, SourceRate, SourceSecret, SourceSettings, StoreUrl};
 use crate::decide::{LapsePolicy, Policy};
 use crate::engine::{Engine, EngineOptions, StartError};
+use crate::health::{Health, HealthError, HealthOptions, Turned};
 use crate::pipeline::{Chain, Source};
+use crate::pull::{self, PullCounters, PullError, PullOptions, Puller};
 use crate::telemetry::Metrics;
 use crate::wire::{self, LimitOptions, Limiter, Stopped, TrustedProxies, WireOptions};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// How often the tasks of the house look whether there is something to do.
 const HOUSE_TICK: Duration = Duration::from_secs(1);
@@ -32,6 +35,21 @@ pub enum AppError {
     /// The API keys.
     #[error("the API keys cannot be read")]
     Keys(#[from] KeysError),
+    /// A source's pages.
+    #[error("sources: {name}: its pages cannot be pulled")]
+    Pull {
+        /// Which source.
+        name: String,
+        /// Why.
+        #[source]
+        source: PullError,
+    },
+    /// The counts of sources.
+    #[error(transparent)]
+    Health(#[from] HealthError),
+    /// The end was not orderly.
+    #[error("the store could not be closed in order; nothing acknowledged is lost")]
+    Close(#[from] crate::engine::EngineError),
     /// A source's proof.
     #[error("sources: {name}: its secrets do not fit its way of authentication")]
     Source {
@@ -62,6 +80,7 @@ pub struct App {
     listener: TcpListener,
     options: WireOptions,
     checkpoint_every: Duration,
+    pullers: Vec<Puller>,
     /// What the start found.
     pub started: crate::engine::start::Started,
 }
@@ -169,33 +188,154 @@ fn wire_options(settings: &Settings) -> WireOptions {
     }
 }
 
+/// Opens the store, replays what it lacks, and puts the doors before it.
+async fn open(
+    settings: &Settings,
+    clock: Clock,
+    bootstrap: Option<&Secret>,
+    options: &WireOptions,
+) -> Result<(Doors, crate::engine::start::Started), AppError> {
+    let names: Vec<_> = settings.sources.iter().map(|source| source.name.clone()).collect();
+    let metrics = Arc::new(Metrics::new(&names));
+    let age = settings.webhooks.age_seconds_max;
+    let sources: Vec<Source> =
+        settings.sources.iter().enumerate().map(|(i, said)| source(i, said, age)).collect::<Result<_, _>>()?;
+    let proxies = TrustedProxies::parse(settings.server.trusted_proxies.iter().map(ToString::to_string))?;
+    let (engine_options, policy, at) = (engine_options(settings), policy(settings), clock.clone());
+    let (shared, health_dir) = (Arc::clone(&metrics), settings.journal.dir.join("sources"));
+    let bounds = HealthOptions {
+        days_kept: settings.health.days_kept,
+        silence_seconds_min: settings.health.silence_min.as_secs(),
+    };
+    let opened = tokio::task::spawn_blocking(move || {
+        let (engine, started) = Engine::start(engine_options, policy, at, shared)?;
+        let health = Health::open(&health_dir, &names, bounds, clock.now())?;
+        Ok::<_, AppError>((engine, started, health))
+    });
+    let (engine, started, health) = opened.await.expect("a start answers with an error, it does not panic")?;
+    metrics.set_replayed_records(started.replayed);
+    let keys = KeyRing::load(keys_dir(settings), bootstrap)?;
+    let wire = Arc::clone(&options.counters);
+    let doors = Doors::new(engine, sources, keys, limits(settings), proxies, wire).with_health(health);
+    publish_health(&doors, settings);
+    Ok((doors, started))
+}
+
+/// Puts the sources' silence on the metrics page.
+fn publish_health(doors: &Doors, settings: &Settings) {
+    let names = || settings.sources.iter().map(|source| source.name.to_string()).collect::<Vec<_>>();
+    let (health, metrics) = (Arc::clone(&doors.health), &doors.engine.metrics);
+    let help = "1 while a source is quieter than its own habit";
+    metrics.publish_by_source("source_silent", help, false, names(), move |source| u64::from(health.is_silent(source)));
+    let (health, clock) = (Arc::clone(&doors.health), doors.engine.clock.clone());
+    let help = "Seconds since a source's newest delivery, or since the start";
+    metrics.publish_by_source("source_silence_seconds", help, false, names(), move |source| {
+        health.silence(source, clock.now()).seconds
+    });
+}
+
+/// A puller for each source that names a pull address, and their counters on the page.
+fn pullers(settings: &Settings, doors: &Doors) -> Result<Vec<Puller>, AppError> {
+    let mut pullers = Vec::new();
+    let mut counters: Vec<(String, Arc<PullCounters>)> = Vec::new();
+    for (index, said) in settings.sources.iter().enumerate() {
+        let Some(pull) = &said.pull else { continue };
+        let secret = pull.secret.as_ref().map(|secret| Secret::new(secret.expose().to_owned()));
+        let options = PullOptions {
+            url: pull.url.clone(),
+            every: pull.every,
+            cursor_query: pull.cursor_query.clone(),
+            shape: pull::page::Shape { items: pull.items_field.clone(), cursor: pull.cursor_field.clone() },
+            page_bytes_max: pull.page_bytes_max,
+            page_time_max: pull.page_time_max,
+            proof: match (secret, pull.secret_kind) {
+                (None, _) => pull::Proof::Nobody,
+                (Some(secret), PullSecretKind::Bearer) => pull::Proof::Bearer(secret),
+                (Some(secret), PullSecretKind::Basic) => pull::Proof::Basic(secret),
+            },
+        };
+        let mut seed = [0; 8];
+        // Without randomness many pullers may come back together; nothing worse.
+        let _ = getrandom::fill(&mut seed);
+        let source = source(index, said, settings.webhooks.age_seconds_max)?;
+        let (engine, health) = (Arc::clone(&doors.engine), Arc::clone(&doors.health));
+        let dir = settings.journal.dir.join("sources");
+        let puller = Puller::new(options, engine, health, source, &dir, u64::from_le_bytes(seed))
+            .map_err(|source| AppError::Pull { name: said.name.to_string(), source })?;
+        counters.push((said.name.to_string(), puller.counters()));
+        pullers.push(puller);
+    }
+    publish_pullers(doors, &counters);
+    Ok(pullers)
+}
+
+fn publish_pullers(doors: &Doors, counters: &[(String, Arc<PullCounters>)]) {
+    let names = || counters.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let counted = |read: fn(&PullCounters) -> u64| {
+        let counters: Vec<_> = counters.iter().map(|(_, counters)| Arc::clone(counters)).collect();
+        move |place: usize| read(&counters[place])
+    };
+    let metrics = &doors.engine.metrics;
+    let pages = counted(|counters| counters.pages.load(Ordering::Relaxed));
+    metrics.publish_by_source("pull_pages", "Pages pulled from a source", true, names(), pages);
+    let documents = counted(|counters| counters.documents.load(Ordering::Relaxed));
+    metrics.publish_by_source("pull_documents", "Documents of pulled pages", true, names(), documents);
+    let failures = counted(|counters| counters.failures.load(Ordering::Relaxed));
+    metrics.publish_by_source("pull_failures", "Pages that could not be taken", true, names(), failures);
+    let at: Vec<_> = counters.iter().map(|(_, counters)| Arc::clone(counters)).collect();
+    let (clock, begun) = (doors.engine.clock.clone(), doors.engine.clock.now().as_ms());
+    let help = "Seconds since a page was last taken, or since the start";
+    metrics.publish_by_source("pull_success_age_seconds", help, false, names(), move |place| {
+        let at = at[place].succeeded_at.load(Ordering::Relaxed).max(begun);
+        u64::try_from((clock.now().as_ms() - at) / 1000).unwrap_or(0)
+    });
+}
+
+/// Opens the store without serving, lets `work` use it, and leaves nothing to replay.
+///
+/// # Errors
+/// [`AppError`] when it cannot be opened, or not closed in order; nothing acknowledged is lost.
+pub async fn beside_service<T>(
+    settings: &Settings,
+    clock: Clock,
+    work: impl AsyncFnOnce(Arc<Doors>) -> T,
+) -> Result<T, AppError> {
+    let (doors, _) = open(settings, clock, None, &wire_options(settings)).await?;
+    let doors = Arc::new(doors);
+    let (stop_house, house_stopped) = oneshot::channel();
+    let house = tokio::spawn(keep_house(Arc::clone(&doors), settings.store.checkpoint_every, house_stopped));
+    let done = work(Arc::clone(&doors)).await;
+    let _ = stop_house.send(());
+    let _ = house.await;
+    close(&doors).await?;
+    Ok(done)
+}
+
+/// The end: counts of sources, then the last checkpoint.
+async fn close(doors: &Arc<Doors>) -> Result<(), crate::engine::EngineError> {
+    let doors = Arc::clone(doors);
+    let closed = tokio::task::spawn_blocking(move || {
+        if let Err(error) = doors.health.close(doors.engine.clock.now()) {
+            tracing::error!(error = %Chain(&error), "the counts of sources are not on disk");
+        }
+        doors.engine.stop()
+    });
+    closed.await.expect("a stop answers with an error, it does not panic")
+}
+
 impl App {
     /// Opens the store, replays what it lacks, and takes the address.
     ///
     /// # Errors
     /// [`AppError`], naming the setting or file concerned.
     pub async fn start(settings: &Settings, clock: Clock, bootstrap: Option<&Secret>) -> Result<Self, AppError> {
-        let names: Vec<_> = settings.sources.iter().map(|source| source.name.clone()).collect();
-        let metrics = Arc::new(Metrics::new(&names));
-        let age = settings.webhooks.age_seconds_max;
-        let sources: Vec<Source> =
-            settings.sources.iter().enumerate().map(|(i, said)| source(i, said, age)).collect::<Result<_, _>>()?;
-        for (index, said) in settings.sources.iter().enumerate() {
-            metrics.expect_keys(index, said.secrets.len());
-        }
-        let proxies = TrustedProxies::parse(settings.server.trusted_proxies.iter().map(ToString::to_string))?;
         let address = settings.server.listen;
         let listener = TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, source })?;
-        let (options, policy, at) = (engine_options(settings), policy(settings), clock.clone());
-        let shared = Arc::clone(&metrics);
-        let opened = tokio::task::spawn_blocking(move || Engine::start(options, policy, at, shared)).await;
-        let (engine, started) = opened.expect("a start answers with an error, it does not panic")?;
-        metrics.set_replayed_records(started.replayed);
-        let keys = KeyRing::load(keys_dir(settings), bootstrap)?;
         let options = wire_options(settings);
-        let wire = Arc::clone(&options.counters);
-        let doors = Arc::new(Doors::new(engine, sources, keys, limits(settings), proxies, wire));
-        Ok(Self { doors, listener, options, checkpoint_every: settings.store.checkpoint_every, started })
+        let (doors, started) = open(settings, clock, bootstrap, &options).await?;
+        let doors = Arc::new(doors);
+        let pullers = pullers(settings, &doors)?;
+        Ok(Self { doors, listener, options, checkpoint_every: settings.store.checkpoint_every, pullers, started })
     }
 
     /// Where it serves.
@@ -212,20 +352,24 @@ impl App {
     /// # Errors
     /// When the last checkpoint or the journal's close fails; nothing acknowledged is lost.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<Stopped, crate::engine::EngineError> {
-        let Self { doors, listener, options, checkpoint_every, .. } = self;
+        let Self { doors, listener, options, checkpoint_every, pullers, .. } = self;
         let (stop_house, house_stopped) = oneshot::channel();
         let house = tokio::spawn(keep_house(Arc::clone(&doors), checkpoint_every, house_stopped));
         doors.set_ready(true);
+        let mut pulling = JoinSet::new();
+        for puller in pullers {
+            pulling.spawn(puller.run());
+        }
         let stop = async {
             stop.await;
             doors.set_ready(false);
         };
         let stopped = wire::serve(listener, options, Arc::clone(&doors), stop).await;
+        // What a puller has under way is read once more after the next start.
+        pulling.shutdown().await;
         let _ = stop_house.send(());
         let _ = house.await;
-        let engine = Arc::clone(&doors.engine);
-        let closed = tokio::task::spawn_blocking(move || engine.stop()).await;
-        closed.expect("a stop answers with an error, it does not panic")?;
+        close(&doors).await?;
         Ok(stopped)
     }
 }
@@ -260,14 +404,20 @@ async fn look_after_house(doors: &Arc<Doors>, checkpoint_every: Duration, work: 
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut checkpointed = Instant::now();
     let mut sightings_looked_at_on = 0;
+    let mut counts_saved = Instant::now();
     loop {
         tick.tick().await;
         let engine = &doors.engine;
+        doors.health.turned(engine.clock.now()).iter().for_each(tell_silence);
         let waiting = engine.waiting_bytes();
         let due =
             waiting > engine.options.checkpoint_bytes || (waiting > 0 && checkpointed.elapsed() > checkpoint_every);
         let today = engine.clock.now().day();
         let sightings_due = sightings_looked_at_on != today;
+        let counts_due = counts_saved.elapsed() > checkpoint_every;
+        if counts_due {
+            counts_saved = Instant::now();
+        }
         let shared = Arc::clone(doors);
         let looking = work.looking.insert(tokio::task::spawn_blocking(move || {
             if let Err(error) = shared.keys.reload_if_changed() {
@@ -275,6 +425,9 @@ async fn look_after_house(doors: &Arc<Doors>, checkpoint_every: Duration, work: 
             }
             if due && let Err(error) = shared.engine.checkpoint() {
                 tracing::error!(error = %Chain(&error), "a checkpoint failed; the journal has everything, the next one tries again");
+            }
+            if counts_due && let Err(error) = shared.health.save(shared.engine.clock.now()) {
+                tracing::error!(error = %Chain(&error), "the counts of sources are not on disk; the next writing tries again");
             }
             if sightings_due && let Err(error) = shared.engine.tidy_sightings() {
                 tracing::warn!(error = %Chain(&error), "sightings could not be indexed, or old ones dropped");
@@ -302,5 +455,18 @@ async fn look_after_house(doors: &Arc<Doors>, checkpoint_every: Duration, work: 
         if let Err(error) = engine.mark_day(engine.clock.now()).await {
             tracing::error!(error = %Chain(&error), "the daily mark is not complete; it goes on in a second");
         }
+    }
+}
+
+/// Says that a source became silent, or is heard again.
+fn tell_silence(turned: &Turned) {
+    let (source, silence) = (&turned.source, &turned.silence);
+    if turned.silent {
+        tracing::warn!(
+            %source, since = %silence.since, seconds = silence.seconds, habit_seconds = silence.habit_seconds,
+            "a source is silent for longer than its habit; ask its provider, or look at the network between"
+        );
+    } else {
+        tracing::info!(%source, "a source is heard again");
     }
 }

@@ -38,10 +38,12 @@
 //! | [`store`] | the narrow promise of state, what is kept under which key, the embedded keeper | |
 //! | [`engine`] | journal, state, catalogue and clock in one hand: turns, budgets, daily marks, start and stop | |
 //! | [`pipeline`] | the webhook path | |
+//! | [`ingest`], [`pull`] | bodies by an operator's authority: from files, from a source's pages | |
+//! | [`health`] | what a source sent by day and type, against its own totals; its silence against its own habit | |
 //! | [`api`] | the doors, one file per audience; `reply` alone knows HTTP statuses | |
 //! | [`audit`] | the books proved from the journal alone, by code that shares nothing with the writer's | |
 //! | [`demo`] | a seeded town and a day of its traffic | |
-//! | [`app`], [`config`], [`telemetry`], [`clock`], [`commands`] | the service put together | |
+//! | [`app`], [`config`], [`telemetry`], [`clock`], [`kept`], [`commands`] | the service put together | |
 //!
 //! `tests/tidy.rs` holds the direction of imports. Nothing pure knows I/O, a clock or a log.
 //!
@@ -80,10 +82,14 @@ pub mod decide;
 pub mod demo;
 pub mod domain;
 pub mod engine;
+pub mod health;
+pub mod ingest;
 pub mod journal;
+pub mod kept;
 pub mod ledger;
 pub mod normalise;
 pub mod pipeline;
+pub mod pull;
 pub mod record;
 pub mod sightings;
 pub mod store;

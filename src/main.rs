@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use ringfence::authenticate::Role;
+use ringfence::commands::ingest::IngestArgs;
 use ringfence::commands::{self, ConfigArgs, Failure};
 use ringfence::demo::{self, DemoArgs};
 use ringfence::normalise::Format;
@@ -61,6 +62,9 @@ enum Command {
         #[command(subcommand)]
         what: Keys,
     },
+    /// Takes a source's messages from a file, one JSON document per line, by your authority in
+    /// place of a signature. What was taken before counts once; exit 1 when lines were lost.
+    Ingest(IngestArgs),
     /// Prints a curl command with a source's signature for a body (from FILE or stdin).
     Sign {
         #[command(flatten)]
@@ -119,6 +123,7 @@ fn run(words: Words) -> Result<(), Failure> {
             Keys::List => commands::keys::list(&config),
             Keys::Revoke { id } => commands::keys::revoke(&config, &id),
         },
+        Some(Command::Ingest(args)) => commands::ingest::ingest(&args),
         Some(Command::Sign { config, source, file }) => commands::sign::sign(&config, &source, file.as_deref()),
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::member::CardLink;
 use crate::domain::merchant::Matched;
 use crate::domain::purchase::{AnswerLine, Stage};
 use crate::domain::{
-    CardEvent, CardHash, Channel, Currency, EventKind, MemberId, MerchantMark, OfferId, PurchaseId, PurchaseKey,
+    CardEvent, CardHash, Channel, Currency, EventKind, MemberId, MerchantMark, Money, OfferId, PurchaseId, PurchaseKey,
     SourceName, Timestamp,
 };
 use crate::engine::turn::{Decided, Turn};
@@ -23,6 +23,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A configured source of webhooks.
 #[derive(Debug)]
@@ -46,6 +47,35 @@ pub struct Received {
     pub batch: bool,
     /// One per message, in order.
     pub results: Vec<Result<Outcome, Refused>>,
+    /// What each message said, in the same order: for those who count.
+    pub heard: Vec<Heard>,
+}
+
+/// What a message said, as far as it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// What happened; `None` when the message is no event.
+    pub kind: Option<EventKind>,
+    /// How much, as sent.
+    pub amount: Option<Money>,
+    /// By its own time.
+    pub occurred_at: Timestamp,
+    /// Hash of its key and card: the same for every delivery.
+    pub identity: u64,
+}
+
+impl Heard {
+    fn of(message: &Message) -> Self {
+        match message {
+            Message::Event(event) => Self {
+                kind: Some(event.kind),
+                amount: event.amount,
+                occurred_at: event.occurred_at,
+                identity: xxh3_64_with_seed(event.key.as_str().as_bytes(), xxh3_64(event.card.as_bytes())),
+            },
+            _ => Self { kind: None, amount: None, occurred_at: Timestamp::default(), identity: 0 },
+        }
+    }
 }
 
 /// What became of one event.
@@ -122,6 +152,7 @@ pub async fn receive(engine: &Arc<Engine>, source: &Source, body: &VerifiedBody)
     let begun = Instant::now();
     let normalised = normalise::normalise(source.format, body.as_bytes())?;
     engine.metrics.stage(Timed::Normalise, begun.elapsed());
+    let heard: Vec<Heard> = normalised.messages.iter().map(Heard::of).collect();
     let mut results: Vec<Option<Result<Outcome, Refused>>> = normalised.messages.iter().map(|_| None).collect();
     let mut members: BTreeMap<MemberId, Vec<Ours>> = BTreeMap::new();
     for (place, message) in normalised.messages.into_iter().enumerate() {
@@ -155,7 +186,7 @@ pub async fn receive(engine: &Arc<Engine>, source: &Source, body: &VerifiedBody)
     for result in &results {
         count(engine, source, result);
     }
-    Ok(Received { batch: normalised.batch, results })
+    Ok(Received { batch: normalised.batch, results, heard })
 }
 
 enum Gathered {
@@ -274,7 +305,7 @@ async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>
 /// Tells a redelivery from other content. The shop's text is none where each message tells
 /// the earlier events again with the shop as it is by then.
 fn content_of(retells_shop: bool, event: &CardEvent) -> u64 {
-    let hash = |event: &CardEvent| record::with_encoded(event, xxhash_rust::xxh3::xxh3_64);
+    let hash = |event: &CardEvent| record::with_encoded(event, xxh3_64);
     if retells_shop {
         return hash(&CardEvent { merchant: MerchantMark::default(), channel: Channel::default(), ..event.clone() });
     }

@@ -3,7 +3,9 @@
 //! with the program and load nothing from elsewhere.
 
 use super::reply::{self, CODES, Reply};
-use super::{again, books, cards, members, merchants, money, offers, operations, purchases, shelf, webhooks};
+use super::{
+    again, books, cards, health, ingest, members, merchants, money, offers, operations, purchases, shelf, webhooks,
+};
 use bytes::Bytes;
 use hyper::StatusCode;
 use std::borrow::Cow;
@@ -47,6 +49,9 @@ use utoipa::{Modify, OpenApi};
         purchases::get,
         shelf::list,
         shelf::replay,
+        ingest::post,
+        health::get,
+        health::put_control,
         books::trial_balance,
         books::transfers,
         operations::alive,

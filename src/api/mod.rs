@@ -7,6 +7,8 @@ pub mod books;
 pub mod cards;
 pub mod check;
 pub mod docs;
+pub mod health;
+pub mod ingest;
 pub mod member_document;
 pub mod members;
 pub mod merchant_document;
@@ -28,6 +30,7 @@ pub mod webhooks;
 use crate::again::Again;
 use crate::authenticate::keys::KeyRing;
 use crate::engine::Engine;
+use crate::health::{Health, HealthOptions};
 use crate::pipeline::Source;
 use crate::telemetry::{RateLimitKind, RouteGroup};
 use crate::wire::{AddressKey, Handler, Limiter, Request, TrustedProxies, WireCounters};
@@ -58,6 +61,8 @@ pub struct Doors {
     pub again: Arc<Again>,
     /// By name.
     pub sources: HashMap<String, Source>,
+    /// What they sent, and whether they are quieter than usual.
+    pub health: Arc<Health>,
     /// Who may call.
     pub keys: KeyRing,
     /// How fast.
@@ -82,10 +87,19 @@ impl Doors {
         proxies: TrustedProxies,
         wire: Arc<WireCounters>,
     ) -> Self {
+        let names: Vec<_> = sources.iter().map(|source| source.name.clone()).collect();
+        let health = Arc::new(Health::new(&names, HealthOptions::default(), engine.clock.now()));
         let sources = sources.into_iter().map(|source| (source.name.to_string(), source)).collect();
         let ready = AtomicBool::new(false);
         let again = Arc::default();
-        Self { engine, again, sources, keys, limits, proxies, ready, wire, router: routes::router() }
+        Self { engine, again, sources, health, keys, limits, proxies, ready, wire, router: routes::router() }
+    }
+
+    /// With the health of these same sources from elsewhere, such as a folder.
+    #[must_use]
+    pub fn with_health(mut self, health: Health) -> Self {
+        self.health = Arc::new(health);
+        self
     }
 
     /// Switches readiness.

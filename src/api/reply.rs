@@ -265,6 +265,12 @@ pub fn wrong_type() -> Reply {
     let detail = "send JSON with `Content-Type: application/json`";
     problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_media_type", "Unsupported media type", detail)
 }
+/// 415 where lines are taken.
+#[must_use]
+pub fn wrong_lines() -> Reply {
+    let detail = "send one JSON document per line with `Content-Type: application/x-ndjson`";
+    problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_media_type", "Unsupported media type", detail)
+}
 /// 429.
 #[must_use]
 pub fn slow_down(seconds: u32, detail: &'static str) -> Reply {

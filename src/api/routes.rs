@@ -1,7 +1,9 @@
 //! The table of routes.
 
 use super::reply::{self, Reply};
-use super::{Doors, again, books, cards, docs, members, merchants, money, offers, operations, purchases, shelf};
+use super::{
+    Doors, again, books, cards, docs, health, ingest, members, merchants, money, offers, operations, purchases, shelf,
+};
 use crate::telemetry::RouteGroup;
 use crate::wire::Request;
 use matchit::{Params, Router};
@@ -47,6 +49,12 @@ pub enum Route {
     DeadLetters,
     /// One of those, tried again.
     Replay,
+    /// Messages of a source, by an operator's authority.
+    Ingest,
+    /// What a source sent, and whether it is silent.
+    SourceHealth,
+    /// What a source says it sent on a day.
+    ControlTotals,
     /// The books, summed.
     TrialBalance,
     /// The books' transfers.
@@ -61,7 +69,7 @@ pub enum Route {
 
 impl Route {
     /// Every route with its path and what it takes.
-    pub(super) const ALL: [(&'static str, Self, &'static str); 25] = [
+    pub(super) const ALL: [(&'static str, Self, &'static str); 28] = [
         ("/healthz", Self::Health, "GET"),
         ("/readyz", Self::Ready, "GET"),
         ("/metrics", Self::Metrics, "GET"),
@@ -81,6 +89,9 @@ impl Route {
         ("/v1/purchases/{source}/{purchase}", Self::Purchase, "GET"),
         ("/v1/dead-letters", Self::DeadLetters, "GET"),
         ("/v1/dead-letters/{id}/replay", Self::Replay, "POST"),
+        ("/v1/sources/{source}/ingest", Self::Ingest, "POST"),
+        ("/v1/sources/{source}/health", Self::SourceHealth, "GET"),
+        ("/v1/sources/{source}/control-totals/{day}", Self::ControlTotals, "PUT"),
         ("/v1/ledger/trial-balance", Self::TrialBalance, "GET"),
         ("/v1/ledger/transfers", Self::Transfers, "GET"),
         ("/openapi.json", Self::OpenApi, "GET"),
@@ -147,6 +158,9 @@ pub(super) async fn answer(doors: &Doors, route: Route, params: &Params<'_, '_>,
         (Route::Purchase, "GET") => purchases::get(doors, params, request).await,
         (Route::DeadLetters, "GET") => shelf::list(doors, request).await,
         (Route::Replay, "POST") => shelf::replay(doors, params, request).await,
+        (Route::Ingest, "POST") => ingest::post(doors, params, request).await,
+        (Route::SourceHealth, "GET") => health::get(doors, params, request),
+        (Route::ControlTotals, "PUT") => health::put_control(doors, params, request).await,
         (Route::TrialBalance, "GET") => books::trial_balance(doors, request).await,
         (Route::Transfers, "GET") => books::transfers(doors, request).await,
         (Route::OpenApi, "GET") => Ok(docs::openapi()),

@@ -134,6 +134,7 @@ pub(super) async fn replay(doors: &Doors, params: &Params<'_, '_>, request: &Req
     tracing::info!(request = %request.id, key = %caller.key_id, letter = id, "an operator replays a dead letter");
     let received = pipeline::receive(engine, source, &VerifiedBody::by_operator(body.into())).await;
     let received = received.map_err(webhooks::unreadable)?;
+    doors.health.note(source.index, &received, engine.clock.now());
     let kept = |result: &Result<_, Refused>| match result {
         Ok(_) | Err(Refused::Conflict { .. }) => true,
         Err(Refused::Impossible { kept, .. }) => *kept,

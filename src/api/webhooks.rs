@@ -70,7 +70,12 @@ pub(super) async fn receive(doors: &Doors, name: &str, request: &Request) -> Rep
         return reply::wrong_type();
     }
     match pipeline::receive(&doors.engine, source, &verified.body).await {
-        Ok(received) => answer(source, &received),
+        Ok(received) => {
+            let now = doors.engine.clock.now();
+            doors.health.note(source.index, &received, now);
+            doors.health.delivered(source.index, now);
+            answer(source, &received)
+        }
         Err(error) => unreadable(error),
     }
 }

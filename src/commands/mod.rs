@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod conformance;
+pub mod ingest;
 pub mod keys;
 pub mod serve;
 pub mod sign;

@@ -6,6 +6,7 @@
 
 mod check;
 mod problem;
+mod pull;
 mod reader;
 mod said;
 mod secret;
@@ -16,6 +17,7 @@ mod values;
 
 pub use check::{CheckReport, Warning, check};
 pub use problem::{ConfigProblems, Problem};
+pub use pull::{PullSecretKind, PullSettings};
 pub use said::{Origin, RawSettings};
 pub use secret::{SECRET_CHOSEN_BYTES_MIN, SECRET_KEY_BYTES_MIN, SECRET_TEXT_BYTES_MAX, SecretPlace, SecretText};
 pub use sources::{SourceRate, SourceSecret, SourceSettings};
@@ -61,6 +63,8 @@ pub struct Settings {
     pub webhooks: WebhookSettings,
     /// What purchases are like.
     pub purchases: PurchaseSettings,
+    /// What is counted of sources.
+    pub health: HealthSettings,
     /// The log.
     pub log: LogSettings,
     /// Who may post webhooks, in the order given.
@@ -182,6 +186,15 @@ pub struct PurchaseSettings {
     pub offer_effective_after: Duration,
 }
 
+/// `[health]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthSettings {
+    /// Days of which counts are kept.
+    pub days_kept: u32,
+    /// Silence that is never alarmed.
+    pub silence_min: Duration,
+}
+
 /// `[log]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
@@ -266,6 +279,10 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
         dead_letter_bytes_max: reader.integer("webhooks.dead_letter_bytes_max", 1024, MIB),
     };
     let purchases = read_purchases(reader);
+    let health = HealthSettings {
+        days_kept: reader.integer("health.days_kept", 7, 400),
+        silence_min: seconds(reader, "health.silence_seconds_min", 60, 604_800),
+    };
     let level = reader.required("log.level", "a level", LogLevel::parse);
     let format = reader.required("log.format", "a format", LogFormat::parse);
     let sources = sources::read(reader, env, read_file);
@@ -278,6 +295,7 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
         journal: journal?,
         webhooks,
         purchases,
+        health,
         log: LogSettings { level: level?, format: format? },
         sources: sources.into_iter().map(FoundSource::settle).collect::<Option<Vec<_>>>()?,
         lines: std::mem::take(&mut reader.lines),

@@ -13,7 +13,7 @@ use toml::{Table, Value};
 /// Our variables begin so.
 const PREFIX: &str = "RINGFENCE_";
 /// Variables that begin so but are no settings.
-const NOT_SETTINGS: [&str; 2] = ["RINGFENCE_SECRET_", "RINGFENCE_BOOTSTRAP_KEY"];
+const NOT_SETTINGS: [&str; 3] = ["RINGFENCE_SECRET_", "RINGFENCE_BOOTSTRAP_KEY", "RINGFENCE_OPERATOR_KEY"];
 
 /// Who said a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,6 +5,7 @@
 //! that no entry names. No secret ever serves two: HTTP basic sends its password with every
 //! request, and a signature's key must not travel.
 
+use super::pull::{self, PullSettings};
 use super::reader::Reader;
 use super::secret::{self, SecretEntry, SecretPlace, SecretText};
 use super::values::{self, Bad, Rate, bad};
@@ -31,6 +32,8 @@ pub struct SourceSettings {
     pub default_scheme: Option<String>,
     /// Its own rate. `None`: that of `limits.per_source`.
     pub rate: Option<SourceRate>,
+    /// Where its pages are, when some things are pulled.
+    pub pull: Option<PullSettings>,
 }
 
 /// One secret of a source.
@@ -63,6 +66,7 @@ pub(super) struct FoundSource {
     public_url: Option<String>,
     default_scheme: Option<String>,
     rate: Option<SourceRate>,
+    pull: Option<PullSettings>,
 }
 
 impl FoundSource {
@@ -76,11 +80,13 @@ impl FoundSource {
             public_url: self.public_url,
             default_scheme: self.default_scheme,
             rate: self.rate,
+            pull: self.pull,
         })
     }
     /// The variables its secrets are in.
     pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().filter_map(|entry| match &entry.place {
+        let pull = self.pull.iter().filter_map(|pull| pull.secret_place.as_ref());
+        self.entries.iter().map(|entry| &entry.place).chain(pull).filter_map(|place| match place {
             SecretPlace::Env(name) => Some(name.as_str()),
             SecretPlace::File(_) => None,
         })
@@ -98,6 +104,7 @@ pub(super) fn read(
     }
     reader.know("sources[].rate.per_second", Some((0, PER_SECOND_MAX)));
     reader.know("sources[].rate.burst", Some((1, BURST_MAX)));
+    pull::know(reader);
     let count = reader.sections("sources", SOURCES_MAX);
     let mut found: Vec<FoundSource> = Vec::with_capacity(count);
     for index in 0..count {
@@ -150,7 +157,8 @@ fn read_source(
         None => SourceRate::Unlimited,
     });
     let auth = auth.unwrap_or_default();
-    FoundSource { name, format, auth, entries, secrets, public_url, default_scheme, rate }
+    let pull = pull::read(reader, &format!("{at}.pull"), env, read_file);
+    FoundSource { name, format, auth, entries, secrets, public_url, default_scheme, rate, pull }
 }
 
 /// The ways of authentication. `None` when they are not right, which has then been named.
@@ -287,7 +295,11 @@ fn parse_source_name(text: &str) -> Result<SourceName, Bad> {
     }
 }
 
-fn fetch(place: &SecretPlace, env: &BTreeMap<String, String>, read_file: ReadFile<'_>) -> Result<SecretText, Bad> {
+pub(super) fn fetch(
+    place: &SecretPlace,
+    env: &BTreeMap<String, String>,
+    read_file: ReadFile<'_>,
+) -> Result<SecretText, Bad> {
     match place {
         SecretPlace::Env(name) => match env.get(name) {
             Some(text) => Ok(SecretText::new(text.clone())),

@@ -65,7 +65,9 @@ fn documented() -> BTreeMap<String, String> {
         if let Some(name) = bare.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
             (section, comment) = (format!("{name}[]"), String::new());
         } else if let Some(name) = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            (section, comment) = (name.to_owned(), String::new());
+            // A section of a source, in the source's example.
+            let name = name.strip_prefix("sources.").map_or(name.to_owned(), |part| format!("sources[].{part}"));
+            (section, comment) = (name, String::new());
         } else if let Some((key, _)) = key {
             keys.insert(format!("{section}.{key}"), std::mem::take(&mut comment));
         } else if line.starts_with("# ") {
@@ -113,19 +115,28 @@ fn the_example_of_a_source_is_right() {
     let example: String = DEFAULT_TOML[at..]
         .lines()
         .filter_map(|line| line.strip_prefix("# "))
-        .filter(|line| line.contains(" = ") || line.starts_with("[["))
+        .filter(|line| line.contains(" = ") || line.starts_with('['))
         .map(|line| format!("{line}\n"))
         .collect();
     let example = example.replace("/run/secrets/visa-eu-old", "/secrets/b");
-    let variables = [("RINGFENCE_SECRET_VISA_EU", SECRET_A)];
+    let secrets = [("RINGFENCE_SECRET_VISA_EU", SECRET_A), ("RINGFENCE_SECRET_VISA_EU_PULL", SECRET_B)];
     // One example explains every key; the address goes with a way that signs it.
     let (address, plain): (Vec<&str>, Vec<&str>) = example.lines().partition(|line| line.starts_with("public_url"));
-    let settings = load(&plain.join("\n"), &variables).unwrap();
+    let settings = load(&plain.join("\n"), &secrets).unwrap();
+    let pull = settings.sources[0].pull.as_ref().expect("the example pulls");
+    let usual = load(&format!("{SOURCE}\npull = {{ url = \"{}\" }}", pull.url), &[]).unwrap();
+    let usual = usual.sources[0].pull.as_ref().expect("an address is enough");
+    assert_eq!((&usual.cursor_query, &usual.cursor_field), (&pull.cursor_query, &pull.cursor_field));
+    assert_eq!(
+        (usual.every, usual.page_bytes_max, usual.page_time_max),
+        (pull.every, pull.page_bytes_max, pull.page_time_max)
+    );
+    assert_eq!(pull.secret.as_ref().map(SecretText::expose), Some(SECRET_B));
     assert_eq!(settings.sources[0].default_scheme.as_deref(), Some("visa"));
     assert_eq!(settings.sources[0].secrets.len(), 2);
     assert!(matches!(settings.sources[0].rate, Some(SourceRate::Limited(rate)) if rate.burst.get() == 2000));
     assert_eq!(address.len(), 1);
-    let signing = load(&example.replace("\"standard-webhooks\"", "\"fidel\""), &variables).unwrap();
+    let signing = load(&example.replace("\"standard-webhooks\"", "\"fidel\""), &secrets).unwrap();
     assert!(signing.sources[0].public_url.as_ref().is_some_and(|url| address[0].ends_with(&format!("{url}\""))));
 }
 
@@ -565,4 +576,29 @@ fn networks_and_codes_contain_what_they_should() {
     }
     assert_eq!(MccSet::from_ranges(vec![(5, 9), (1, 3), (4, 6)]).ranges(), [(1, 9)]);
     assert!(!MccSet::default().contains(0));
+}
+
+#[test]
+fn an_address_to_pull_from_is_sealed_or_near() {
+    let refused_pull = |pull: &str| refused(&format!("{SOURCE}\npull = {pull}"), &[("RINGFENCE_SECRET_B", "no-colon")]);
+    for (pull, path, wrong) in [
+        ("{ url = \"http://api.example.org/x\" }", "sources[0].pull.url", "is http to another machine"),
+        ("{ url = \"https://me:secret@api.example.org/x\" }", "sources[0].pull.url", "holds a user name or password"),
+        ("{ every_seconds = 5 }", "sources[0].pull.url", "is missing"),
+        ("{ url = \"https://a.b\", every_seconds = 0 }", "sources[0].pull.every_seconds", "is 0"),
+        ("{ url = \"https://a.b\", cursor_query = \"a&b\" }", "sources[0].pull.cursor_query", "is no name"),
+        ("{ url = \"https://a.b\", secret = \"env:RINGFENCE_SECRET_NONE\" }", "sources[0].pull.secret", "is missing"),
+        (
+            "{ url = \"https://a.b\", secret = \"env:RINGFENCE_SECRET_B\", secret_kind = \"basic\" }",
+            "sources[0].pull.secret",
+            "has no colon",
+        ),
+        ("{ url = \"https://a.b\", secret_kind = \"magic\" }", "sources[0].pull.secret_kind", "no way to send"),
+        ("{ url = \"https://a.b\", cursor = \"after\" }", "sources[0].pull.cursor", "is no setting"),
+    ] {
+        let problems = refused_pull(pull);
+        assert_eq!(problems.len(), 1, "{pull}: {problems:?}");
+        assert!(problems[0].starts_with(&format!("{path}: ")) && problems[0].contains(wrong), "{pull}: {problems:?}");
+        assert!(!problems[0].contains("secret@"), "inv_10: {problems:?}");
+    }
 }

@@ -7,6 +7,7 @@
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -194,6 +195,16 @@ impl Counters {
         assert!(row < self.0.rows.1.len().max(1) && column < columns, "a counter of this table");
         self.0.cells.add(row * columns + column, amount);
     }
+    /// What a row has, by word; words without any are left out.
+    pub(super) fn row(&self, row: usize) -> BTreeMap<String, u64> {
+        let CounterTable { rows, columns, cells } = &*self.0;
+        if row >= rows.1.len().max(1) {
+            return BTreeMap::new();
+        }
+        let sums = (0..columns.1.len()).map(|column| (column, cells.sum(row * columns.1.len() + column)));
+        let told = sums.filter(|(_, sum)| *sum > 0).filter_map(|(at, sum)| Some((columns.1.get(at)?.to_owned(), sum)));
+        told.collect()
+    }
     /// Adds under a word, which is learnt; when too many are known, under `other`.
     #[inline]
     pub(super) fn add_word(&self, row: usize, word: &str, amount: u64) {
@@ -291,7 +302,7 @@ macro_rules! silent_debug {
         }
     )+ };
 }
-silent_debug!(Histogram HistogramsBy Counters Reading);
+silent_debug!(Histogram HistogramsBy Counters Reading ReadingsBy);
 
 /// A number that somebody else keeps, read when the text is made.
 pub(super) struct Reading {
@@ -306,6 +317,31 @@ impl EncodeMetric for Reading {
             MetricType::Counter => encoder.encode_counter::<NoLabelSet, _, u64>(&value, None),
             _ => encoder.encode_gauge(&value),
         }
+    }
+    fn metric_type(&self) -> MetricType {
+        self.kind
+    }
+}
+
+/// Numbers that somebody else keeps, one per value of a label.
+pub(super) struct ReadingsBy {
+    pub(super) label: &'static str,
+    pub(super) names: Vec<String>,
+    pub(super) read: Box<dyn Fn(usize) -> u64 + Send + Sync>,
+    pub(super) kind: MetricType,
+}
+
+impl EncodeMetric for ReadingsBy {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        for (place, name) in self.names.iter().enumerate() {
+            let (labels, value) = ([(self.label, name.as_str())], (self.read)(place));
+            let mut line = encoder.encode_family(&labels)?;
+            match self.kind {
+                MetricType::Counter => line.encode_counter::<NoLabelSet, _, u64>(&value, None)?,
+                _ => line.encode_gauge(&value)?,
+            }
+        }
+        Ok(())
     }
     fn metric_type(&self) -> MetricType {
         self.kind

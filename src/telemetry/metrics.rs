@@ -3,7 +3,9 @@
 //! Labels come from fixed or bounded sets: a stranger cannot make the page grow. Units stand
 //! in the names (`_seconds`, `_bytes`), counters end in `_total`.
 
-use super::instruments::{COUNTS, Counters, Histogram, HistogramsBy, Reading, SIZES, TIMES, Vocabulary, Words};
+use super::instruments::{
+    COUNTS, Counters, Histogram, HistogramsBy, Reading, ReadingsBy, SIZES, TIMES, Vocabulary, Words,
+};
 use super::proofs::{Proofs, Shown, What};
 use crate::domain::{Currency, SourceName};
 use prometheus_client::encoding::EncodeMetric;
@@ -12,6 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -288,6 +291,30 @@ impl Metrics {
         self.publish(name, help, Reading { read: Box::new(read), kind: MetricType::Gauge });
     }
 
+    /// Puts numbers on the page, one per source, that somebody else keeps: some only grow
+    /// (`grows`, then `_total` is added to the name), others go up and down.
+    pub fn publish_by_source(
+        &self,
+        name: &str,
+        help: &str,
+        grows: bool,
+        sources: Vec<String>,
+        read: impl Fn(usize) -> u64 + Send + Sync + 'static,
+    ) {
+        if sources.is_empty() {
+            return;
+        }
+        let kind = if grows { MetricType::Counter } else { MetricType::Gauge };
+        let readings = ReadingsBy { label: "source", names: sources, read: Box::new(read), kind };
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner).register(name, help, readings);
+    }
+
+    /// Webhooks of a source that were turned away as not authentic, by reason.
+    #[must_use]
+    pub fn signature_failures_of(&self, source: usize) -> BTreeMap<String, u64> {
+        self.signature_failures.row(source)
+    }
+
     fn publish(&self, name: &str, help: &str, reading: Reading) {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner).register(name, help, reading);
     }
@@ -397,7 +424,7 @@ fn nanoseconds(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     fn used() -> Metrics {
         let metrics = Metrics::new(&[SourceName::new("visa-eu").unwrap(), SourceName::new("b\"s").unwrap()]);

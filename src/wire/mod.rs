@@ -8,6 +8,7 @@
 
 mod address;
 mod body;
+pub mod client;
 mod exchange;
 mod limits;
 mod options;
