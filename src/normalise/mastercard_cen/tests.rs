@@ -1,3 +1,5 @@
+//! Every kind of notification, what it says twice, and whole lives of purchases.
+
 use super::*;
 use crate::domain::card_event::Clock;
 use crate::domain::{Channel, EventKind, PurchaseId};
