@@ -41,8 +41,17 @@ fn every_file_of_jsontestsuite() {
                 }
                 // No value of the suite is a card event, so where it is read it is refused.
                 "y_" => match outcome {
-                    Err(fault) => assert_eq!(fault.problem.code, "wrong_shape", "{format} {name}: {fault:?}"),
-                    Ok(read) => assert!(matches!(read.messages[..], [Message::Impossible { .. }]), "{format} {name}"),
+                    Err(fault) => {
+                        let code = fault.problem.code;
+                        assert!(matches!(code, "wrong_shape" | "batch_empty"), "{format} {name}: {fault:?}");
+                    }
+                    // Some send bare arrays, so each item of one is a message.
+                    Ok(read) => {
+                        assert!(
+                            read.messages.iter().all(|m| matches!(m, Message::Impossible { .. })),
+                            "{format} {name}"
+                        );
+                    }
                 },
                 "i_" => {
                     assert!(!matches!(outcome.map(|read| read.messages), Ok(m) if matches!(m[..], [Message::Event(_)])))

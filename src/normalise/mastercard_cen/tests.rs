@@ -1,3 +1,5 @@
+//! Every kind of notification, what it says twice, and whole lives of purchases.
+
 use super::*;
 use crate::domain::card_event::Clock;
 use crate::domain::{Channel, EventKind, PurchaseId};
@@ -297,6 +299,9 @@ fn clearings_by_stage_and_direction() {
         (both(&again, std::slice::from_ref(&back)), "direction_unclear content.type".to_owned()),
         (both(&dispute, &[credit.clone(), returned.clone()]), "direction_unclear content.type".to_owned()),
         (vec![back.clone(), is("processingCode", json!(""))], "direction_unclear content.type".to_owned()),
+        (vec![is("reversalIndicator", json!(null))], "missing_field content.reversalIndicator".to_owned()),
+        (vec![is("reversalIndicator", json!(7))], "wrong_type content.reversalIndicator".to_owned()),
+        (vec![is("reversalIndicator", json!("false"))], format!("clearing {SALE}")),
         (vec![is("functionCode", json!(450))], "type_unclear content.txnType".to_owned()),
         (vec![is("functionCode", json!(999))], "unknown_type content.functionCode".to_owned()),
         (vec![is("type", json!("E"))], "unknown_direction content.type".to_owned()),

@@ -1,3 +1,5 @@
+//! The published messages, changed field by field.
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
