@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use ringfence::authenticate::Role;
 use ringfence::commands::{self, ConfigArgs, Failure};
 use ringfence::demo::{self, DemoArgs};
+use ringfence::normalise::Format;
 use ringfence::pipeline::Chain;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +44,15 @@ enum Command {
         /// One JSON document in place of the table.
         #[arg(long)]
         json: bool,
+    },
+    /// What samples of a network's messages come to, and whether that is as expected.
+    Conformance {
+        /// Whose words single files speak; of a folder, the only format looked at.
+        #[arg(long)]
+        format: Option<Format>,
+        /// Folders of FORMAT/NAME.json with NAME.expected.json beside each, or single files.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
     },
     /// API keys.
     Keys {
@@ -102,6 +112,7 @@ fn run(words: Words) -> Result<(), Failure> {
         Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Serve(config)) => commands::serve::serve(&config),
         Some(Command::Check(config)) => commands::serve::check(&config),
+        Some(Command::Conformance { format, paths }) => commands::conformance::conformance(format, &paths),
         Some(Command::Audit { config, journal, seed, json }) => commands::audit::audit(&config, &journal, seed, json),
         Some(Command::Keys { config, what }) => match what {
             Keys::Create { role, merchant, label } => commands::keys::create(&config, role, merchant, label),

@@ -6,6 +6,7 @@
 //! dead-letter shelf. Must not read a clock, must not use floats for money, and must
 //! never repeat a card number, not even to complain about it.
 
+pub mod conformance;
 pub mod pan;
 
 mod decimal;

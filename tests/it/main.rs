@@ -5,6 +5,7 @@
 mod world;
 
 mod api;
+mod conformance;
 mod decide_offers;
 mod decide_order;
 mod decide_worth;
