@@ -60,6 +60,7 @@ object! {
         program_id: Scalar<'a> = "programId",
         offer: Scalar<'a> = "offer",
         offer_id: Scalar<'a> = "offerId",
+        brand_id: Scalar<'a> = "brandId",
         context: Scalar<'a> = "context",
         resource: Scalar<'a> = "resource",
     }
@@ -217,12 +218,21 @@ fn no_transaction(raw: &RawTransaction<'_>) -> Result<Judged, Problem> {
             "true or false, as `auth` is: they tell what happened to the transaction",
         ));
     }
-    let known = [&raw.event, &raw.account_id, &raw.program_id, &raw.offer, &raw.offer_id, &raw.context, &raw.resource];
+    let known = [
+        &raw.event,
+        &raw.account_id,
+        &raw.program_id,
+        &raw.brand_id,
+        &raw.offer,
+        &raw.offer_id,
+        &raw.context,
+        &raw.resource,
+    ];
     if known.into_iter().any(given) || matches!(raw.location, Part::Given(_)) {
         return Ok(Judged::Ignored("type_of_no_concern"));
     }
     let detail = "is no event of this provider: holds neither a transaction (`id`, `auth`, `cleared`, `amount` …) \
-                  nor one of the fields `event`, `accountId`, `programId`, `offer`, `location`";
+                  nor one of the fields `event`, `accountId`, `programId`, `brandId`, `offer`, `location`";
     Err(problem("unknown_type", "", detail))
 }
 

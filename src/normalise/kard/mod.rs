@@ -15,6 +15,7 @@ use crate::domain::card_event::Clock;
 use crate::domain::{CardEvent, Channel, Currency, EventKey, EventKind, MerchantMark, Money, PurchaseId};
 use compact_str::CompactString;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess};
+use std::fmt;
 
 /// As configuration calls it.
 pub(super) const NAME: &str = "kard";
@@ -204,7 +205,7 @@ impl<'de> Shape<'de> for Top<'de> {
             Some(Data::List(batch)) => Self::List(batch, "data"),
             Some(Data::Other) => Self::Unclear("must be an object or an array of objects"),
             // Judged where it was read: it is too large to be moved about.
-            None => Self::One(message(&resource, "")),
+            None => Self::One(message(&resource, format_args!(""))),
         })
     }
 }
@@ -227,14 +228,14 @@ impl<'de> Shape<'de> for Data<'de> {
         while let Some(Key(key)) = map.next_key()? {
             resource.take(&key, &mut map)?;
         }
-        Ok(Self::One(message(&resource, "data")))
+        Ok(Self::One(message(&resource, format_args!("data"))))
     }
 }
 
 impl<'de> Judge<'de> for Resource<'de> {
     fn judge(resource: Part<'de, Self>, index: usize) -> Message {
         match resource {
-            Part::Given(resource) => message(&resource, &format!("[{index}]")),
+            Part::Given(resource) => message(&resource, format_args!("[{index}]")),
             other => {
                 let problem = match other.object("") {
                     Err(problem) => Problem { path: format!("[{index}]"), ..problem },
@@ -247,7 +248,7 @@ impl<'de> Judge<'de> for Resource<'de> {
 }
 
 /// What the message means; the path of a problem begins with `at`.
-fn message(resource: &Resource<'_>, at: &str) -> Message {
+fn message(resource: &Resource<'_>, at: fmt::Arguments<'_>) -> Message {
     let attributes = match &resource.attributes {
         Part::Given(attributes) => attributes,
         _ => &resource.flat,
@@ -257,10 +258,11 @@ fn message(resource: &Resource<'_>, at: &str) -> Message {
         Ok(Judged::Event(event)) => Message::Event(event),
         Ok(Judged::Ignored(why)) => Message::Ignored { id: id(), why },
         Err(mut problem) => {
-            if !at.is_empty() {
-                let dot = if problem.path.is_empty() { "" } else { "." };
-                problem.path = format!("{at}{dot}{}", problem.path);
+            let mut path = at.to_string();
+            if !path.is_empty() && !problem.path.is_empty() {
+                path.push('.');
             }
+            problem.path.insert_str(0, &path);
             Message::Impossible { id: id(), problem }
         }
     }
