@@ -323,7 +323,8 @@ proptest! {
         if let Message::Event(event) = one(&body.to_string()) {
             let own = event.purchase.as_ref().is_some_and(|purchase| purchase.as_str() == id);
             let named = event.purchase.as_ref().is_some_and(|purchase| purchase.as_str() == original);
-            prop_assert!(if event.kind == EventKind::Refund { named } else { own });
+            let right = if event.kind == EventKind::Refund { named } else { own };
+            prop_assert!(right);
             prop_assert!(event.key.as_str().starts_with(&id));
         }
     }
