@@ -30,6 +30,9 @@ impl Slot for Raw<'_> {
     fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
+    fn says_the_same(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Given(one), Self::Given(other)) if one == other)
+    }
 }
 
 /// Longest text of a number: more digits say nothing about money.

@@ -92,23 +92,28 @@ pub(super) trait Judge<'de>: Fields<'de> {
 }
 
 /// A place for the value of one key.
-pub(super) trait Slot {
+pub(super) trait Slot: Sized {
     /// Whether the key has not been seen yet.
     fn is_absent(&self) -> bool;
+    /// Whether the other value surely says the same, so that it does not matter which of
+    /// the two was meant.
+    fn says_the_same(&self, _other: &Self) -> bool {
+        false
+    }
 }
 
-/// Takes the value of a key, unless there is one already: tells whether there was none.
+/// Takes the value of a key, unless there is one already: tells whether there was none, or
+/// the same.
 pub(super) fn fill<'de, S: Slot + Deserialize<'de>, A: MapAccess<'de>>(
     slot: &mut S,
     map: &mut A,
 ) -> Result<bool, A::Error> {
-    let absent = slot.is_absent();
-    if absent {
+    if slot.is_absent() {
         *slot = map.next_value()?;
-    } else {
-        map.next_value::<IgnoredAny>()?;
+        return Ok(true);
     }
-    Ok(absent)
+    let again: S = map.next_value()?;
+    Ok(slot.says_the_same(&again))
 }
 
 /// An object of known keys.
@@ -118,7 +123,7 @@ pub(super) trait Fields<'de>: Default {
 }
 
 /// Declares an object by its keys. Unknown keys are skipped; of a key that comes twice
-/// the first value is kept and the key noted in `twice`.
+/// the first value is kept, and the key noted in `twice` unless both say the same.
 macro_rules! object {
     ($(#[$meta:meta])* $vis:vis struct $name:ident<$lt:lifetime> { $($field:ident : $ty:ty = $key:literal,)* }) => {
         $(#[$meta])*
@@ -253,6 +258,16 @@ impl<'de> Deserialize<'de> for Scalar<'de> {
 impl Slot for Scalar<'_> {
     fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
+    }
+    fn says_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Bool(one), Self::Bool(other)) => one == other,
+            (Self::Int(one), Self::Int(other)) => one == other,
+            (Self::Text(one), Self::Text(other)) => one == other,
+            // What is not kept cannot be compared.
+            _ => false,
+        }
     }
 }
 
@@ -525,7 +540,7 @@ pub(super) fn missing(path: &str, example: &str) -> Problem {
     problem("missing_field", path, format!("is required: {example}"))
 }
 
-/// A key that came twice: which value was meant cannot be known.
+/// A key that came twice with two values: which was meant cannot be known.
 pub(super) fn once(twice: Option<&'static str>, path: &str) -> Result<(), Problem> {
     let Some(key) = twice else { return Ok(()) };
     let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };

@@ -605,13 +605,15 @@ pub(super) mod tests {
             (r#""card":"#, r#""c\u0061rd":"x","card":"#, "card"),
             (r#""minor":"#, r#""minor":1,"minor":"#, "amount.minor"),
             (r#""mid":"#, r#""mid":null,"mid":"#, "merchant.mid"),
-            (r#""number":"#, r#""number":1,"number":"#, "sequence.number"),
+            (r#""number":"#, r#""number":2,"number":"#, "sequence.number"),
         ] {
             assert!(body.contains(from));
             assert_eq!(outcome(&body.replacen(from, to, 1)), ("duplicate_key", path.to_owned()));
         }
-        // Nothing is kept of keys we do not know.
+        // Nothing is kept of keys we do not know, and the same said twice is no doubt.
         assert_eq!(outcome(&body.replacen('{', r#"{"x":1,"x":2,"#, 1)).0, "event");
+        assert_eq!(outcome(&body.replacen(r#""number":"#, r#""number":1,"number":"#, 1)).0, "event");
+        assert_eq!(outcome(&body.replacen(r#""card":"#, r#""card":"tok_9f8e7d","card":"#, 1)).0, "event");
     }
 
     #[test]
