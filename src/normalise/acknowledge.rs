@@ -21,6 +21,7 @@ impl Format {
     pub const fn acknowledgement(self) -> Acknowledgement {
         match self {
             Self::Ringfence => Acknowledgement::PerEvent,
+            Self::MastercardCen => Acknowledgement::Words(super::mastercard_cen::ACKNOWLEDGEMENT),
             // Who reads the body has a line of its own: `Acknowledgement::Words(…::ACKNOWLEDGEMENT)`.
             _ => Acknowledgement::Received,
         }

@@ -6,9 +6,9 @@
 //! notification's creation gives. Network references are unique for a day only, so a
 //! purchase is a reference, its day and the card. The card is the one used in the shop:
 //! its GUID, or the purchase request that it was made for; the numbers sent are masked and
-//! name no card. Messages whose direction is said twice and not the same, and
-//! Transaction Notifications, whose units and times are not published, move nothing: they
-//! go to the dead letters.
+//! name no card. Clearings that do not say the cardholder's side, and Transaction
+//! Notifications, whose units and times are not published, move nothing: they go to the
+//! dead letters.
 
 mod content;
 #[cfg(test)]
@@ -22,6 +22,9 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess};
 
 /// As configuration calls it.
 pub(super) const NAME: &str = "mastercard-cen";
+
+/// Whoever answers otherwise is sent the same for up to a day.
+pub(super) const ACKNOWLEDGEMENT: &str = r#"{"success":true}"#;
 
 /// Identifiers by contract, beyond those every dialect knows.
 pub(super) const IDENTIFIERS: &[&str] = &[

@@ -117,16 +117,6 @@ fn clearing_kind(raw: &RawContent<'_>) -> Result<Option<EventKind>, Problem> {
         Some(Processing::Payment) => return Ok(None),
         found => found,
     };
-    let direction = said(&raw.direction);
-    let credit = match direction.text("type")? {
-        None => None,
-        Some("C") => Some(true),
-        Some("D") => Some(false),
-        Some(other) => {
-            let detail = format!("{} is neither D nor C", field::echo(other));
-            return Err(problem("unknown_direction", "type", detail));
-        }
-    };
     let reversal = match said(&raw.reversal) {
         // Left out it would turn a reversal into a sale.
         Scalar::Absent => return Err(field::missing("reversalIndicator", "true or false")),
@@ -134,35 +124,24 @@ fn clearing_kind(raw: &RawContent<'_>) -> Result<Option<EventKind>, Problem> {
         Scalar::Text(word) if word.eq_ignore_ascii_case("false") => false,
         given => given.boolean("reversalIndicator", false)?,
     };
-    let unclear = |detail: &str| Err(problem("direction_unclear", "type", detail));
+    // Processing codes are the cardholder's side (ISO 8583, field 3). `type` says C for the
+    // published first presentment of a sale: it is some other side's, which is not published.
+    let unclear = |detail: &str| Err(problem("direction_unclear", "processingCode", detail));
     let sale = match processing {
-        Some(Processing::Credit) => Some(false),
-        Some(_) => Some(true),
-        None => None,
+        Some(Processing::Credit) => false,
+        Some(_) => true,
+        None => return unclear("must say whether this is a sale or a return, such as 00 or 20"),
     };
-    let kind = match (stage, reversal) {
-        (Stage::Presentment, false) => match (sale, credit) {
-            (Some(sale), Some(credit)) if sale == credit => {
-                return unclear("must say the same direction as processingCode: D for a sale, C for a return");
-            }
-            (Some(true), _) | (None, Some(false)) => EventKind::Clearing,
-            (Some(false), _) | (None, Some(true)) => EventKind::Refund,
-            (None, None) => return Err(field::missing("type", "D for a sale, C for a return")),
-        },
-        // The code of a reversal is that of what it takes back; which of both directions
-        // `type` says then is not published.
-        (Stage::Presentment, true) => match sale {
-            Some(true) => EventKind::ClearingReversal,
-            Some(false) => EventKind::RefundReversal,
-            None => return unclear("of a reversal is not enough without processingCode"),
-        },
-        (Stage::Dispute, _) | (Stage::Again, _) if sale == Some(false) => {
-            return unclear("of a disputed return is not known");
-        }
-        (Stage::Dispute, false) if credit != Some(false) => EventKind::Chargeback,
-        (Stage::Again, false) if credit != Some(true) => EventKind::ChargebackReversal,
-        (Stage::Dispute, true) => EventKind::ChargebackReversal,
-        _ => return unclear("does not fit the stage that functionCode or txnType says"),
+    let kind = match (stage, reversal, sale) {
+        (Stage::Presentment, false, true) => EventKind::Clearing,
+        (Stage::Presentment, false, false) => EventKind::Refund,
+        // The code of a reversal is that of what it takes back.
+        (Stage::Presentment, true, true) => EventKind::ClearingReversal,
+        (Stage::Presentment, true, false) => EventKind::RefundReversal,
+        (Stage::Dispute, false, true) => EventKind::Chargeback,
+        (Stage::Again, false, true) | (Stage::Dispute, true, true) => EventKind::ChargebackReversal,
+        (Stage::Again, true, true) => return unclear("of a second presentment that is reversed is not enough"),
+        _ => return unclear("of a disputed return is not known"),
     };
     Ok(Some(kind))
 }

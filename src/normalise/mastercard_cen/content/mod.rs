@@ -46,7 +46,6 @@ object! {
         card_holder_amount: Part<'a, RawMoney<'a>> = "cardHolderAmount",
         information: Part<'a, RawInformation<'a>> = "transactionInformation",
         clearing_id: Scalar<'a> = "clearingTransactionId",
-        direction: Scalar<'a> = "type",
         function: Scalar<'a> = "functionCode",
         stage: Scalar<'a> = "txnType",
         message_kind: Scalar<'a> = "messageTypeId",
