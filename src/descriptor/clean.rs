@@ -1,0 +1,660 @@
+//! A statement text taken apart: who carried the money, which words name the shop, and what
+//! is only there to say when, where and which of many.
+//!
+//! The same text always gives the same parts, whatever its case, accents and spaces, and
+//! no part is longer than what went in. Nothing here knows any merchant.
+
+use super::facilitators::{Facilitator, Kind, strip};
+use super::vocabulary as known;
+use compact_str::CompactString;
+
+/// Characters of a text that are looked at; networks send 22 to 40, providers up to 512.
+pub const CHARS_MAX: usize = 160;
+/// Words kept of a text.
+pub const WORDS_MAX: usize = 16;
+/// Bytes kept of a word.
+pub const WORD_BYTES_MAX: usize = 32;
+/// Store numbers kept of a text.
+pub const NUMBERS_MAX: usize = 4;
+/// A shop's field has 22 to 25 characters in the networks' messages, and some facilitators
+/// use fewer: a word that ends in these columns may be the beginning of a longer one.
+const CUT_COLUMNS: std::ops::RangeInclusive<usize> = 18..=25;
+
+/// A word of a shop's name: lower-case letters and digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// The word.
+    pub text: CompactString,
+    /// It ends where fields end: it may be cut short.
+    pub cut: bool,
+}
+
+impl Word {
+    /// Only digits: perhaps a store number, perhaps part of the name (`FOREVER 21`).
+    #[must_use]
+    pub fn is_number(&self) -> bool {
+        self.text.bytes().all(|byte| byte.is_ascii_digit())
+    }
+}
+
+/// The parts of a statement text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cleaned {
+    /// Whose mark stood in front; `None` when nobody's.
+    pub facilitator: Option<&'static Facilitator>,
+    /// What names the shop, and a city when it stood in the same field.
+    pub words: Vec<Word>,
+    /// Numbers said to be a store's (`#0123`, `STORE 12`, `T-1234`), without leading zeros.
+    pub numbers: Vec<CompactString>,
+    /// Words of the city's own field.
+    pub place: Vec<CompactString>,
+    /// A state or province at the end, lower case.
+    pub region: Option<&'static str>,
+    /// The country at the end, where the word can mean nothing else.
+    pub country: Option<[u8; 2]>,
+    /// A ZIP code behind a state.
+    pub postcode: Option<CompactString>,
+    /// Digits of a telephone number.
+    pub phone: Option<CompactString>,
+    /// The last word of the name may be cut short.
+    pub truncated: bool,
+}
+
+/// Takes a statement text apart. Linear in its first [`CHARS_MAX`] characters.
+#[must_use]
+pub fn clean(text: &str) -> Cleaned {
+    let folded = fold(text);
+    let mut rest = folded.trim();
+    let mut cleaned = Cleaned::default();
+    let mut field_from = folded.len() - rest.len();
+    while let Some((facilitator, behind)) = strip(rest) {
+        rest = behind.trim_start_matches([' ', '-', ':']);
+        match facilitator.kind {
+            Kind::Bank => {
+                rest = without_date(rest);
+                field_from = folded.trim_end().len() - rest.len();
+            }
+            Kind::Wallet => cleaned.facilitator = cleaned.facilitator.or(Some(facilitator)),
+            Kind::Shop => cleaned.facilitator = Some(facilitator),
+            Kind::Marketplace => {
+                cleaned.facilitator = Some(facilitator);
+                break;
+            }
+        }
+    }
+    let origin = folded.trim_end().len() - rest.len();
+    let (name, place) = fields(rest);
+    let mut reader = Reader { cleaned, column: origin.saturating_sub(field_from), into_place: false };
+    reader.read(name);
+    if let Some(place) = place {
+        reader.into_place = true;
+        reader.read(place);
+    }
+    let mut cleaned = reader.cleaned;
+    take_tail(&mut cleaned);
+    if let Some(market) = cleaned.facilitator.filter(|facilitator| facilitator.kind == Kind::Marketplace) {
+        // What stands behind the mark was not paid by this card.
+        let word = |text| Word { text: CompactString::new(text), cut: false };
+        cleaned.words = market.name.split(' ').map(word).collect();
+        cleaned.place.clear();
+        cleaned.numbers.clear();
+    }
+    cleaned.truncated = place.is_none() && cleaned.words.last().is_some_and(|word| word.cut);
+    cleaned
+}
+
+/// The words of a name as somebody wrote it in a document: no field ends in it, and its
+/// last word is no state.
+#[must_use]
+pub fn name_words(text: &str) -> Vec<CompactString> {
+    let folded = fold(text);
+    let mut reader = Reader { cleaned: Cleaned::default(), column: 0, into_place: false };
+    reader.read(folded.trim());
+    reader.cleaned.words.into_iter().map(|word| word.text).collect()
+}
+
+/// The words of a city's name.
+#[must_use]
+pub fn place_words(text: &str) -> Vec<CompactString> {
+    let folded = fold(text);
+    let pieces = folded.split(|c: char| !c.is_ascii_alphanumeric()).filter(|piece| !piece.is_empty());
+    pieces.take(WORDS_MAX).map(bounded).collect()
+}
+
+/// A postcode in its one spelling: letters and digits alone, of a ZIP+4 the first five.
+/// `None` when nothing is left.
+#[must_use]
+pub fn postcode(text: &str) -> Option<CompactString> {
+    let zip = text.trim().split_once('-').map_or(text, |(zip, more)| if more.len() == 4 { zip } else { text });
+    let letters = zip.chars().take(16).filter(char::is_ascii_alphanumeric);
+    let code: CompactString = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+    (!code.is_empty() && code.bytes().any(|byte| byte != b'0')).then_some(code)
+}
+
+/// A store number in its one spelling: its digits without leading zeros, or its letters and
+/// digits when it has no digit. `None` when nothing is left.
+#[must_use]
+pub fn store_number(text: &str) -> Option<CompactString> {
+    let digits: CompactString = text.chars().take(WORD_BYTES_MAX).filter(char::is_ascii_digit).collect();
+    if digits.is_empty() {
+        let letters = text.chars().take(WORD_BYTES_MAX).filter(char::is_ascii_alphanumeric);
+        let letters: CompactString = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+        return (!letters.is_empty()).then_some(letters);
+    }
+    let number = digits.trim_start_matches('0');
+    (!number.is_empty()).then(|| CompactString::new(number))
+}
+
+/// The text under which equal descriptors come together: without the facilitator, dates,
+/// references and telephone numbers, with the store number. A key's key is itself.
+#[must_use]
+pub fn key(text: &str) -> String {
+    let mut key = render(&clean(text));
+    // What was dropped may have stood between two words that mean something together.
+    for _ in 0..WORDS_MAX {
+        let again = render(&clean(&key));
+        if again == key {
+            break;
+        }
+        key = again;
+    }
+    key
+}
+
+fn render(cleaned: &Cleaned) -> String {
+    let country = cleaned.country.map(|code| code.map(|letter| char::from(letter.to_ascii_lowercase())));
+    let country = country.map(CompactString::from_iter);
+    let numbers = cleaned.numbers.iter().map(|number| compact_str::format_compact!("#{number}"));
+    let words = cleaned.words.iter().map(|word| word.text.clone()).chain(cleaned.place.iter().cloned());
+    let tail = cleaned.region.map(CompactString::new).into_iter().chain(cleaned.postcode.clone()).chain(country);
+    let parts: Vec<CompactString> = words.chain(tail).chain(numbers).collect();
+    parts.join(" ")
+}
+
+/// Lower-case ASCII. Apostrophes vanish, so that `JOE'S` is `JOES`.
+fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len().min(CHARS_MAX));
+    for letter in text.chars().take(CHARS_MAX) {
+        match letter {
+            '\'' | '’' | '‘' | '`' | '´' | 'ʼ' => {}
+            _ if letter.is_ascii_control() || letter.is_whitespace() => folded.push(' '),
+            _ if letter.is_ascii() => folded.push(letter.to_ascii_lowercase()),
+            _ => {
+                // No sign stands for more than a few letters; the bound holds for all.
+                let ascii = deunicode::deunicode_char(letter).unwrap_or(" ");
+                let plain = ascii.bytes().filter(u8::is_ascii).filter(|byte| !b"'`*".contains(byte)).take(8);
+                folded.extend(plain.map(|byte| char::from(byte.to_ascii_lowercase())));
+            }
+        }
+    }
+    folded
+}
+
+/// Without the date that a bank puts behind its own words.
+fn without_date(text: &str) -> &str {
+    match text.split_once(' ') {
+        Some((first, rest)) if is_date(first) || (first.len() == 4 && first.bytes().all(|b| b.is_ascii_digit())) => {
+            rest.trim_start()
+        }
+        _ => text,
+    }
+}
+
+/// The shop's field, and the city's when the first was filled up with spaces.
+fn fields(text: &str) -> (&str, Option<&str>) {
+    let mut from = 0;
+    while let Some(gap) = text[from..].find("  ").map(|gap| from + gap) {
+        let rest = text[gap..].trim_start();
+        let place = text.len() - rest.len();
+        let wide = place - gap >= 3 || place >= *CUT_COLUMNS.start();
+        if gap >= 3 && wide && !rest.is_empty() && !rest.starts_with(['*', '#']) {
+            return (&text[..gap], Some(rest));
+        }
+        from = text.len() - rest.len();
+        if from >= text.len() {
+            break;
+        }
+    }
+    (text, None)
+}
+
+/// Reads tokens into a [`Cleaned`].
+struct Reader {
+    cleaned: Cleaned,
+    /// Column of the shop's field at which the text begins.
+    column: usize,
+    into_place: bool,
+}
+
+impl Reader {
+    fn read(&mut self, text: &str) {
+        let splits = |c: char| c == ' ' || c == '*' || c == ',' || c == ';' || c == '|' || c == '_';
+        let begin = |token: &str| token.as_ptr() as usize - text.as_ptr() as usize;
+        let tokens: Vec<&str> = text.split(splits).filter(|token| !token.is_empty()).collect();
+        let mut next = 0;
+        while let Some(token) = tokens.get(next) {
+            let phone = phone(&tokens[next..]);
+            if let Some((count, digits)) = phone {
+                self.cleaned.phone.get_or_insert(digits);
+                next += count;
+                continue;
+            }
+            self.token(token, self.column + begin(token));
+            next += 1;
+        }
+        self.column += text.len();
+    }
+
+    fn has_words(&self) -> bool {
+        !self.cleaned.words.is_empty()
+    }
+
+    fn token(&mut self, token: &str, column: usize) {
+        if is_date(token) || token.contains('@') {
+            return;
+        }
+        if let Some(site) = site(token) {
+            // Behind a name it says where to complain; alone it is the name.
+            if !self.has_words() {
+                let end = column + token.len();
+                for piece in site.split('-').filter(|piece| !piece.is_empty()) {
+                    self.piece(piece, end);
+                }
+            }
+            return;
+        }
+        if let Some(number) = stated(token) {
+            self.number(number);
+            return;
+        }
+        if let Some((word, number)) = token.split_once('#')
+            && !word.is_empty()
+        {
+            self.token(word, column);
+            self.token(&token[word.len()..], column + word.len());
+            let _ = number;
+            return;
+        }
+        let initials = token.len() >= 3 && token.split('.').all(|piece| piece.len() <= 1);
+        if initials {
+            let joined: CompactString = token.chars().filter(char::is_ascii_alphanumeric).collect();
+            return self.piece(&joined, column + token.len());
+        }
+        let mut from = 0;
+        for piece in token.split(|c: char| !c.is_ascii_alphanumeric()) {
+            if !piece.is_empty() {
+                self.piece(piece, column + from + piece.len());
+            }
+            from += piece.len() + 1;
+        }
+    }
+
+    /// Letters and digits alone, ending in a column.
+    fn piece(&mut self, piece: &str, end: usize) {
+        let digits = piece.bytes().filter(u8::is_ascii_digit).count();
+        let letters = piece.len() - digits;
+        if letters == 0 {
+            self.digits(piece, end);
+        } else if digits == 0 {
+            if !(self.has_words() && known::is_legal_form(piece) && known::region(piece).is_none()) {
+                self.word(piece, end);
+            }
+        } else if let Some(number) = stated(piece) {
+            self.number(number);
+        } else if let Some((first, second)) = two_runs(piece) {
+            self.piece(first, end - second.len());
+            self.piece(second, end);
+        } else if !(digits >= 2 && piece.len() >= 5) {
+            self.word(piece, end);
+        }
+    }
+
+    fn digits(&mut self, digits: &str, end: usize) {
+        let list = if self.into_place { self.cleaned.place.last() } else { self.cleaned.words.last().map(|w| &w.text) };
+        let last = list.map(CompactString::as_str);
+        if digits.len() == 5 && self.has_words() && last.is_some_and(|word| known::region(word).is_some()) {
+            self.cleaned.postcode = postcode(digits);
+            return;
+        }
+        let number = digits.trim_start_matches('0');
+        if number.is_empty() || number.len() > 6 || digits.len() > 10 {
+            return;
+        }
+        if !self.into_place
+            && self.cleaned.words.len() > 1
+            && self.cleaned.words.last().is_some_and(|word| known::announces_number(&word.text))
+        {
+            self.cleaned.words.pop();
+            return self.number(number);
+        }
+        // A number is the shop's in either field.
+        let into_place = std::mem::take(&mut self.into_place);
+        self.word(number, if into_place { 0 } else { end });
+        self.into_place = into_place;
+    }
+
+    fn number(&mut self, number: &str) {
+        let number = number.trim_start_matches('0');
+        let numbers = &mut self.cleaned.numbers;
+        if !number.is_empty() && numbers.len() < NUMBERS_MAX && !numbers.iter().any(|known| known == number) {
+            numbers.push(bounded(number));
+        }
+        // `STORE #12`: the word belongs to the number.
+        let words = &mut self.cleaned.words;
+        if words.len() > 1 && words.last().is_some_and(|word| known::announces_number(&word.text)) {
+            words.pop();
+        }
+    }
+
+    fn word(&mut self, word: &str, end: usize) {
+        if self.into_place {
+            if self.cleaned.place.len() < WORDS_MAX {
+                self.cleaned.place.push(bounded(word));
+            }
+        } else if self.cleaned.words.len() < WORDS_MAX {
+            self.cleaned.words.push(Word { text: bounded(word), cut: CUT_COLUMNS.contains(&end) });
+        }
+    }
+}
+
+fn bounded(word: &str) -> CompactString {
+    CompactString::new(&word[..word.len().min(WORD_BYTES_MAX)])
+}
+
+/// Takes country and state off the end, as long as a word is left.
+fn take_tail(cleaned: &mut Cleaned) {
+    let Cleaned { words, place, region, country, .. } = cleaned;
+    let mut pop = |accept: &mut dyn FnMut(&str) -> bool| {
+        if let Some(last) = place.last() {
+            if accept(last) {
+                place.pop();
+            }
+        } else if words.len() > 1 && words.last().is_some_and(|word| accept(&word.text)) {
+            words.pop();
+        }
+    };
+    pop(&mut |word| known::country(word).map(|code| *country = Some(code)).is_some());
+    pop(&mut |word| known::region(word).map(|code| *region = Some(code)).is_some());
+    // Only now is it sure that what looks like a legal form is no state.
+    let mut kept = 0;
+    words.retain(|word| {
+        let keep = kept == 0 || !known::is_legal_form(&word.text);
+        kept += usize::from(keep);
+        keep
+    });
+}
+
+/// A number that says itself what it is: `#0123`, `t-1234`, `f12345`.
+fn stated(token: &str) -> Option<&str> {
+    let number = token
+        .strip_prefix('#')
+        .or_else(|| token.strip_prefix("t-"))
+        .or_else(|| token.strip_prefix(['f', 't']).filter(|rest| rest.len() >= 3))?;
+    let number = number.trim_start_matches('-');
+    ((1..=10).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(number)
+}
+
+/// Letters with a number written onto them (`WALMART1234`), or the other way round
+/// (`1249RIVERDALE`).
+fn two_runs(piece: &str) -> Option<(&str, &str)> {
+    let digit_first = piece.as_bytes().first()?.is_ascii_digit();
+    let turn = piece.bytes().position(|byte| byte.is_ascii_digit() != digit_first)?;
+    let (first, second) = piece.split_at(turn);
+    let one_turn = second.bytes().all(|byte| byte.is_ascii_digit() != digit_first);
+    let (letters, digits) = if digit_first { (second, first) } else { (first, second) };
+    let (letters_min, digits_min) = if digit_first { (4, 3) } else { (3, 3) };
+    (one_turn && letters.len() >= letters_min && (digits_min..=10).contains(&digits.len())).then_some((first, second))
+}
+
+/// `12/25`, `12/25/26`, `2026-03-14`, `03-14-2026`, `14mar26`, `19:56`.
+fn is_date(token: &str) -> bool {
+    let parts: Vec<&str> = token.split(['/', '-', '.', ':']).collect();
+    let all_digits = parts.iter().all(|part| (1..=4).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit()));
+    let lens: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    let below = |part: &str, most: u16| part.parse::<u16>().is_ok_and(|number| (1..=most).contains(&number));
+    if all_digits && parts.len() > 1 {
+        return match lens[..] {
+            [1 | 2, 1 | 2] => token.contains([':', '/']) && (token.contains(':') || both_days(parts[0], parts[1])),
+            [1 | 2, 1 | 2, 2 | 4] => both_days(parts[0], parts[1]) || token.contains(':'),
+            [4, 1 | 2, 1 | 2] => both_days(parts[1], parts[2]),
+            _ => false,
+        };
+    }
+    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let Some(month) = MONTHS.iter().filter_map(|month| token.find(month)).find(|at| *at == 2) else { return false };
+    let (day, year) = (&token[..month], &token[month + 3..]);
+    below(day, 31) && (year.is_empty() || (matches!(year.len(), 2 | 4) && year.bytes().all(|b| b.is_ascii_digit())))
+}
+
+/// Whether two numbers can be a day and a month, in either order.
+fn both_days(one: &str, other: &str) -> bool {
+    let number = |part: &str| part.parse::<u16>().unwrap_or(0);
+    let (one, other) = (number(one), number(other));
+    one >= 1 && other >= 1 && one.min(other) <= 12 && one.max(other) <= 31
+}
+
+/// A telephone number that the tokens begin with: how many tokens it takes, and its digits.
+fn phone(tokens: &[&str]) -> Option<(usize, CompactString)> {
+    let mut digits = CompactString::default();
+    let mut groups = 0;
+    for (count, token) in tokens.iter().take(4).enumerate() {
+        let fits = token.bytes().all(|byte| byte.is_ascii_digit() || b"()-.+/".contains(&byte));
+        if !fits || is_date(token) {
+            break;
+        }
+        for group in token.split(|c: char| !c.is_ascii_digit()).filter(|group| !group.is_empty()) {
+            // Groups of a telephone number: (1) 3 3 4, or of a British one 4 to 6 and more.
+            if group.len() > 7 && groups > 0 {
+                return None;
+            }
+            groups += 1;
+            digits.push_str(group);
+        }
+        let grouped = groups >= 2 || digits.starts_with("08") || digits.starts_with('8');
+        let length = digits.len() == 10 || (digits.len() == 11 && digits.starts_with(['0', '1']));
+        let follows = tokens.get(count + 1).is_some_and(|next| next.bytes().all(|byte| byte.is_ascii_digit()));
+        if length && grouped && !(digits.len() == 10 && follows && groups == 1) {
+            return Some((count + 1, digits));
+        }
+        if digits.len() > 11 {
+            break;
+        }
+    }
+    None
+}
+
+/// The name in a web address: `www.aldi.us/x` is `aldi`. `None` for what is none.
+fn site(token: &str) -> Option<&str> {
+    const ENDS: [&str; 22] = [
+        "com", "net", "org", "co", "uk", "de", "fr", "io", "us", "ca", "au", "eu", "shop", "store", "app", "tv", "ai",
+        "gov", "it", "es", "nl", "biz",
+    ];
+    let host = token.strip_prefix("https://").or_else(|| token.strip_prefix("http://")).unwrap_or(token);
+    let host = host.split('/').next().unwrap_or(host).trim_end_matches('.');
+    let labels: Vec<&str> = host.split('.').collect();
+    let plain = |label: &&str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if labels.len() < 2 || !labels.iter().all(|label| plain(&label)) || !ENDS.contains(labels.last()?) {
+        return None;
+    }
+    let second = matches!(labels[labels.len() - 2], "co" | "com" | "org" | "gov" | "ac") && labels.len() > 2;
+    let name = labels[labels.len() - if second { 3 } else { 2 }];
+    (name.len() > 1 && name != "www").then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn said(text: &str) -> String {
+        let cleaned = clean(text);
+        let words: Vec<_> = cleaned.words.iter().map(|word| word.text.as_str()).collect();
+        let mut said = words.join(" ");
+        if let Some(facilitator) = cleaned.facilitator {
+            said = format!("{}: {said}", facilitator.name);
+        }
+        for number in &cleaned.numbers {
+            said = format!("{said} #{number}");
+        }
+        if !cleaned.place.is_empty() {
+            said = format!("{said} in {}", cleaned.place.join(" "));
+        }
+        for tail in [cleaned.region.map(str::to_owned), cleaned.postcode.map(|code| code.to_string())].iter().flatten()
+        {
+            said = format!("{said} [{tail}]");
+        }
+        if let Some(country) = cleaned.country {
+            said = format!("{said} ({})", String::from_utf8_lossy(&country));
+        }
+        if let Some(phone) = cleaned.phone {
+            said = format!("{said} tel {phone}");
+        }
+        said
+    }
+
+    #[test]
+    fn texts_as_networks_and_banks_write_them() {
+        for (text, parts) in [
+            ("SQ *BLUE BOTTLE 0123", "square: blue bottle 123"),
+            ("SQ *BLUE BOTTLE COFFEE OAKLAND CA", "square: blue bottle coffee oakland [ca]"),
+            ("TST* JOE'S PIZZA", "toast: joes pizza"),
+            ("APPLE PAY - SQ *CAFÉ MOTTE", "square: cafe motte"),
+            ("PAYPAL *ALLBIRDS INC 402-935-7733 CA", "paypal: allbirds [ca] tel 4029357733"),
+            ("AMZN Mktp US*2K4LX1 AMZN.COM/BILL WA", "amazon: amazon [wa]"),
+            ("AMAZON.COM*H26CB3R50", "amazon: amazon"),
+            ("UBER   *EATS HELP.UBER.COM CA", "uber eats: uber eats [ca]"),
+            ("DD *DOORDASH CHIPOTLE", "doordash: doordash"),
+            ("STARBUCKS STORE 00304 SEATTLE WA US", "starbucks seattle #304 [wa] (US)"),
+            ("TARGET T-1284 EMERYVILLE CA", "target emeryville #1284 [ca]"),
+            ("TARGET        00012847", "target 12847"),
+            ("MCDONALD'S F12345 AUSTIN TX", "mcdonalds austin #12345 [tx]"),
+            ("WAL-MART #3241", "wal mart #3241"),
+            ("COSTCO WHSE #01", "costco #1"),
+            ("7-ELEVEN 32455", "7 eleven 32455"),
+            (
+                "PURCHASE AUTHORIZED ON 07/21 SAFEWAY #1234 OAKLAND CA S586214012345678 CARD 1234",
+                "safeway oakland ca card 1234 #1234",
+            ),
+            ("CHECKCARD 0731 KROGER #412 ANN ARBOR MI 24431066212345678901234", "kroger ann arbor #412 [mi]"),
+            ("NETFLIX.COM LOS GATOS CA", "netflix los gatos [ca]"),
+            ("WHOLEFDS MKT 10234", "wholefds mkt 10234"),
+            ("SAINSBURYS S/MKTS         LONDON", "sainsburys s mkts in london"),
+            ("BOULANGERIE PAUL SARL     PARIS         FR", "boulangerie paul in paris (FR)"),
+            ("MÜLLER GMBH & CO KG", "muller"),
+            ("WALMART1234 AUSTIN TX 78701", "walmart 1234 austin [tx] [78701]"),
+            ("DENNY'S INC 12/25/26 19:56", "dennys"),
+            ("SHELL OIL 57444598705 DETROIT MI", "shell oil detroit [mi]"),
+            ("T.G.I. FRIDAYS", "tgi fridays"),
+            ("TOYS R US", "toys r (US)"),
+            ("CA", "ca"),
+            ("", ""),
+        ] {
+            assert_eq!(said(text), parts, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_word_at_the_end_of_the_field_may_be_cut() {
+        assert!(clean("SQ *BLUE BOTTLE COFFE").truncated);
+        assert!(clean("THE ORIGINAL PANCAKE H").truncated);
+        assert!(!clean("SQ *BLUE BOTTLE").truncated);
+        assert!(!clean("JOES").truncated);
+    }
+
+    #[test]
+    fn numbers_and_postcodes_have_one_spelling() {
+        assert_eq!(store_number("#00304").as_deref(), Some("304"));
+        assert_eq!(store_number("T-1284").as_deref(), Some("1284"));
+        assert_eq!(store_number("A").as_deref(), Some("a"));
+        assert_eq!(store_number("000"), None);
+        assert_eq!(postcode("94607-1234").as_deref(), Some("94607"));
+        assert_eq!(postcode("SW1A 1AA").as_deref(), Some("sw1a1aa"));
+        assert_eq!(postcode("00000"), None);
+        assert_eq!(postcode(" "), None);
+    }
+
+    #[test]
+    fn equal_descriptors_have_one_key() {
+        for (one, other) in [
+            ("SQ *BLUE BOTTLE 0123", "Blue  Bottle 123"),
+            ("STARBUCKS STORE 00304", "STARBUCKS #304"),
+            ("NETFLIX.COM", "PURCHASE AUTHORIZED ON 02/15 NETFLIX.COM"),
+        ] {
+            assert_eq!(key(one), key(other), "{one} {other}");
+        }
+        assert_ne!(key("STARBUCKS STORE 00304"), key("STARBUCKS STORE 00305"));
+        assert_ne!(key("BLUE BOTTLE OAKLAND CA"), key("BLUE BOTTLE AUSTIN TX"));
+    }
+
+    fn pieces() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "SQ *",
+            "TST*",
+            "sp ",
+            "PAYPAL *",
+            "UBER",
+            "*",
+            "  ",
+            " ",
+            "#",
+            "12",
+            "0123",
+            "STORE",
+            "T-",
+            "CA",
+            "US",
+            "94607",
+            "800",
+            "555-1212",
+            "(415)",
+            "12/25",
+            ".COM",
+            "WWW.",
+            "JOE'S",
+            "Ünal",
+            "東京",
+            "LTD",
+            "INC",
+            "CO",
+            "A1B2C3",
+            "-",
+            "/",
+            "@",
+            "F123",
+            "checkcard",
+            "2026-03-14",
+            "no",
+            "x",
+        ]);
+        prop::collection::vec(piece, 0..14).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken_apart_within_bounds(text in prop_oneof![any::<String>(), "\\PC{0,600}", pieces()]) {
+            let cleaned = clean(&text);
+            prop_assert!(cleaned.words.len() <= WORDS_MAX && cleaned.place.len() <= WORDS_MAX);
+            prop_assert!(cleaned.numbers.len() <= NUMBERS_MAX);
+            let words = cleaned.words.iter().map(|word| &word.text).chain(&cleaned.place).chain(&cleaned.numbers);
+            for word in words {
+                prop_assert!(!word.is_empty() && word.len() <= WORD_BYTES_MAX, "{word:?}");
+                prop_assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()), "{word:?}");
+            }
+            prop_assert!(cleaned.phone.is_none_or(|phone| (10..=11).contains(&phone.len())));
+            let _ = name_words(&text);
+            let _ = place_words(&text);
+        }
+
+        #[test]
+        fn a_key_is_its_own_key(text in prop_oneof![any::<String>(), "\\PC{0,200}", pieces()]) {
+            let once = key(&text);
+            prop_assert_eq!(key(&once), once);
+        }
+
+        #[test]
+        fn case_and_space_do_not_matter(text in "[A-Za-z0-9#*&' ]{0,40}") {
+            prop_assert_eq!(key(&text.to_lowercase()), key(&text.to_uppercase()));
+            prop_assert_eq!(key(&format!(" {text} ")), key(&text));
+        }
+    }
+}
