@@ -51,6 +51,23 @@ enum Command {
         #[command(subcommand)]
         what: Keys,
     },
+    /// Matches labelled statement texts to shops and prints precision and recall.
+    Descriptors {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Texts: `descriptor,mcc,country,postcode,label,group`; the label is a location's id or `none`.
+        #[arg(long, value_name = "FILE")]
+        labelled: PathBuf,
+        /// Shops: `id,merchant,name,city,postcode,country,mcc,store_numbers,descriptors`.
+        #[arg(long, value_name = "FILE")]
+        locations: PathBuf,
+        /// In place of `matching.descriptor_confidence_min`. (0..1000)
+        #[arg(long, value_parser = clap::value_parser!(u16).range(0..=1000))]
+        threshold: Option<u16>,
+        /// Also each text that was not matched as its label says.
+        #[arg(long)]
+        wrong: bool,
+    },
     /// Prints a curl command with a source's signature for a body (from FILE or stdin).
     Sign {
         #[command(flatten)]
@@ -108,6 +125,9 @@ fn run(words: Words) -> Result<(), Failure> {
             Keys::List => commands::keys::list(&config),
             Keys::Revoke { id } => commands::keys::revoke(&config, &id),
         },
+        Some(Command::Descriptors { config, labelled, locations, threshold, wrong }) => {
+            commands::descriptors::descriptors(&config, &labelled, &locations, threshold, wrong)
+        }
         Some(Command::Sign { config, source, file }) => commands::sign::sign(&config, &source, file.as_deref()),
     }
 }

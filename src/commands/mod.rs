@@ -2,6 +2,7 @@
 //! stderr, and exits 0 or 1; `main` only reads the words.
 
 pub mod audit;
+pub mod descriptors;
 pub mod keys;
 pub mod serve;
 pub mod sign;

@@ -60,6 +60,8 @@ pub struct Settings {
     pub webhooks: WebhookSettings,
     /// What purchases are like.
     pub purchases: PurchaseSettings,
+    /// How shops are recognised.
+    pub matching: MatchingSettings,
     /// The log.
     pub log: LogSettings,
     /// Who may post webhooks, in the order given.
@@ -181,6 +183,13 @@ pub struct PurchaseSettings {
     pub offer_effective_after: Duration,
 }
 
+/// `[matching]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MatchingSettings {
+    /// Confidence, of 1000, below which a statement text is matched to no shop.
+    pub descriptor_confidence_min: u16,
+}
+
 /// `[log]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
@@ -293,6 +302,8 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
         dead_letter_bytes_max: reader.integer("webhooks.dead_letter_bytes_max", 1024, MIB),
     };
     let purchases = read_purchases(reader);
+    let matching =
+        MatchingSettings { descriptor_confidence_min: reader.integer("matching.descriptor_confidence_min", 0, 1000) };
     let level = reader.required("log.level", "a level", LogLevel::parse);
     let format = reader.required("log.format", "a format", LogFormat::parse);
     let sources = read_sources(reader, env, read_file);
@@ -309,6 +320,7 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
         journal: journal?,
         webhooks,
         purchases,
+        matching,
         log: LogSettings { level: level?, format: format? },
         sources: sources.into_iter().map(FoundSource::settle).collect::<Option<Vec<_>>>()?,
         lines: std::mem::take(&mut reader.lines),

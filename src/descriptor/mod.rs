@@ -10,6 +10,11 @@
 
 pub mod clean;
 pub mod facilitators;
+pub mod index;
+pub mod score;
+pub mod trial;
 pub mod vocabulary;
 
 pub use clean::{Cleaned, clean, key};
+pub use index::{Index, Question, Shop};
+pub use score::{CONFIDENCE_MIN, Candidate, Side, Verdict, find};

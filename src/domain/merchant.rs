@@ -81,15 +81,122 @@ pub struct Competitor {
 }
 
 /// How a purchase's merchant was recognised, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
     /// By scheme, acquirer and MID.
     Mid,
     /// By the network's id of the shop.
     StoreId,
-    /// By the statement text.
+    /// By a statement text that the shop registered.
     Descriptor,
+    /// By a statement text that is like what the shop registered. Appended in the encoding:
+    /// older records read as they were written.
+    Likeness(Likeness),
+}
+
+impl Evidence {
+    /// Smaller is better: MID over store id over descriptor, and of two likenesses the
+    /// surer.
+    #[must_use]
+    pub fn rank(&self) -> u16 {
+        match self {
+            Self::Mid => 0,
+            Self::StoreId => 1,
+            Self::Descriptor => 2,
+            Self::Likeness(likeness) => 3 + CONFIDENCE_MAX.saturating_sub(likeness.confidence),
+        }
+    }
+    /// How sure it is, of [`CONFIDENCE_MAX`]; `None` for evidence that needs no weighing.
+    #[must_use]
+    pub fn likeness(&self) -> Option<Likeness> {
+        if let Self::Likeness(likeness) = self { Some(*likeness) } else { None }
+    }
+}
+
+impl Ord for Evidence {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let reasons = |evidence: &Self| evidence.likeness().map(|likeness| likeness.reasons);
+        self.rank().cmp(&other.rank()).then_with(|| reasons(self).cmp(&reasons(other)))
+    }
+}
+
+impl PartialOrd for Evidence {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The highest confidence.
+pub const CONFIDENCE_MAX: u16 = 1000;
+
+/// How sure a match by likeness was when it was made, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Likeness {
+    /// 0 to [`CONFIDENCE_MAX`].
+    pub confidence: u16,
+    /// What spoke for the shop.
+    pub reasons: Reasons,
+}
+
+/// A set of what spoke for a shop. Its bits are part of the record's format: new ones are
+/// appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Reasons(u16);
+
+impl Reasons {
+    /// Its name's words, most of them.
+    pub const WORDS: Self = Self(1);
+    /// Its name's words, all of them and no other.
+    pub const WHOLE_NAME: Self = Self(1 << 1);
+    /// A statement text registered for it.
+    pub const REGISTERED_TEXT: Self = Self(1 << 2);
+    /// Its city.
+    pub const CITY: Self = Self(1 << 3);
+    /// Its postcode.
+    pub const POSTCODE: Self = Self(1 << 4);
+    /// Its store number.
+    pub const STORE_NUMBER: Self = Self(1 << 5);
+    /// Its category, or one that is kin.
+    pub const MCC: Self = Self(1 << 6);
+    /// Its country.
+    pub const COUNTRY: Self = Self(1 << 7);
+    /// It is the merchant's only shop.
+    pub const ONLY_SHOP: Self = Self(1 << 8);
+    /// It is one of those that share the MID.
+    pub const SHARED_MID: Self = Self(1 << 9);
+
+    /// Both sets.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+    /// Whether all of the other set are in this.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+    /// Whether any of the other set is in this.
+    #[must_use]
+    pub const fn has_any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+    /// Stable names, for people and programs.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        const NAMES: [&str; 10] = [
+            "words",
+            "whole_name",
+            "registered_text",
+            "city",
+            "postcode",
+            "store_number",
+            "mcc",
+            "country",
+            "only_shop",
+            "shared_mid",
+        ];
+        NAMES.into_iter().enumerate().filter(move |(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| name)
+    }
 }
 
 /// The shop an event was matched to, fixed when the event was decided.
