@@ -71,8 +71,8 @@ pub fn clean(text: &str) -> Cleaned {
         rest = behind.trim_start_matches([' ', '-', ':']);
         match facilitator.kind {
             Kind::Bank => {
-                rest = without_date(rest);
-                field_from = folded.trim_end().len() - rest.len();
+                rest = without_card(without_date(rest));
+                field_from = rest.as_ptr() as usize - folded.as_ptr() as usize;
             }
             Kind::Wallet => cleaned.facilitator = cleaned.facilitator.or(Some(facilitator)),
             Kind::Shop => cleaned.facilitator = Some(facilitator),
@@ -82,7 +82,7 @@ pub fn clean(text: &str) -> Cleaned {
             }
         }
     }
-    let origin = folded.trim_end().len() - rest.len();
+    let origin = rest.as_ptr() as usize - folded.as_ptr() as usize;
     let (name, place) = fields(rest);
     let mut reader = Reader { cleaned, column: origin.saturating_sub(field_from), into_place: false };
     reader.read(name);
@@ -195,6 +195,16 @@ fn without_date(text: &str) -> &str {
     match text.split_once(' ') {
         Some((first, rest)) if is_date(first) || (first.len() == 4 && first.bytes().all(|b| b.is_ascii_digit())) => {
             rest.trim_start()
+        }
+        _ => text,
+    }
+}
+
+/// Without the last digits of the card that a bank puts at the end.
+fn without_card(text: &str) -> &str {
+    match text.trim_end().rsplit_once(' ') {
+        Some((front, last)) if last.len() == 4 && last.bytes().all(|b| b.is_ascii_digit()) => {
+            front.trim_end().strip_suffix(" card").unwrap_or(text)
         }
         _ => text,
     }
@@ -375,6 +385,9 @@ fn take_tail(cleaned: &mut Cleaned) {
     };
     pop(&mut |word| known::country(word).map(|code| *country = Some(code)).is_some());
     pop(&mut |word| known::region(word).map(|code| *region = Some(code)).is_some());
+    if country.is_none() {
+        pop(&mut |word| known::country(word).map(|code| *country = Some(code)).is_some());
+    }
     // Only now is it sure that what looks like a legal form is no state.
     let mut kept = 0;
     words.retain(|word| {
@@ -533,7 +546,7 @@ mod tests {
             ("7-ELEVEN 32455", "7 eleven 32455"),
             (
                 "PURCHASE AUTHORIZED ON 07/21 SAFEWAY #1234 OAKLAND CA S586214012345678 CARD 1234",
-                "safeway oakland ca card 1234 #1234",
+                "safeway oakland #1234 [ca]",
             ),
             ("CHECKCARD 0731 KROGER #412 ANN ARBOR MI 24431066212345678901234", "kroger ann arbor #412 [mi]"),
             ("NETFLIX.COM LOS GATOS CA", "netflix los gatos [ca]"),

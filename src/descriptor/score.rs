@@ -37,6 +37,8 @@ const WITHOUT_PLACE_MAX: i32 = 760;
 const WITHOUT_PLACE_RARE_MAX: i32 = 860;
 /// Rarity of a name that few others have, in sixteenths of a bit.
 const RARE: u32 = 24 * BIT;
+/// Rarity up to which a word of a name is often left out (`COFFEE`, `RESTAURANT`).
+const USUAL: u32 = 10 * BIT;
 /// Rarity below which a name could be anybody's.
 const COMMON: u32 = 14 * BIT;
 
@@ -87,6 +89,8 @@ impl std::fmt::Debug for Side<'_> {
 struct Term<'a> {
     text: &'a str,
     cut: bool,
+    /// A field may end with it, however short it is.
+    ends_field: bool,
     number: bool,
     /// It stood at the end as a state or country, and counts only when a name has it.
     tail: bool,
@@ -119,20 +123,28 @@ impl<'a> Asked<'a> {
         let text = question.text;
         let merchants = sides.iter().map(|side| side.index.len()).sum();
         let weigh = |word: &str| {
-            let found = sides.iter().filter_map(|side| side.index.find(word).map(|at| side.index.weight(at)));
+            let found = sides.iter().filter_map(|side| spelled(side.index, word).map(|at| side.index.weight(at)));
             found.min().unwrap_or_else(|| weight_unknown(word, merchants))
         };
         let words = text.words.iter().map(|word| Term {
             text: word.text.as_str(),
             cut: word.cut && word.text.len() >= PREFIX_LETTERS_MIN,
+            ends_field: word.cut,
             number: word.is_number(),
             tail: false,
             weight: weigh(&word.text),
         });
-        let tail =
-            text.region.map(|region| Term { text: region, cut: false, number: false, tail: true, weight: 4 * BIT });
+        let tail = text.region.map(|region| Term {
+            text: region,
+            cut: false,
+            ends_field: false,
+            number: false,
+            tail: true,
+            weight: 4 * BIT,
+        });
         let us = (text.country == Some(*b"US")).then_some("us");
-        let us = us.map(|text| Term { text, cut: false, number: false, tail: true, weight: 4 * BIT });
+        let us =
+            us.map(|text| Term { text, cut: false, ends_field: false, number: false, tail: true, weight: 4 * BIT });
         let mut numbers = text.numbers.clone();
         let stated = numbers.len();
         let soft = text.words.iter().skip(1).filter(|word| word.is_number());
@@ -158,13 +170,24 @@ impl<'a> Asked<'a> {
                 let longer = if term.cut { index.find_prefix(term.text) } else { 0..0 };
                 let next = terms.get(nth + 1).filter(|next| !next.tail);
                 Found {
-                    exact: index.find(term.text),
+                    exact: spelled(index, term.text),
                     longer: if longer.len() <= PREFIXED_MAX as usize { longer } else { 0..0 },
                     with_next: next.and_then(|next| index.find(&format_compact!("{}{}", term.text, next.text))),
                 }
             })
             .collect()
     }
+}
+
+/// A word in either spelling of its umlauts: terminals write `MUENCHEN` or `MUNCHEN`.
+fn spelled(index: &Index, word: &str) -> Option<u32> {
+    index.find(word).or_else(|| plain_umlauts(word).and_then(|plain| index.find(&plain)))
+}
+
+/// `None` when it has none that are written out.
+fn plain_umlauts(word: &str) -> Option<String> {
+    let written = word.contains("ae") || word.contains("oe") || word.contains("ue");
+    written.then(|| word.replace("ae", "a").replace("oe", "o").replace("ue", "u"))
 }
 
 /// What a text means among the shops of some indexes. Microseconds: looks at no more than
@@ -315,8 +338,8 @@ struct Name {
     rarity: u32,
     /// Words of the text that the name explains, by place.
     covered: u64,
-    /// Place of the last of them.
-    last: usize,
+    /// The name's rarest word is in the text.
+    distinct: bool,
 }
 
 struct Scoring<'a> {
@@ -333,7 +356,7 @@ impl Scoring<'_> {
         let shops = self.shops(form);
         let only = index.shops_of(form.merchant).len() == 1;
         for shop in shops {
-            let name = self.name(form, &fit, shop);
+            let name = self.name(&fit, shop);
             if let Some(candidate) = self.shop(form, &name, shop, only) {
                 best.offer(candidate);
             }
@@ -346,8 +369,9 @@ impl Scoring<'_> {
         let index = self.side.index;
         let mut fit = Fit::default();
         let whole: u32 = form.words.iter().map(|word| index.weight(*word)).sum();
-        let mut place = 0;
-        while let Some(word) = form.words.get(place) {
+        let mut rarest = (0, false);
+        let mut before = None;
+        for (place, word) in form.words.iter().enumerate() {
             let weight = index.weight(*word);
             let open = |nth: &usize, fit: &Fit| fit.covered >> nth & 1 == 0;
             let mut hit = None;
@@ -364,6 +388,21 @@ impl Scoring<'_> {
                     hit = Some((nth, 1, weight * 17 / 20));
                 }
             }
+            // Behind the word before it, even one letter is enough.
+            if let (None, Some(last)) = (hit, before) {
+                let next: usize = last + 1;
+                let begun = |term: &&Term<'_>| term.ends_field && index.text(*word).starts_with(term.text.as_bytes());
+                if open(&next, &fit) && self.asked.terms.get(next).filter(begun).is_some() {
+                    hit = Some((next, 1, weight * 17 / 20));
+                }
+            }
+            before = hit.map(|(nth, count, _)| nth + count - 1);
+            if weight > rarest.0 {
+                rarest = (weight, hit.is_some());
+            }
+            if hit.is_none() && weight <= USUAL {
+                fit.unsaid += weight / 2;
+            }
             if let Some((nth, count, credit)) = hit {
                 fit.covered |= ((1 << count) - 1) << nth;
                 fit.last = fit.last.max(nth + count - 1);
@@ -374,11 +413,18 @@ impl Scoring<'_> {
                     fit.unsaid += behind * 3 / 4;
                 }
             }
-            place += 1;
         }
+        fit.distinct = rarest.1;
         let joined = self.joined(form);
         if let Some((nth, count)) = joined.filter(|_| fit.matched < whole) {
-            fit = Fit { covered: ((1 << count) - 1) << nth, last: nth + count - 1, matched: whole, unsaid: 0, of: 0 };
+            fit = Fit {
+                covered: ((1 << count) - 1) << nth,
+                last: nth + count - 1,
+                matched: whole,
+                unsaid: 0,
+                of: 0,
+                distinct: true,
+            };
         }
         fit.of = whole;
         (fit.matched > 0).then_some(fit)
@@ -438,7 +484,7 @@ impl Scoring<'_> {
     }
 
     /// How well a form fits once the shop's own city is taken off the text.
-    fn name(&self, form: &Form<'_>, fit: &Fit, shop: u32) -> Name {
+    fn name(&self, fit: &Fit, shop: u32) -> Name {
         let (terms, index) = (&self.asked.terms, self.side.index);
         let city = index.city(shop);
         let pinned = self.pinned(shop);
@@ -465,13 +511,12 @@ impl Scoring<'_> {
         let distinct = fit.matched.min(COMMON) * 1000 / COMMON;
         let points = 600 * of_text / 1000 * (350 + 650 * of_form / 1000) / 1000 * distinct / 1000;
         let rare = (fit.matched / 4).min(100) * of_text / 1000;
-        let _ = form;
         Name {
             points: i32::try_from(points + rare).unwrap_or(0),
             whole,
             rarity: fit.matched,
             covered: fit.covered,
-            last: fit.last,
+            distinct: fit.distinct,
         }
     }
 
@@ -511,7 +556,8 @@ impl Scoring<'_> {
         }
         let in_place = |word: &u32| {
             text.place.iter().enumerate().any(|(nth, place)| {
-                let whole = index.text(*word) == place.as_bytes();
+                let plain = || plain_umlauts(place).is_some_and(|plain| index.text(*word) == plain.as_bytes());
+                let whole = index.text(*word) == place.as_bytes() || plain();
                 // The city's field has 13 characters.
                 let cut = nth + 1 == text.place.len() && place.len() >= 3;
                 whole || (cut && index.text(*word).starts_with(place.as_bytes()))
@@ -607,7 +653,10 @@ impl Scoring<'_> {
         } else if name.rarity < COMMON && !reasons.has_any(pinned) {
             points = points.min(WITHOUT_PLACE_MAX);
         }
-        let _ = name.last;
+        // What is left without its rarest word (`NOODLE BAR`) could be anybody's.
+        if !name.distinct {
+            points = points.min(WITHOUT_PLACE_MAX);
+        }
         let confidence = u16::try_from(points.clamp(0, i32::from(CONFIDENCE_MAX))).unwrap_or(0);
         let likeness = Likeness { confidence, reasons };
         Some(Candidate { layer: self.layer, shop, merchant: form.merchant, likeness, points })
@@ -625,6 +674,8 @@ struct Fit {
     unsaid: u32,
     /// Weight of the form.
     of: u32,
+    /// The form's rarest word is among them.
+    distinct: bool,
 }
 
 fn permille(part: u32, whole: u32) -> u32 {

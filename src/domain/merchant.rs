@@ -21,6 +21,7 @@ pub struct Merchant {
 
 /// One shop or site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "LocationForm", into = "LocationForm")]
 pub struct Location {
     /// Unique within the merchant.
     pub id: LocationId,
@@ -32,12 +33,81 @@ pub struct Location {
     pub country: Option<CompactString>,
     /// Postcode.
     pub postcode: Option<CompactString>,
+    /// City, as statement texts name it.
+    pub city: Option<CompactString>,
+    /// Merchant category code that acquirers give it.
+    pub mcc: Option<u16>,
+    /// The merchant's own numbers of it, which statement texts carry.
+    pub store_numbers: Vec<CompactString>,
     /// The ids under which acquirers know this shop.
     pub mids: Vec<Mid>,
     /// The networks' own ids of this shop.
     pub store_ids: Vec<StoreId>,
     /// Statement texts that name this shop.
     pub descriptors: Vec<CompactString>,
+}
+
+/// A location as it is encoded. City, category and store numbers were added later: they
+/// stand in the postcode's field, whose first two variants have the encoding of the option it
+/// was. So what was written before them reads as ever.
+#[derive(Serialize, Deserialize)]
+struct LocationForm {
+    id: LocationId,
+    name: Option<String>,
+    time_zone: Option<CompactString>,
+    country: Option<CompactString>,
+    place: PlaceForm,
+    mids: Vec<Mid>,
+    store_ids: Vec<StoreId>,
+    descriptors: Vec<CompactString>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum PlaceForm {
+    Nothing,
+    Postcode(CompactString),
+    Full {
+        postcode: Option<CompactString>,
+        city: Option<CompactString>,
+        mcc: Option<u16>,
+        store_numbers: Vec<CompactString>,
+    },
+}
+
+impl From<LocationForm> for Location {
+    fn from(form: LocationForm) -> Self {
+        let (postcode, city, mcc, store_numbers) = match form.place {
+            PlaceForm::Nothing => (None, None, None, Vec::new()),
+            PlaceForm::Postcode(postcode) => (Some(postcode), None, None, Vec::new()),
+            PlaceForm::Full { postcode, city, mcc, store_numbers } => (postcode, city, mcc, store_numbers),
+        };
+        Self {
+            id: form.id,
+            name: form.name,
+            time_zone: form.time_zone,
+            country: form.country,
+            postcode,
+            city,
+            mcc,
+            store_numbers,
+            mids: form.mids,
+            store_ids: form.store_ids,
+            descriptors: form.descriptors,
+        }
+    }
+}
+
+impl From<Location> for LocationForm {
+    fn from(location: Location) -> Self {
+        let Location { id, name, time_zone, country, postcode, city, mcc, store_numbers, .. } = location;
+        let place = if city.is_some() || mcc.is_some() || !store_numbers.is_empty() {
+            PlaceForm::Full { postcode, city, mcc, store_numbers }
+        } else {
+            postcode.map_or(PlaceForm::Nothing, PlaceForm::Postcode)
+        };
+        let (mids, store_ids, descriptors) = (location.mids, location.store_ids, location.descriptors);
+        Self { id, name, time_zone, country, place, mids, store_ids, descriptors }
+    }
 }
 
 /// A merchant id at an acquirer. Authorization and clearing may use different
@@ -210,4 +280,58 @@ pub struct Matched {
     pub evidence: Evidence,
     /// IANA zone of the shop at the time.
     pub time_zone: CompactString,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a location was before city, category and store numbers.
+    #[derive(Serialize)]
+    struct Earlier {
+        id: &'static str,
+        name: Option<String>,
+        time_zone: Option<String>,
+        country: Option<String>,
+        postcode: Option<String>,
+        mids: Vec<Mid>,
+        store_ids: Vec<StoreId>,
+        descriptors: Vec<String>,
+    }
+
+    #[test]
+    fn what_was_written_before_reads_as_ever_and_what_is_new_reads_back() {
+        for postcode in [None, Some("94607")] {
+            let earlier = Earlier {
+                id: "oak",
+                name: None,
+                time_zone: Some("UTC".into()),
+                country: None,
+                postcode: postcode.map(str::to_owned),
+                mids: Vec::new(),
+                store_ids: Vec::new(),
+                descriptors: vec!["BLUE BOTTLE".into()],
+            };
+            let bytes = postcard::to_allocvec(&earlier).unwrap();
+            let mut location: Location = postcard::from_bytes(&bytes).unwrap();
+            assert_eq!(location.postcode.as_deref(), postcode);
+            assert_eq!((&location.city, location.mcc, &location.descriptors[0][..]), (&None, None, "BLUE BOTTLE"));
+            assert_eq!(postcard::to_allocvec(&location).unwrap(), bytes, "and is written as ever");
+            (location.city, location.mcc) = (Some("Oakland".into()), Some(5814));
+            location.store_numbers = vec!["12".into()];
+            let bytes = postcard::to_allocvec(&location).unwrap();
+            assert_eq!(postcard::from_bytes::<Location>(&bytes).unwrap(), location);
+        }
+    }
+
+    #[test]
+    fn the_surer_evidence_ranks_first() {
+        let like = |confidence| Evidence::Likeness(Likeness { confidence, reasons: Reasons::WORDS });
+        let ordered = [Evidence::Mid, Evidence::StoreId, Evidence::Descriptor, like(1000), like(800), like(0)];
+        assert!(ordered.windows(2).all(|pair| pair[0].rank() < pair[1].rank() && pair[0] < pair[1]));
+        assert_eq!(postcard::to_allocvec(&Evidence::Descriptor).unwrap(), [2], "older records say so");
+        let reasons = Reasons::WORDS.and(Reasons::CITY);
+        assert_eq!(reasons.names().collect::<Vec<_>>(), ["words", "city"]);
+        assert!(reasons.has(Reasons::CITY) && !reasons.has(Reasons::MCC) && reasons.has_any(Reasons::CITY));
+    }
 }
