@@ -7,6 +7,7 @@ use super::{Doors, access, read};
 use crate::authenticate::keys::Role::{Merchant, Operator, Risk};
 use crate::decide::judge::Line;
 use crate::decide::{MemberState, Worth};
+use crate::domain::merchant::Evidence;
 use crate::domain::purchase::{Grant, HeldEvent, Purchase, Stage};
 use crate::domain::{Money, PurchaseId, PurchaseKey, SourceName, Timestamp};
 use crate::wire::Request;
@@ -43,8 +44,16 @@ pub struct ShopView {
     /// Its IANA zone.
     pub time_zone: String,
     /// By what it was recognised: `mid`, `store_id` or `descriptor`.
-    #[schema(value_type = String)]
-    pub evidence: crate::domain::merchant::Evidence,
+    pub evidence: &'static str,
+    /// How sure it was, of 1000, when nobody had registered the descriptor and it was only like
+    /// the shop's; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1000)]
+    pub confidence: Option<u16>,
+    /// What spoke for the shop then: `words`, `whole_name`, `registered_text`, `city`,
+    /// `postcode`, `store_number`, `mcc`, `country`, `only_shop`, `shared_mid`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<&'static str>,
 }
 
 /// An event of a purchase, without its card.
@@ -197,12 +206,22 @@ fn explained(doors: &Doors, member: &MemberState, key: &PurchaseKey) -> Option<P
             merchant: shop.merchant.to_string(),
             location: shop.location.to_string(),
             time_zone: shop.time_zone.to_string(),
-            evidence: shop.evidence,
+            evidence: evidence_word(shop.evidence),
+            confidence: shop.evidence.likeness().map(|likeness| likeness.confidence),
+            reasons: shop.evidence.likeness().map_or_else(Vec::new, |likeness| likeness.reasons.names().collect()),
         }),
         events: purchase.events.iter().map(of_event).collect(),
         worth: of_worth(&explained.worth),
         offers,
     })
+}
+
+fn evidence_word(evidence: Evidence) -> &'static str {
+    match evidence {
+        Evidence::Mid => "mid",
+        Evidence::StoreId => "store_id",
+        Evidence::Descriptor | Evidence::Likeness(_) => "descriptor",
+    }
 }
 
 fn word(stage: Stage, held: bool) -> &'static str {

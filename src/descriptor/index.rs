@@ -31,7 +31,7 @@ const COUNT_MAX: u32 = REGISTERED - 1;
 /// A shop as the index reads it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Shop<'a> {
-    /// Its merchant: from 0, neighbours being equal or one more.
+    /// Its merchant's place: never less than the one before.
     pub merchant: u32,
     /// Its merchant's name.
     pub merchant_name: &'a str,
@@ -183,8 +183,9 @@ impl Draft {
 
     fn shop(&mut self, shop: &Shop<'_>) {
         let number = u32::try_from(self.places.len()).expect("bounded by the feed");
-        if self.merchants.len() == shop.merchant as usize {
-            self.merchants.push(number);
+        if self.merchants.len() <= shop.merchant as usize {
+            // Those before it without a shop end where it begins.
+            self.merchants.resize(shop.merchant as usize + 1, number);
             self.known.clear();
             self.name = clean::name_words(shop.merchant_name);
             let name = std::mem::take(&mut self.name);
@@ -261,10 +262,7 @@ impl Index {
         let mut draft = Draft::default();
         for shop in shops.take(COUNT_MAX as usize) {
             // A merchant out of order would break every search below.
-            assert!(
-                shop.merchant as usize == draft.merchants.len() || shop.merchant as usize + 1 == draft.merchants.len(),
-                "a merchant's shops are neighbours"
-            );
+            assert!(shop.merchant as usize + 1 >= draft.merchants.len(), "a merchant's shops are neighbours");
             draft.shop(&shop);
         }
         (draft.numbers, draft.known) = (HashMap::new(), HashMap::new());

@@ -18,3 +18,6 @@ pub mod vocabulary;
 pub use clean::{Cleaned, clean, key};
 pub use index::{Index, Question, Shop};
 pub use score::{CONFIDENCE_MIN, Candidate, Side, Verdict, find};
+
+#[cfg(test)]
+mod tests;

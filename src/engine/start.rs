@@ -62,6 +62,8 @@ pub struct EngineOptions {
     pub dead_letter_bytes_max: usize,
     /// An event dated further ahead than this is alarmed.
     pub future_ms_alarm: i64,
+    /// Confidence from which on a statement text is taken for the shop it is like.
+    pub descriptor_confidence_min: u16,
 }
 
 impl EngineOptions {
@@ -85,6 +87,7 @@ impl EngineOptions {
             dead_letters_max: 10_000,
             dead_letter_bytes_max: 64 << 10,
             future_ms_alarm: crate::domain::time::DAY_MS,
+            descriptor_confidence_min: crate::descriptor::CONFIDENCE_MIN,
         }
     }
 }
@@ -290,7 +293,7 @@ impl Engine {
                 Journal::open(Arc::clone(disk), sighting_options, None, &mut |_, _: &[u8]| Ok::<(), EngineError>(()));
             Some(opened.map_err(|source| StartError::Journal { path: dir, source })?.0)
         };
-        let read = read_catalogue(&keeper)?;
+        let read = read_catalogue(&keeper)?.with_descriptor_confidence_min(options.descriptor_confidence_min);
         let mut policy = policy.clone();
         policy.holdout_key = secrets.holdout;
         let marks: Vec<AtomicI64> = read_marks(&keeper, partitions)?;
