@@ -683,6 +683,16 @@ fn some_change() -> impl Strategy<Value = Change> {
     ]
 }
 
+/// Whether a catalogue answers as the scan does. The scan knows no likeness: where it finds
+/// nothing, a text that several registered may still name the one that shares the MID.
+fn agrees(catalogue: &Catalogue, merchants: &[Arc<Merchant>], mark: &MerchantMark, time: Timestamp) -> bool {
+    let (found, scanned) = (catalogue.locate(mark, time), scan(merchants, mark, time));
+    let Some(like) = found.filter(|found| found.evidence().likeness().is_some()) else { return say(found) == scanned };
+    let sent = mark.mid.as_deref().and_then(|mid| plain(mid, false));
+    let shares = like.location().mids.iter().any(|mid| mid.shared && plain(&mid.mid, false) == sent);
+    scanned == "-" && shares && !like.location().descriptors.is_empty()
+}
+
 proptest! {
     #[test]
     fn the_index_agrees_with_a_plain_scan(
@@ -694,7 +704,7 @@ proptest! {
         let last: Vec<_> = last.into_values().collect();
         let catalogue = Catalogue::build(merchants, Vec::new(), 1, seed);
         for (mark, time) in marks {
-            prop_assert_eq!(say(catalogue.locate(&mark, at(time))), scan(&last, &mark, at(time)), "{:?}", mark);
+            prop_assert!(agrees(&catalogue, &last, &mark, at(time)), "{:?}", mark);
         }
     }
 
@@ -729,7 +739,7 @@ proptest! {
             let plain: Vec<_> = documents.values().cloned().collect();
             let fresh = Catalogue::build(plain.clone(), offers.values().cloned().collect(), revision, 3);
             for (mark, time) in &marks {
-                prop_assert_eq!(say(catalogue.locate(mark, at(*time))), scan(&plain, mark, at(*time)), "{:?}", mark);
+                prop_assert!(agrees(&catalogue, &plain, mark, at(*time)), "{:?}", mark);
                 let (ours, theirs) = (catalogue.candidates(mark, at(*time)), fresh.candidates(mark, at(*time)));
                 prop_assert_eq!(ours.map(|(_, offers)| ids(offers)), theirs.map(|(_, offers)| ids(offers)));
             }

@@ -308,6 +308,9 @@ impl Reader {
         } else if digits == 0 {
             if !(self.has_words() && known::is_legal_form(piece) && known::region(piece).is_none()) {
                 self.word(piece, end);
+            } else if !self.into_place && self.cleaned.words.len() > 1 {
+                // `& CO KG`: no Colorado.
+                self.cleaned.words.pop_if(|word| word.text == "co");
             }
         } else if let Some(number) = stated(piece) {
             self.number(number);

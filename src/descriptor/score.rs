@@ -54,6 +54,8 @@ pub struct Candidate {
     /// How sure, and why.
     pub likeness: Likeness,
     points: i32,
+    /// What it counts against others: also what does not make it surer itself.
+    rival: i32,
 }
 
 /// What a text means.
@@ -221,13 +223,15 @@ impl Best {
     fn offer(&mut self, candidate: Candidate) {
         let same = |known: &&mut Candidate| (known.layer, known.shop) == (candidate.layer, candidate.shop);
         if let Some(known) = self.list.iter_mut().find(same) {
+            let rival = known.rival.max(candidate.rival);
             if known.points < candidate.points {
                 *known = candidate;
             }
+            known.rival = rival;
         } else if self.list.len() < 4 * CANDIDATES_MAX {
             self.list.push(candidate);
-        } else if let Some(least) = self.list.iter_mut().min_by_key(|known| known.points)
-            && least.points < candidate.points
+        } else if let Some(least) = self.list.iter_mut().min_by_key(|known| known.rival)
+            && least.rival < candidate.rival
         {
             *least = candidate;
         }
@@ -239,7 +243,7 @@ impl Best {
         let Some(first) = self.list.first().copied() else { return Verdict::Nothing };
         let ahead = self.list[1..].iter().all(|other| {
             let own = (other.layer, other.merchant) == (first.layer, first.merchant);
-            first.points - other.points >= if own { MARGIN_OWN } else { MARGIN }
+            if own { first.points - other.points >= MARGIN_OWN } else { first.points - other.rival >= MARGIN }
         });
         if ahead && first.points >= i32::from(confidence_min) {
             return Verdict::Matched(first);
@@ -646,6 +650,10 @@ impl Scoring<'_> {
             _ => {}
         }
         points += located.min(300);
+        // The same text registered for several shops of another merchant makes none of them
+        // sure, and spoils it for all.
+        let spoils = form.registered && name.whole && !reasons.has(Reasons::REGISTERED_TEXT);
+        let rival = points + if spoils { 150 } else { 0 };
         let pinned = Reasons::POSTCODE.and(Reasons::STORE_NUMBER).and(Reasons::SHARED_MID);
         if located == 0 {
             let rare = name.whole && only && name.rarity >= RARE && reasons.has(Reasons::MCC);
@@ -659,7 +667,7 @@ impl Scoring<'_> {
         }
         let confidence = u16::try_from(points.clamp(0, i32::from(CONFIDENCE_MAX))).unwrap_or(0);
         let likeness = Likeness { confidence, reasons };
-        Some(Candidate { layer: self.layer, shop, merchant: form.merchant, likeness, points })
+        Some(Candidate { layer: self.layer, shop, merchant: form.merchant, likeness, points, rival })
     }
 }
 
