@@ -8,6 +8,7 @@
 //! Precision before recall: what is not well evidenced, or fits two shops, is matched to
 //! none and offered for linking under its [`key`].
 
+mod asked;
 pub mod clean;
 pub mod facilitators;
 pub mod index;

@@ -5,8 +5,8 @@
 //! shop in another country is none. A name alone, however well it fits, stays below any
 //! sensible threshold, since shops of one name are many.
 
-use super::clean::{self, Cleaned};
-use super::index::{BIT, Form, Index, Question, weight_unknown};
+use super::asked::{Asked, Found, Term, forms, plain_umlauts};
+use super::index::{BIT, Form, Index, Question};
 use super::vocabulary as known;
 use crate::domain::merchant::{CONFIDENCE_MAX, Likeness, Reasons};
 use compact_str::{CompactString, format_compact};
@@ -21,16 +21,8 @@ const MARGIN_OWN: i32 = 40;
 pub const CANDIDATES_MAX: usize = 5;
 /// Points from which on a candidate is worth naming.
 const WORTH_NAMING: i32 = 300;
-/// Forms looked at per text, and per word.
-const FORMS_MAX: usize = 96;
-/// Steps through lists of forms per text: an adversary's text of common words stops there.
-const STEPS_MAX: usize = 512;
 /// Shops of one merchant looked at.
 const SHOPS_MAX: usize = 48;
-/// Vocabulary words that a cut word may be the beginning of.
-const PREFIXED_MAX: u32 = 24;
-/// Letters that a cut word must have.
-const PREFIX_LETTERS_MIN: usize = 4;
 /// Most that a name without any evidence of the place can reach.
 const WITHOUT_PLACE_MAX: i32 = 760;
 /// The same, when it is whole, rare, of the merchant's only shop and the category fits.
@@ -86,114 +78,8 @@ impl std::fmt::Debug for Side<'_> {
     }
 }
 
-/// A word of the text, weighed over all indexes.
-#[derive(Debug)]
-struct Term<'a> {
-    text: &'a str,
-    cut: bool,
-    /// A field may end with it, however short it is.
-    ends_field: bool,
-    number: bool,
-    /// It stood at the end as a state or country, and counts only when a name has it.
-    tail: bool,
-    weight: u32,
-}
-
-/// A word of the text in one index.
-#[derive(Debug, Default, Clone)]
-struct Found {
-    exact: Option<u32>,
-    /// Longer words that it may be the beginning of.
-    longer: std::ops::Range<u32>,
-    /// It and the next, written together.
-    with_next: Option<u32>,
-}
-
-/// The rest of the question, read once.
-struct Asked<'a> {
-    terms: Vec<Term<'a>>,
-    text: &'a Cleaned,
-    numbers: Vec<CompactString>,
-    stated: usize,
-    postcode: Option<CompactString>,
-    country: Option<[u8; 2]>,
-    mcc: Option<u16>,
-}
-
-impl<'a> Asked<'a> {
-    fn new(question: &Question<'a>, sides: &[Side<'_>]) -> Self {
-        let text = question.text;
-        let merchants = sides.iter().map(|side| side.index.len()).sum();
-        let weigh = |word: &str| {
-            let found = sides.iter().filter_map(|side| spelled(side.index, word).map(|at| side.index.weight(at)));
-            found.min().unwrap_or_else(|| weight_unknown(word, merchants))
-        };
-        let words = text.words.iter().map(|word| Term {
-            text: word.text.as_str(),
-            cut: word.cut && word.text.len() >= PREFIX_LETTERS_MIN,
-            ends_field: word.cut,
-            number: word.is_number(),
-            tail: false,
-            weight: weigh(&word.text),
-        });
-        let tail = text.region.map(|region| Term {
-            text: region,
-            cut: false,
-            ends_field: false,
-            number: false,
-            tail: true,
-            weight: 4 * BIT,
-        });
-        let us = (text.country == Some(*b"US")).then_some("us");
-        let us =
-            us.map(|text| Term { text, cut: false, ends_field: false, number: false, tail: true, weight: 4 * BIT });
-        let mut numbers = text.numbers.clone();
-        let stated = numbers.len();
-        let soft = text.words.iter().skip(1).filter(|word| word.is_number());
-        numbers.extend(soft.map(|word| word.text.clone()));
-        let sent = question.country.and_then(|code| <[u8; 2]>::try_from(code.as_bytes()).ok());
-        Self {
-            terms: words.chain(tail).chain(us).collect(),
-            text,
-            numbers,
-            stated,
-            postcode: question.postcode.and_then(clean::postcode).or_else(|| text.postcode.clone()),
-            country: sent.map(|code| code.map(|letter| letter.to_ascii_uppercase())).or(text.country),
-            mcc: question.mcc,
-        }
-    }
-
-    fn resolve(&self, index: &Index) -> Vec<Found> {
-        let terms = &self.terms;
-        terms
-            .iter()
-            .enumerate()
-            .map(|(nth, term)| {
-                let longer = if term.cut { index.find_prefix(term.text) } else { 0..0 };
-                let next = terms.get(nth + 1).filter(|next| !next.tail);
-                Found {
-                    exact: spelled(index, term.text),
-                    longer: if longer.len() <= PREFIXED_MAX as usize { longer } else { 0..0 },
-                    with_next: next.and_then(|next| index.find(&format_compact!("{}{}", term.text, next.text))),
-                }
-            })
-            .collect()
-    }
-}
-
-/// A word in either spelling of its umlauts: terminals write `MUENCHEN` or `MUNCHEN`.
-fn spelled(index: &Index, word: &str) -> Option<u32> {
-    index.find(word).or_else(|| plain_umlauts(word).and_then(|plain| index.find(&plain)))
-}
-
-/// `None` when it has none that are written out.
-fn plain_umlauts(word: &str) -> Option<String> {
-    let written = word.contains("ae") || word.contains("oe") || word.contains("ue");
-    written.then(|| word.replace("ae", "a").replace("oe", "o").replace("ue", "u"))
-}
-
 /// What a text means among the shops of some indexes. Microseconds: looks at no more than
-/// [`FORMS_MAX`] names and [`SHOPS_MAX`] shops of each.
+/// `FORMS_MAX` names and [`SHOPS_MAX`] shops of each.
 #[must_use]
 pub fn find(question: &Question<'_>, sides: &[Side<'_>], confidence_min: u16) -> Verdict {
     if question.text.words.is_empty() {
@@ -251,87 +137,6 @@ impl Best {
         self.list.truncate(CANDIDATES_MAX);
         Verdict::Unsure(self.list)
     }
-}
-
-/// Numbers of the forms worth looking at, each once.
-fn forms(asked: &Asked<'_>, found: &[Found], index: &Index) -> Vec<u32> {
-    let mut picked: Vec<u32> = Vec::with_capacity(FORMS_MAX);
-    // Written together in the text, apart in the name.
-    for term in asked.terms.iter().filter(|term| !term.tail) {
-        picked.extend(index.forms_joined(term.text).take(8));
-    }
-    if let [first, second, ..] = &asked.terms[..] {
-        picked.extend(index.forms_joined(&format_compact!("{}{}", first.text, second.text)).take(8));
-    }
-    let mut lists: Vec<&[u32]> = Vec::with_capacity(asked.terms.len());
-    for found in found {
-        let words = found.exact.into_iter().chain(found.with_next).chain(found.longer.clone());
-        lists.extend(words.map(|word| index.forms_with(word)).filter(|list| !list.is_empty()));
-    }
-    lists.sort_by_key(|list| list.len());
-    lists.dedup_by(|one, other| std::ptr::eq(*one, *other));
-    let mut steps = 0;
-    for list in lists.iter().take_while(|list| list.len() <= FORMS_MAX / 2) {
-        if picked.len() >= FORMS_MAX {
-            break;
-        }
-        picked.extend(list.iter().take(FORMS_MAX - picked.len()));
-    }
-    let Some(rarest) = lists.first().filter(|list| list.len() > FORMS_MAX / 2) else {
-        picked.sort_unstable();
-        picked.dedup();
-        return picked;
-    };
-    // No word is rare: those that have two of them, or one and the place.
-    for other in lists.iter().skip(1) {
-        common(rarest, other, &mut steps, |form| *form, |form| *form, &mut picked);
-    }
-    let numbers = asked.numbers.iter().map(|number| format_compact!("#{number}"));
-    let postcode = asked.postcode.iter().map(|code| format_compact!("@{code}"));
-    let keyed = numbers.chain(postcode).filter_map(|text| index.find(&text));
-    let city = found.iter().filter_map(|found| found.exact);
-    for word in keyed.chain(city) {
-        let merchant = |shop: &u32| index.place(*shop).merchant;
-        let owner = |form: &u32| index.form(*form).merchant;
-        common(rarest, index.shops_with(word), &mut steps, owner, merchant, &mut picked);
-    }
-    picked.sort_unstable();
-    picked.dedup();
-    picked
-}
-
-/// Those of the first list whose key is in the second too; both ascend by their keys.
-fn common(
-    first: &[u32],
-    second: &[u32],
-    steps: &mut usize,
-    key: impl Fn(&u32) -> u32,
-    key_second: impl Fn(&u32) -> u32,
-    picked: &mut Vec<u32>,
-) {
-    let (mut at, mut at_second) = (0, 0);
-    while at < first.len() && at_second < second.len() && picked.len() < FORMS_MAX && *steps < STEPS_MAX {
-        *steps += 1;
-        let (one, two) = (key(&first[at]), key_second(&second[at_second]));
-        match one.cmp(&two) {
-            std::cmp::Ordering::Equal => {
-                picked.push(first[at]);
-                at += 1;
-            }
-            std::cmp::Ordering::Less => at += leap(&first[at..], |item| key(item) < two),
-            std::cmp::Ordering::Greater => at_second += leap(&second[at_second..], |item| key_second(item) < one),
-        }
-    }
-}
-
-/// How many at the front are still before, in steps that double.
-fn leap(list: &[u32], before: impl Fn(&u32) -> bool) -> usize {
-    let mut width = 1;
-    while width < list.len() && before(&list[width]) {
-        width *= 2;
-    }
-    let (from, to) = (width / 2, list.len().min(width + 1));
-    from + list[from..to].partition_point(before)
 }
 
 /// How well a name fits.
@@ -687,5 +492,5 @@ struct Fit {
 }
 
 fn permille(part: u32, whole: u32) -> u32 {
-    if whole == 0 { 0 } else { 1000 * part / whole }
+    (1000 * part).checked_div(whole).unwrap_or(0)
 }

@@ -272,5 +272,5 @@ pub fn scores(outcomes: &[Outcome<'_>], threshold: u16) -> Vec<Score> {
 
 /// A share in ten-thousandths, rounded down; all of nothing.
 fn share(part: u32, whole: u32) -> u32 {
-    if whole == 0 { 10_000 } else { part * 10_000 / whole }
+    (part * 10_000).checked_div(whole).unwrap_or(10_000)
 }
