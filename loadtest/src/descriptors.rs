@@ -86,7 +86,7 @@ impl Random {
         value ^ (value >> 31)
     }
     fn below(&mut self, bound: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
     /// Below the bound, small ones far more often: the bits kept are drawn first.
     fn skewed(&mut self, bound: u64) -> u64 {
