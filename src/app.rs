@@ -128,6 +128,7 @@ pub fn engine_options(settings: &Settings) -> EngineOptions {
         dead_letters_max: settings.webhooks.dead_letters_max as u64,
         dead_letter_bytes_max: settings.webhooks.dead_letter_bytes_max,
         future_ms_alarm: i64::from(settings.webhooks.future_hours_alarm) * 3_600_000,
+        descriptor_confidence_min: settings.matching.descriptor_confidence_min,
     }
 }
 

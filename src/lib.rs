@@ -27,6 +27,7 @@
 //! | [`domain`] | our words: ids, money, time, card events, purchases, offers, members, merchants | yes |
 //! | [`ledger`] | chart of accounts, transfers between two states of a reward | yes |
 //! | [`decide`] | worth of a purchase, what a refund that names none comes off, what offers give, the subtraction, what a record does to a state | yes |
+//! | [`descriptor`] | statement texts taken apart and matched to shops, with a confidence | yes |
 //! | [`normalise`] | one file per provider: their words to ours; the card-number guard | yes |
 //! | [`record`] | what one commit says, and all a journal holds | yes |
 //! | [`authenticate`] | webhook signatures, API keys and roles, `sign` | |
@@ -80,6 +81,7 @@ pub mod commands;
 pub mod config;
 pub mod decide;
 pub mod demo;
+pub mod descriptor;
 pub mod domain;
 pub mod engine;
 pub mod health;

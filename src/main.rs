@@ -65,6 +65,23 @@ enum Command {
     /// Takes a source's messages from a file, one JSON document per line, by your authority in
     /// place of a signature. What was taken before counts once; exit 1 when lines were lost.
     Ingest(IngestArgs),
+    /// Matches labelled statement texts to shops and prints precision and recall.
+    Descriptors {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Texts: `descriptor,mcc,country,postcode,label,group`; the label is a location's id or `none`.
+        #[arg(long, value_name = "FILE")]
+        labelled: PathBuf,
+        /// Shops: `id,merchant,name,city,postcode,country,mcc,store_numbers,descriptors`.
+        #[arg(long, value_name = "FILE")]
+        locations: PathBuf,
+        /// In place of `matching.descriptor_confidence_min`. (0..1000)
+        #[arg(long, value_parser = clap::value_parser!(u16).range(0..=1000))]
+        threshold: Option<u16>,
+        /// Also each text that was not matched as its label says.
+        #[arg(long)]
+        wrong: bool,
+    },
     /// Prints a curl command with a source's signature for a body (from FILE or stdin).
     Sign {
         #[command(flatten)]
@@ -124,6 +141,9 @@ fn run(words: Words) -> Result<(), Failure> {
             Keys::Revoke { id } => commands::keys::revoke(&config, &id),
         },
         Some(Command::Ingest(args)) => commands::ingest::ingest(&args),
+        Some(Command::Descriptors { config, labelled, locations, threshold, wrong }) => {
+            commands::descriptors::descriptors(&config, &labelled, &locations, threshold, wrong)
+        }
         Some(Command::Sign { config, source, file }) => commands::sign::sign(&config, &source, file.as_deref()),
     }
 }

@@ -34,6 +34,7 @@ fn may_import() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("ledger", &["domain"][..]),
         ("decide", &["domain", "ledger", "record"][..]),
         ("normalise", &["domain"][..]),
+        ("descriptor", &["domain"][..]),
         ("record", &["domain", "ledger", "decide"][..]),
         ("wire", &[][..]),
         ("audit", &["domain", "decide", "record", "ledger"][..]),

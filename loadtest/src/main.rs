@@ -3,6 +3,7 @@
 
 mod bounds;
 mod cpu;
+mod descriptors;
 mod disk;
 mod drive;
 mod fault;
@@ -43,6 +44,8 @@ enum What {
     Members(members::Args),
     /// Time of a match in a catalogue of millions, and the memory of its index
     Match(matching::Args),
+    /// Time of matching a statement text among a million shops, and the memory of that index
+    Descriptors(descriptors::Args),
     #[command(hide = true)]
     ServeBare(bounds::Args),
     #[command(hide = true)]
@@ -59,6 +62,10 @@ fn main() -> ExitCode {
         What::Members(args) => members::run(&args),
         What::Match(args) => {
             matching::run(&args);
+            Ok(())
+        }
+        What::Descriptors(args) => {
+            descriptors::run(&args);
             Ok(())
         }
         What::ServeBare(args) => bounds::serve(Bound::Bare, &args),

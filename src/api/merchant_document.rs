@@ -17,6 +17,8 @@ const COMPETITORS_MAX: usize = 500;
 const PER_LOCATION_MAX: usize = 1_000;
 /// Longest MID, store id or acquirer id: a card network's field has 15.
 const MID_BYTES_MAX: usize = 64;
+/// Longest number that a merchant gives a shop.
+const STORE_NUMBER_BYTES_MAX: usize = 16;
 
 /// A merchant with its shops.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -54,6 +56,18 @@ pub struct LocationDocument {
     /// Postcode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postcode: Option<String>,
+    /// City, as statement texts name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Oakland")]
+    pub city: Option<String>,
+    /// Merchant category code that acquirers give this shop, four digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "5814", pattern = "^[0-9]{4}$")]
+    pub mcc: Option<String>,
+    /// The merchant's own numbers of this shop, which statement texts carry (`STORE #0123`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["0123"]))]
+    pub store_numbers: Vec<String>,
     /// The ids under which acquirers know this shop; authorization and clearing may differ.
     #[serde(default)]
     pub mids: Vec<MidDocument>,
@@ -189,6 +203,9 @@ impl MerchantDocument {
             time_zone: text(&location.time_zone),
             country: text(&location.country),
             postcode: text(&location.postcode),
+            city: text(&location.city),
+            mcc: location.mcc.map(|code| format!("{code:04}")),
+            store_numbers: texts(&location.store_numbers),
             mids: location
                 .mids
                 .iter()
@@ -228,6 +245,8 @@ impl LocationDocument {
         let at = |name: &str| format!("{path}.{name}");
         check::at_most(&at("store_ids"), &self.store_ids, PER_LOCATION_MAX)?;
         check::at_most(&at("descriptors"), &self.descriptors, PER_LOCATION_MAX)?;
+        check::at_most(&at("store_numbers"), &self.store_numbers, PER_LOCATION_MAX)?;
+        let numbers = self.store_numbers.iter().enumerate();
         let mids = self.mids.into_iter().enumerate();
         let stores = self.store_ids.into_iter().enumerate();
         let descriptors = self.descriptors.iter().enumerate();
@@ -237,6 +256,11 @@ impl LocationDocument {
             time_zone: self.time_zone.map(|zone| check::zone(&at("time_zone"), &zone)).transpose()?,
             country: self.country.map(|code| check::country(&at("country"), &code)).transpose()?,
             postcode: self.postcode.map(|code| check::short(&at("postcode"), &code, 16)).transpose()?,
+            city: self.city.map(|name| check::short(&at("city"), &name, NAME_BYTES_MAX)).transpose()?,
+            mcc: self.mcc.map(|code| category(&at("mcc"), &code)).transpose()?,
+            store_numbers: numbers
+                .map(|(n, text)| store_number(&format!("{path}.store_numbers[{n}]"), text))
+                .collect::<Result<_, _>>()?,
             mids: mids.map(|(n, mid)| mid.into_mid(&format!("{path}.mids[{n}]"))).collect::<Result<_, _>>()?,
             store_ids: stores
                 .map(|(n, store)| {
@@ -295,6 +319,22 @@ fn network_id(path: &str, text: &str) -> Result<compact_str::CompactString, Faul
         return Err(Fault::bad(path, "only zeros name no shop: networks send them for \"none\""));
     }
     Ok(id)
+}
+
+/// A merchant category code.
+fn category(path: &str, code: &str) -> Result<u16, Fault> {
+    let digits = code.len() == 4 && code.bytes().all(|byte| byte.is_ascii_digit());
+    let known = code.parse().ok().filter(|code| digits && *code > 0);
+    known.ok_or_else(|| Fault::bad(path, "must be a merchant category code of four digits, such as 5814"))
+}
+
+/// A merchant's own number of a shop.
+fn store_number(path: &str, text: &str) -> Result<compact_str::CompactString, Fault> {
+    let number = check::identifier(path, text.trim(), STORE_NUMBER_BYTES_MAX)?;
+    if crate::descriptor::clean::store_number(&number).is_none() {
+        return Err(Fault::bad(path, "must have a digit other than zero, or a letter"));
+    }
+    Ok(number)
 }
 
 fn email_domain(path: &str, text: &str) -> Result<compact_str::CompactString, Fault> {
@@ -357,6 +397,10 @@ mod tests {
             ),
             (with(r#"{"id":"a","mids":[{"mid":"1","from":"soon"}]}"#), "bad_value", "locations[0].mids[0].from"),
             (with(r#"{"id":"a","country":"usa"}"#), "bad_value", "locations[0].country"),
+            (with(r#"{"id":"a","city":" "}"#), "bad_value", "locations[0].city"),
+            (with(r#"{"id":"a","mcc":"58"}"#), "bad_value", "locations[0].mcc"),
+            (with(r#"{"id":"a","mcc":"+814"}"#), "bad_value", "locations[0].mcc"),
+            (with(r#"{"id":"a","store_numbers":["7","000"]}"#), "bad_value", "locations[0].store_numbers[1]"),
             (with(r#"{"id":"a","descriptors":["X 4242424242424242"]}"#), "card_number", "locations[0].descriptors[0]"),
             (
                 r#"{"name":"B","time_zone":"UTC","competitors":[{"name":"R","networks":["1.2.3.4/33"]}]}"#.into(),
@@ -379,7 +423,8 @@ mod tests {
 
     #[test]
     fn a_merchant_reads_back_as_it_was_written() {
-        let text = r#"{"name":"Blue Bottle","time_zone":"America/Los_Angeles","locations":[{"id":"oak","mids":[{"scheme":"visa",
+        let text = r#"{"name":"Blue Bottle","time_zone":"America/Los_Angeles","locations":[{"id":"oak","postcode":"94607",
+            "city":"Oakland","mcc":"0763","store_numbers":["0123"],"mids":[{"scheme":"visa",
             "mid":"000445566778899","from":"2026-01-01T00:00:00Z","shared":false}],"store_ids":[],"descriptors":["BLUE BOTTLE"]}],
             "competitors":[]}"#;
         let document: MerchantDocument = parse(text.as_bytes()).unwrap();

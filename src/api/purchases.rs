@@ -7,6 +7,7 @@ use super::{Doors, access, read};
 use crate::authenticate::keys::Role::{Merchant, Operator, Risk};
 use crate::decide::judge::Line;
 use crate::decide::{Assigned, Credit, Fate, MemberState, Worth};
+use crate::domain::merchant::Evidence;
 use crate::domain::purchase::{Grant, HeldEvent, Purchase, Stage};
 use crate::domain::{Money, PurchaseId, PurchaseKey, SourceName, Timestamp};
 use crate::wire::Request;
@@ -50,8 +51,16 @@ pub struct ShopView {
     /// Its IANA zone.
     pub time_zone: String,
     /// By what it was recognised: `mid`, `store_id` or `descriptor`.
-    #[schema(value_type = String)]
-    pub evidence: crate::domain::merchant::Evidence,
+    pub evidence: &'static str,
+    /// How sure it was, of 1000, when nobody had registered the descriptor and it was only like
+    /// the shop's; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1000)]
+    pub confidence: Option<u16>,
+    /// What spoke for the shop then: `words`, `whole_name`, `registered_text`, `city`,
+    /// `postcode`, `store_number`, `mcc`, `country`, `only_shop`, `shared_mid`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<&'static str>,
 }
 
 /// An event of a purchase, without its card.
@@ -235,7 +244,9 @@ fn explained(doors: &Doors, member: &MemberState, key: &PurchaseKey) -> Option<P
             merchant: shop.merchant.to_string(),
             location: shop.location.to_string(),
             time_zone: shop.time_zone.to_string(),
-            evidence: shop.evidence,
+            evidence: evidence_word(shop.evidence),
+            confidence: shop.evidence.likeness().map(|likeness| likeness.confidence),
+            reasons: shop.evidence.likeness().map_or_else(Vec::new, |likeness| likeness.reasons.names().collect()),
         }),
         events: purchase.events.iter().map(of_event).collect(),
         joined: joined.collect(),
@@ -272,6 +283,14 @@ fn of_assigned(member: &MemberState, credit: &Credit<'_>, assigned: &Assigned<'_
         Fate::Waits => ("waits", None, 0),
     };
     AssignedView { event: credit.event.key.to_string(), state, purchase, takes_minor }
+}
+
+fn evidence_word(evidence: Evidence) -> &'static str {
+    match evidence {
+        Evidence::Mid => "mid",
+        Evidence::StoreId => "store_id",
+        Evidence::Descriptor | Evidence::Likeness(_) => "descriptor",
+    }
 }
 
 fn word(stage: Stage, held: bool) -> &'static str {

@@ -5,7 +5,8 @@
 
 use super::key::{self, Acquirer, Key};
 use super::mid_index::{Claim, LOCATIONS_MAX, MidIndex, Terms};
-use crate::domain::merchant::{Location, Merchant};
+use crate::descriptor::{Index, Shop};
+use crate::domain::merchant::{Location, Merchant, Mid};
 use crate::domain::{MerchantId, MerchantMark, Timestamp};
 use compact_str::CompactString;
 use hashbrown::HashTable;
@@ -46,6 +47,8 @@ pub(super) struct Layer {
     mids: MidIndex,
     stores: MidIndex,
     descriptors: MidIndex,
+    /// By the words of names and texts: a place in it is a location's here.
+    pub(super) likeness: Index,
 }
 
 /// What is wanted of a location once it is found, side by side: one wait for memory.
@@ -154,6 +157,7 @@ struct Best {
     merchant: u32,
     location: u32,
     several: bool,
+    shared: bool,
 }
 
 impl Tally {
@@ -165,12 +169,18 @@ impl Tally {
         match &mut self.best {
             Some(best) if rank < best.rank => {}
             Some(best) if rank == best.rank => {
+                best.shared |= shared;
                 best.spoiled |= shared || best.merchant != merchant || best.overlay != overlay;
                 best.several |= several || best.location != location;
                 best.location = best.location.min(location);
             }
-            _ => self.best = Some(Best { rank, spoiled: shared, overlay, merchant, location, several }),
+            _ => self.best = Some(Best { rank, spoiled: shared, shared, overlay, merchant, location, several }),
         }
+    }
+    /// Whether the best evidence is a MID that many shops share. It may change while claims
+    /// are taken.
+    pub(super) fn is_shared(&self) -> bool {
+        self.best.is_some_and(|best| best.shared)
     }
     /// The location, when the evidence leaves one merchant: whether it is the overlay's, its
     /// place there, and whether other locations of the merchant are as good.
@@ -212,9 +222,10 @@ pub(super) struct Side<L> {
 }
 
 impl Layer {
-    /// Builds over merchants; of several with one id the last counts. Linear in what
-    /// they register, beyond sorting by id.
-    pub(super) fn build(mut merchants: Vec<Arc<Merchant>>, seed: u64) -> Self {
+    /// Builds over merchants; of several with one id the last counts. `background` is the
+    /// base when this is its overlay: a word is as rare as both say. Linear in what they
+    /// register, beyond sorting by id.
+    pub(super) fn build(mut merchants: Vec<Arc<Merchant>>, background: Option<&Self>, seed: u64) -> Self {
         merchants.sort_by(|one, other| one.id.cmp(&other.id));
         merchants.dedup_by(|later, earlier| {
             let same = later.id == earlier.id;
@@ -235,6 +246,7 @@ impl Layer {
         layer.mids = layer.index_mids();
         layer.stores = layer.index_stores();
         layer.descriptors = layer.index_descriptors();
+        layer.likeness = layer.index_words(background.map(|base| &base.likeness));
         layer
     }
 
@@ -339,6 +351,42 @@ impl Layer {
                 }
             }
         })
+    }
+
+    fn index_words(&self, background: Option<&Index>) -> Index {
+        let shops = self.locations().map(|(place, location)| {
+            let merchant = self.merchant_of(place);
+            Shop {
+                merchant,
+                merchant_name: &self.merchants[merchant as usize].name,
+                name: location.name.as_deref(),
+                descriptors: &location.descriptors,
+                city: location.city.as_deref(),
+                postcode: location.postcode.as_deref(),
+                country: location.country.as_deref(),
+                mcc: location.mcc,
+                store_numbers: &location.store_numbers,
+            }
+        });
+        Index::build(shops, background, self.seed)
+    }
+
+    /// Whether a location registered the question's MID as one that many shops share. Linear
+    /// in its MIDs.
+    pub(super) fn shares(&self, location: u32, question: &Question<'_>) -> bool {
+        let fits = |mid: &Mid| {
+            let scheme = match (key::scheme(mid.scheme.as_deref()), &question.scheme) {
+                (Some(one), Some(other)) => one == *other,
+                _ => true,
+            };
+            let acquirer = match (Acquirer::new(mid.acquirer.as_deref()), &question.acquirer) {
+                (Acquirer::Unknown, _) | (_, Acquirer::Unknown) => true,
+                (one, other) => one == *other,
+            };
+            let in_force = mid.from.is_none_or(|from| from <= question.at) && mid.to.is_none_or(|to| question.at < to);
+            mid.shared && scheme && acquirer && in_force && Key::of_mid(&mid.mid) == question.mid
+        };
+        question.mid.is_some() && self.location(location).mids.iter().any(fits)
     }
 
     /// A merchant's place. O(1).
@@ -459,6 +507,7 @@ impl Layer {
         self.mids.memory_bytes()
             + self.stores.memory_bytes()
             + self.descriptors.memory_bytes()
+            + self.likeness.memory_bytes()
             + size_of_val(&*self.merchants)
             + self.by_id.allocation_size()
             + size_of_val(&*self.rows)

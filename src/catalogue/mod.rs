@@ -13,6 +13,7 @@ mod mid_index;
 #[cfg(test)]
 mod tests;
 
+use crate::descriptor::{self, Candidate, Verdict};
 use crate::domain::merchant::{Evidence, Location, Matched, Merchant};
 use crate::domain::offer::Offer;
 use crate::domain::{MerchantId, MerchantMark, OfferId, Timestamp};
@@ -29,6 +30,10 @@ pub const OVERLAY_CHANGES_MAX: usize = 1_024;
 /// again at each change of a merchant, at about a tenth of a microsecond per MID.
 pub const OVERLAY_MIDS_MAX: usize = 16_384;
 
+/// Locations of changed merchants beyond which the overlay wants merging: their words are
+/// read again at each change, at some microseconds per location.
+pub const OVERLAY_LOCATIONS_MAX: usize = 4_096;
+
 /// A merchant's offers, by id.
 type OfferList = Arc<[Arc<Offer>]>;
 
@@ -38,6 +43,7 @@ pub struct Catalogue {
     base: Arc<Base>,
     overlay: Arc<Overlay>,
     revision: u64,
+    descriptor_confidence_min: u16,
 }
 
 /// Everything, as of the last merge.
@@ -141,7 +147,7 @@ impl<'a> Located<'a> {
 
 impl Base {
     fn build(merchants: Vec<Arc<Merchant>>, offers: Vec<Arc<Offer>>, seed: u64) -> Self {
-        let mut layer = Layer::build(merchants, seed);
+        let mut layer = Layer::build(merchants, None, seed);
         let mut orphans: BTreeMap<MerchantId, BTreeMap<OfferId, Arc<Offer>>> = BTreeMap::new();
         let mut orphans_by_id = BTreeMap::new();
         let mut placed: Vec<(u32, Arc<Offer>)> = Vec::with_capacity(offers.len());
@@ -215,7 +221,19 @@ impl Catalogue {
         offers.reverse();
         offers.retain(|offer| seen.insert(offer.id.clone()));
         drop(seen);
-        Self { base: Arc::new(Base::build(merchants, offers, seed)), overlay: Arc::default(), revision }
+        Self {
+            base: Arc::new(Base::build(merchants, offers, seed)),
+            overlay: Arc::default(),
+            revision,
+            descriptor_confidence_min: descriptor::CONFIDENCE_MIN,
+        }
+    }
+
+    /// This snapshot, and those made of it, with another confidence from which on a text is
+    /// taken for the shop it is like.
+    #[must_use]
+    pub fn with_descriptor_confidence_min(self, descriptor_confidence_min: u16) -> Self {
+        Self { descriptor_confidence_min, ..self }
     }
 
     /// The store's revision that this snapshot shows.
@@ -256,9 +274,11 @@ impl Catalogue {
     /// equal acquirer counts more than one left out, and after that an equal scheme. When the
     /// best claims are of two merchants, or one of them is on a MID that many shops share,
     /// the MID proves nothing. Then the store id in the same way, then a descriptor that
-    /// exactly one location registered.
+    /// exactly one location registered, then the location that the descriptor is most like,
+    /// when that is sure enough. Those that share the MID are ahead there.
     ///
-    /// A few waits for memory; linear in the different conditions registered for one MID.
+    /// A few waits for memory; linear in the different conditions registered for one MID. A
+    /// descriptor that nobody registered costs microseconds.
     #[must_use]
     pub fn locate(&self, mark: &MerchantMark, at: Timestamp) -> Option<Located<'_>> {
         let question = Question::new(mark, at);
@@ -268,10 +288,11 @@ impl Catalogue {
         if let Some(found) = self.conclude(&tally, Evidence::Mid) {
             return Some(found);
         }
-        self.locate_without_mid(mark)
+        self.locate_without_mid(mark, tally.is_shared().then_some(&question))
     }
 
-    fn locate_without_mid(&self, mark: &MerchantMark) -> Option<Located<'_>> {
+    /// `shared` when the MID is one that many shops share.
+    fn locate_without_mid(&self, mark: &MerchantMark, shared: Option<&Question<'_>>) -> Option<Located<'_>> {
         let layers = [&self.base.layer, &*self.overlay.layer];
         if layers.iter().any(|layer| layer.has_stores())
             && let Some(store) = mark.store_id.as_deref().and_then(Key::of_store_id)
@@ -290,9 +311,64 @@ impl Catalogue {
             let mut tally = Tally::default();
             self.base.layer.tally_descriptor(&text, self.base_side(), &mut tally);
             self.overlay.layer.tally_descriptor(&text, OVERLAY_SIDE, &mut tally);
-            return self.conclude(&tally, Evidence::Descriptor);
+            let found = self.conclude(&tally, Evidence::Descriptor);
+            // The same text in another country is another shop's.
+            let elsewhere = |found: &Located<'_>| {
+                let own = found.location().country.as_deref();
+                own.zip(mark.country.as_deref()).is_some_and(|(own, sent)| !own.eq_ignore_ascii_case(sent))
+            };
+            if let Some(found) = found.filter(|found| !elsewhere(found)) {
+                return Some(found);
+            }
         }
-        None
+        match self.likeness(mark, shared) {
+            Verdict::Matched(candidate) => Some(self.located(&candidate)),
+            Verdict::Unsure(_) | Verdict::Nothing => None,
+        }
+    }
+
+    /// The shops that a mark's descriptor may mean when [`Catalogue::locate`] finds none sure
+    /// enough, best first: what is offered for linking, together with all that have the same
+    /// [`descriptor::key`]. Empty when one is sure or none is like it.
+    #[must_use]
+    pub fn suggestions(&self, mark: &MerchantMark, at: Timestamp) -> Vec<Located<'_>> {
+        let question = Question::new(mark, at);
+        match self.likeness(mark, Some(&question)) {
+            Verdict::Unsure(candidates) => candidates.iter().map(|candidate| self.located(candidate)).collect(),
+            Verdict::Matched(_) | Verdict::Nothing => Vec::new(),
+        }
+    }
+
+    fn likeness(&self, mark: &MerchantMark, shared: Option<&Question<'_>>) -> Verdict {
+        let Some(text) = mark.descriptor.as_deref() else { return Verdict::Nothing };
+        let text = descriptor::clean(text);
+        let question = descriptor::Question {
+            text: &text,
+            mcc: mark.mcc,
+            country: mark.country.as_deref(),
+            postcode: mark.postcode.as_deref(),
+        };
+        let (base, overlay) = (&self.base.layer, &*self.overlay.layer);
+        let base_shares = |shop| shared.is_some_and(|question| base.shares(shop, question));
+        let overlay_shares = |shop| shared.is_some_and(|question| overlay.shares(shop, question));
+        let sides = [
+            descriptor::Side {
+                index: &base.likeness,
+                live: &|place| self.overlay.live(place),
+                shares_mid: shared.is_some().then_some(&base_shares),
+            },
+            descriptor::Side {
+                index: &overlay.likeness,
+                live: &|_| true,
+                shares_mid: shared.is_some().then_some(&overlay_shares),
+            },
+        ];
+        descriptor::find(&question, &sides, self.descriptor_confidence_min)
+    }
+
+    fn located(&self, candidate: &Candidate) -> Located<'_> {
+        let layer = if candidate.layer == 0 { &self.base.layer } else { &*self.overlay.layer };
+        Located { layer, location: candidate.shop, several: false, evidence: Evidence::Likeness(candidate.likeness) }
     }
 
     fn base_side(&self) -> Side<impl Fn(u32) -> bool> {
@@ -352,7 +428,8 @@ impl Catalogue {
             overlay.merchants.insert(merchant.id.clone(), merchant);
         }
         if rebuild {
-            overlay.layer = Arc::new(Layer::build(overlay.merchants.values().cloned().collect(), self.base.seed));
+            let changed = overlay.merchants.values().cloned().collect();
+            overlay.layer = Arc::new(Layer::build(changed, Some(&self.base.layer), self.base.seed));
         }
         for offer in offers {
             let earlier = overlay.offers.insert(offer.id.clone(), offer.clone());
@@ -367,7 +444,8 @@ impl Catalogue {
                 }
             });
         }
-        Self { base: self.base.clone(), overlay: Arc::new(overlay), revision }
+        let descriptor_confidence_min = self.descriptor_confidence_min;
+        Self { base: self.base.clone(), overlay: Arc::new(overlay), revision, descriptor_confidence_min }
     }
 
     fn relist(&self, overlay: &mut Overlay, merchant: &MerchantId, change: impl FnOnce(&mut Vec<Arc<Offer>>)) {
@@ -389,6 +467,7 @@ impl Catalogue {
     pub fn wants_merging(&self) -> bool {
         self.overlay.merchants.len() + self.overlay.offers.len() > OVERLAY_CHANGES_MAX
             || self.overlay.layer.mid_count() > OVERLAY_MIDS_MAX
+            || self.overlay.layer.likeness.len() > OVERLAY_LOCATIONS_MAX
     }
 
     /// Makes a new base of this snapshot under a new seed. As slow as
@@ -433,7 +512,7 @@ impl Catalogue {
             let unchanged = |id: &K, value: &Arc<V>| then.get(id).is_some_and(|other| Arc::ptr_eq(value, other));
             now.iter().filter(|(id, value)| !unchanged(id, value)).map(|(_, value)| value.clone()).collect()
         }
-        let fresh = Self { base: merged.base.clone(), overlay: Arc::default(), revision: self.revision };
+        let fresh = Self { base: merged.base.clone(), overlay: Arc::default(), ..self.clone() };
         let merchants = since(&self.overlay.merchants, &merged.merchants);
         let offers = since(&self.overlay.offers, &merged.offers);
         Some(fresh.with_changes(merchants, offers, self.revision))
@@ -457,6 +536,12 @@ impl Catalogue {
     #[must_use]
     pub fn mid_index_bytes(&self) -> usize {
         self.base.layer.mid_index_bytes() + self.overlay.layer.mid_index_bytes()
+    }
+
+    /// Bytes of the index of words alone. O(1).
+    #[must_use]
+    pub fn descriptor_index_bytes(&self) -> usize {
+        self.base.layer.likeness.memory_bytes() + self.overlay.layer.likeness.memory_bytes()
     }
 
     /// Bytes of everything that makes merchants and offers findable: indexes, tables of

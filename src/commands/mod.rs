@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod conformance;
+pub mod descriptors;
 pub mod ingest;
 pub mod keys;
 pub mod serve;

@@ -65,6 +65,8 @@ pub struct Settings {
     pub purchases: PurchaseSettings,
     /// What is counted of sources.
     pub health: HealthSettings,
+    /// How shops are recognised.
+    pub matching: MatchingSettings,
     /// The log.
     pub log: LogSettings,
     /// Who may post webhooks, in the order given.
@@ -195,6 +197,13 @@ pub struct HealthSettings {
     pub silence_min: Duration,
 }
 
+/// `[matching]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MatchingSettings {
+    /// Confidence, of 1000, below which a statement text is matched to no shop.
+    pub descriptor_confidence_min: u16,
+}
+
 /// `[log]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
@@ -283,6 +292,8 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
         days_kept: reader.integer("health.days_kept", 7, 400),
         silence_min: seconds(reader, "health.silence_seconds_min", 60, 604_800),
     };
+    let matching =
+        MatchingSettings { descriptor_confidence_min: reader.integer("matching.descriptor_confidence_min", 0, 1000) };
     let level = reader.required("log.level", "a level", LogLevel::parse);
     let format = reader.required("log.format", "a format", LogFormat::parse);
     let sources = sources::read(reader, env, read_file);
@@ -296,6 +307,7 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
         webhooks,
         purchases,
         health,
+        matching,
         log: LogSettings { level: level?, format: format? },
         sources: sources.into_iter().map(FoundSource::settle).collect::<Option<Vec<_>>>()?,
         lines: std::mem::take(&mut reader.lines),

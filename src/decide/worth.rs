@@ -124,7 +124,7 @@ pub fn worth<'a>(purchase: &'a Purchase, mark: Timestamp, policy: &LapsePolicy) 
     }
 
     let mcc = best(events, |e| e.mcc, |_| 0);
-    let shop = best(events, |e| e.matched.and_then(|i| purchase.matches.get(usize::from(i))), |m| m.evidence as u8);
+    let shop = best(events, |e| e.matched.and_then(|i| purchase.matches.get(usize::from(i))), |m| m.evidence.rank());
     let lapses_at = has_authorization.then(|| time.plus_days(policy.days_for(mcc)));
     let lapsed = lapses_at.is_some_and(|at| at <= mark);
     let all_cleared = clearings > 0 && count.is_none_or(|n| numbers.len() >= usize::try_from(n).unwrap_or(usize::MAX));
@@ -158,7 +158,7 @@ pub fn worth<'a>(purchase: &'a Purchase, mark: Timestamp, policy: &LapsePolicy) 
 fn best<'a, T>(
     events: &'a [HeldEvent],
     value: impl Fn(&'a HeldEvent) -> Option<T>,
-    rank: impl Fn(&T) -> u8,
+    rank: impl Fn(&T) -> u16,
 ) -> Option<T> {
     let kind_rank = |kind: EventKind| match kind {
         EventKind::Clearing => 0,

@@ -64,6 +64,8 @@ pub struct EngineOptions {
     pub dead_letter_bytes_max: usize,
     /// An event dated further ahead than this is alarmed.
     pub future_ms_alarm: i64,
+    /// Confidence from which on a statement text is taken for the shop it is like.
+    pub descriptor_confidence_min: u16,
 }
 
 impl EngineOptions {
@@ -87,6 +89,7 @@ impl EngineOptions {
             dead_letters_max: 10_000,
             dead_letter_bytes_max: 64 << 10,
             future_ms_alarm: crate::domain::time::DAY_MS,
+            descriptor_confidence_min: crate::descriptor::CONFIDENCE_MIN,
         }
     }
 }
@@ -293,7 +296,7 @@ impl Engine {
             let journal = opened.map_err(|source| StartError::Journal { path: dir, source })?.0;
             Some(Arc::new(Sightings::new(journal)))
         };
-        let read = read_catalogue(&keeper)?;
+        let read = read_catalogue(&keeper)?.with_descriptor_confidence_min(options.descriptor_confidence_min);
         let mut policy = policy.clone();
         policy.holdout_key = secrets.holdout;
         let marks: Vec<AtomicI64> = read_marks(&keeper, partitions)?;

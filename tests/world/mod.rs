@@ -116,6 +116,9 @@ pub fn merchant(id: &str, mids: &[&str]) -> Merchant {
             time_zone: None,
             country: None,
             postcode: None,
+            city: None,
+            mcc: None,
+            store_numbers: Vec::new(),
             mids: mids
                 .iter()
                 .map(|mid| Mid {
