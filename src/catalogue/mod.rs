@@ -12,6 +12,7 @@ mod layer;
 mod mid_index;
 #[cfg(test)]
 mod tests;
+mod unlike;
 
 use crate::descriptor::{self, Candidate, Verdict};
 use crate::domain::merchant::{Evidence, Location, Matched, Merchant};
@@ -23,6 +24,7 @@ use key::Key;
 use layer::{Layer, Question, Side, Tally, hash_id};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use unlike::Unlike;
 
 /// Changed merchants and offer lists beyond which the overlay wants merging.
 pub const OVERLAY_CHANGES_MAX: usize = 1_024;
@@ -44,6 +46,8 @@ pub struct Catalogue {
     overlay: Arc<Overlay>,
     revision: u64,
     descriptor_confidence_min: u16,
+    /// Marks that are like none of these merchants.
+    unlike: Arc<Unlike>,
 }
 
 /// Everything, as of the last merge.
@@ -226,6 +230,7 @@ impl Catalogue {
             overlay: Arc::default(),
             revision,
             descriptor_confidence_min: descriptor::CONFIDENCE_MIN,
+            unlike: Arc::default(),
         }
     }
 
@@ -233,7 +238,7 @@ impl Catalogue {
     /// taken for the shop it is like.
     #[must_use]
     pub fn with_descriptor_confidence_min(self, descriptor_confidence_min: u16) -> Self {
-        Self { descriptor_confidence_min, ..self }
+        Self { descriptor_confidence_min, unlike: Arc::default(), ..self }
     }
 
     /// The store's revision that this snapshot shows.
@@ -278,7 +283,7 @@ impl Catalogue {
     /// when that is sure enough. Those that share the MID are ahead there.
     ///
     /// A few waits for memory; linear in the different conditions registered for one MID. A
-    /// descriptor that nobody registered costs microseconds.
+    /// descriptor that nobody registered costs microseconds the first time.
     #[must_use]
     pub fn locate(&self, mark: &MerchantMark, at: Timestamp) -> Option<Located<'_>> {
         let question = Question::new(mark, at);
@@ -321,10 +326,16 @@ impl Catalogue {
                 return Some(found);
             }
         }
-        match self.likeness(mark, shared) {
-            Verdict::Matched(candidate) => Some(self.located(&candidate)),
-            Verdict::Unsure(_) | Verdict::Nothing => None,
+        mark.descriptor.as_ref()?;
+        let hash = Unlike::hash(mark, shared.is_some(), self.base.seed);
+        if self.unlike.knows(hash) {
+            return None;
         }
+        if let Verdict::Matched(candidate) = self.likeness(mark, shared) {
+            return Some(self.located(&candidate));
+        }
+        self.unlike.remember(hash);
+        None
     }
 
     /// The shops that a mark's descriptor may mean when [`Catalogue::locate`] finds none sure
@@ -445,7 +456,8 @@ impl Catalogue {
             });
         }
         let descriptor_confidence_min = self.descriptor_confidence_min;
-        Self { base: self.base.clone(), overlay: Arc::new(overlay), revision, descriptor_confidence_min }
+        let unlike = if rebuild { Arc::default() } else { Arc::clone(&self.unlike) };
+        Self { base: self.base.clone(), overlay: Arc::new(overlay), revision, descriptor_confidence_min, unlike }
     }
 
     fn relist(&self, overlay: &mut Overlay, merchant: &MerchantId, change: impl FnOnce(&mut Vec<Arc<Offer>>)) {
@@ -512,7 +524,7 @@ impl Catalogue {
             let unchanged = |id: &K, value: &Arc<V>| then.get(id).is_some_and(|other| Arc::ptr_eq(value, other));
             now.iter().filter(|(id, value)| !unchanged(id, value)).map(|(_, value)| value.clone()).collect()
         }
-        let fresh = Self { base: merged.base.clone(), overlay: Arc::default(), ..self.clone() };
+        let fresh = Self { base: merged.base.clone(), overlay: Arc::default(), unlike: Arc::default(), ..self.clone() };
         let merchants = since(&self.overlay.merchants, &merged.merchants);
         let offers = since(&self.overlay.offers, &merged.offers);
         Some(fresh.with_changes(merchants, offers, self.revision))

@@ -8,6 +8,7 @@
 
 mod index;
 
+use crate::descriptor;
 use crate::domain::card_event::MerchantMark;
 use crate::domain::merchant::{Location, Merchant};
 use crate::domain::{CardHash, EventKind, PurchaseKey, Timestamp};
@@ -37,7 +38,7 @@ pub enum Clue {
     Mid(String),
     /// The network's id of the shop, in capitals.
     StoreId(String),
-    /// A word of the statement text, in small letters.
+    /// A word of the statement text that may name the shop, as it is compared.
     Word(String),
     /// It follows a purchase, which may come later.
     Follower,
@@ -66,8 +67,12 @@ impl Clue {
         (!text.is_empty()).then(|| Self::StoreId(text.to_ascii_uppercase()))
     }
     fn words(text: &str) -> impl Iterator<Item = Self> {
-        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() >= WORD_BYTES_MIN);
-        words.take(WORDS_MAX).map(|word| Self::Word(word.to_lowercase()))
+        let words = descriptor::clean(text).words.into_iter().map(|word| word.text);
+        words.filter(|word| word.len() >= WORD_BYTES_MIN).take(WORDS_MAX).map(|word| Self::Word(word.to_string()))
+    }
+    fn of_name(name: &str) -> impl Iterator<Item = Self> {
+        let words = descriptor::clean::name_words(name).into_iter().filter(|word| word.len() >= WORD_BYTES_MIN);
+        words.take(WORDS_MAX).map(|word| Self::Word(word.to_string()))
     }
     fn of_mark(mark: &MerchantMark) -> impl Iterator<Item = Self> {
         let mid = mark.mid.as_deref().and_then(Self::mid);
@@ -77,29 +82,31 @@ impl Clue {
     fn of_location(location: &Location) -> impl Iterator<Item = Self> {
         let mids = location.mids.iter().filter_map(|mid| Self::mid(&mid.mid));
         let store_ids = location.store_ids.iter().filter_map(|id| Self::store_id(&id.id));
-        mids.chain(store_ids).chain(location.descriptors.iter().flat_map(|text| Self::words(text)))
+        let texts = location.descriptors.iter().flat_map(|text| Self::words(text));
+        mids.chain(store_ids).chain(texts).chain(location.name.as_deref().into_iter().flat_map(Self::of_name))
     }
     /// Everything that leads to a merchant's sightings.
     #[must_use]
     pub fn of_merchant(merchant: &Merchant) -> BTreeSet<Self> {
-        merchant.locations.iter().flat_map(Self::of_location).collect()
+        merchant.locations.iter().flat_map(Self::of_location).chain(Self::of_name(&merchant.name)).collect()
     }
 }
 
 /// What leads to sightings that may mean something else after a merchant changed: the marks
-/// of every location that is new, gone or changed. Empty when only words for people did.
+/// of every location that is new, gone or changed. Empty when nothing did that a shop is
+/// recognised by.
 #[must_use]
 pub fn changed_clues(before: Option<&Merchant>, after: &Merchant) -> BTreeSet<Clue> {
     let Some(before) = before else { return Clue::of_merchant(after) };
-    let same_zone = before.time_zone == after.time_zone;
+    let same = before.time_zone == after.time_zone && before.name == after.name;
     let found = |merchant: &Merchant, location: &Location| {
         merchant.locations.iter().find(|other| other.id == location.id).cloned()
     };
     let mut clues = BTreeSet::new();
     for (merchant, other) in [(before, after), (after, before)] {
         for location in &merchant.locations {
-            if found(other, location).as_ref() != Some(location) || !same_zone {
-                clues.extend(Clue::of_location(location));
+            if found(other, location).as_ref() != Some(location) || !same {
+                clues.extend(Clue::of_location(location).chain(Clue::of_name(&merchant.name)));
             }
         }
     }

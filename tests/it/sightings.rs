@@ -239,10 +239,15 @@ async fn an_offer_that_counts_since_the_past_brings_what_was_seen_before_it() {
 async fn a_job_is_bounded_to_what_changed() {
     let service = town(&["111"], &["222"]).await;
     let engine = service.engine();
-    // Another name brings nothing new.
-    let mut renamed = world::merchant("a", &["111"]);
-    renamed.name = "A & sons".to_owned();
-    engine.put_merchant(renamed, None).await.unwrap();
+    // Other competitors bring nothing new.
+    let mut rivalled = world::merchant("a", &["111"]);
+    rivalled.competitors.push(ringfence::domain::merchant::Competitor {
+        name: "B".to_owned(),
+        mids: Vec::new(),
+        email_domains: Vec::new(),
+        networks: Vec::new(),
+    });
+    engine.put_merchant(rivalled, None).await.unwrap();
     assert!(engine.jobs().await.unwrap().is_empty());
     engine.put_merchant(world::merchant("a", &["111", "0444"]), None).await.unwrap();
     let jobs = engine.jobs().await.unwrap();
