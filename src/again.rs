@@ -77,8 +77,8 @@ impl Again {
             Some(Job::Members { merchant, since }) => {
                 Done { found: 0, ours: engine.decide_again(&merchant, since).await? }
             }
-            Some(Job::Seen { clues, since, next }) => {
-                let done = seen(engine, key, clues, since, next).await?;
+            Some(Job::Seen { clues, since, moves, next }) => {
+                let done = seen(engine, key, clues, since, moves, next).await?;
                 engine.note_job(key, None).await?;
                 done
             }
@@ -99,7 +99,7 @@ pub async fn take_followers(engine: &Arc<Engine>) -> Result<Done, EngineError> {
     let clues = BTreeSet::from([Clue::Follower]);
     let since = engine.clock.now().plus_ms(-FOLLOWERS_MS);
     for segment in sightings.settled_since(since).await? {
-        take(engine, sightings, segment, &clues, Timestamp::default(), &mut done).await?;
+        take(engine, sightings, segment, &clues, Timestamp::default(), false, &mut done).await?;
     }
     Ok(done)
 }
@@ -110,13 +110,14 @@ async fn seen(
     key: &Key,
     clues: BTreeSet<Clue>,
     since: Timestamp,
+    moves: bool,
     from: Segment,
 ) -> Result<Done, EngineError> {
     let mut done = Done::default();
     let Some(sightings) = engine.sightings() else { return Ok(done) };
     for segment in sightings.settled().await?.into_iter().filter(|segment| *segment >= from) {
-        take(engine, sightings, segment, &clues, since, &mut done).await?;
-        engine.note_job(key, Some(&Job::Seen { clues: clues.clone(), since, next: segment + 1 })).await?;
+        take(engine, sightings, segment, &clues, since, moves, &mut done).await?;
+        engine.note_job(key, Some(&Job::Seen { clues: clues.clone(), since, moves, next: segment + 1 })).await?;
     }
     tracing::info!(found = done.found, ours = done.ours, "what was seen before was decided again");
     Ok(done)
@@ -129,13 +130,14 @@ async fn take(
     segment: Segment,
     clues: &BTreeSet<Clue>,
     since: Timestamp,
+    moves: bool,
     done: &mut Done,
 ) -> Result<(), EngineError> {
     let mut pages = pages(sightings, segment, clues, since);
     while let Some(page) = pages.recv().await {
         let page = page?;
         done.found += page.len() as u64;
-        let outcomes = pipeline::receive_again(engine, page).await?;
+        let outcomes = pipeline::receive_again(engine, page, moves).await?;
         let idle = |outcome: &&WebhookOutcome| {
             !matches!(
                 outcome,
@@ -228,16 +230,16 @@ impl Preview {
     }
 }
 
-/// What would come of a merchant's change.
+/// What would come of a merchant's change; `moves` when an operator makes it.
 ///
 /// # Errors
 /// When the state refuses.
-pub async fn preview_merchant(engine: &Arc<Engine>, merchant: Merchant) -> Result<Preview, EngineError> {
+pub async fn preview_merchant(engine: &Arc<Engine>, merchant: Merchant, moves: bool) -> Result<Preview, EngineError> {
     let catalogue = engine.catalogue();
     let clues = changed_clues(catalogue.merchant(&merchant.id).map(Arc::as_ref), &merchant);
     let revision = catalogue.revision() + 1;
     let supposed = Arc::new(catalogue.with_merchant(Arc::new(merchant), revision));
-    preview(engine, &supposed, &clues, Timestamp::default()).await
+    preview(engine, &supposed, &clues, Timestamp::default(), moves).await
 }
 
 async fn preview(
@@ -245,11 +247,13 @@ async fn preview(
     catalogue: &Arc<Catalogue>,
     clues: &BTreeSet<Clue>,
     since: Timestamp,
+    moves: bool,
 ) -> Result<Preview, EngineError> {
     let (found, whole) = collect(engine, clues, since).await?;
     let mut preview = Preview { found: found.len() as u64, whole, ..Preview::default() };
     // All of a member's at once: what one purchase uses of a cap, the next lacks.
-    pipeline::suppose(engine, catalogue, found, |before, after, fresh| preview.member(before, after, fresh)).await?;
+    pipeline::suppose(engine, catalogue, found, moves, |before, after, fresh| preview.member(before, after, fresh))
+        .await?;
     preview.rewards.retain(|_, sums| *sums != (0, 0));
     Ok(preview)
 }

@@ -139,8 +139,8 @@ struct Ours {
     occurred_at: Timestamp,
     received_at: Timestamp,
     content: u64,
-    /// It was seen before and is looked at again: what is known of its shop may have changed.
-    again: bool,
+    /// It was seen before and is looked at again, and may move to the shop that is known now.
+    moves: bool,
 }
 
 /// Takes a verified body through the whole path. Every event with an outcome other than
@@ -298,7 +298,7 @@ async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>
     let indexed = holder.is_some() || (!follows && engine.purchase_owner(&purchase).await?.is_some());
     let member = claim.member.clone();
     let place = place.unwrap_or_default();
-    let ours = Ours { place, event, card, purchase, indexed, matched, occurred_at, received_at, content, again };
+    let ours = Ours { place, event, card, purchase, indexed, matched, occurred_at, received_at, content, moves: false };
     Ok(Gathered::Ours(member, Box::new(ours)))
 }
 
@@ -367,7 +367,7 @@ async fn decide_within(
         let known = turn.identity(ours.card, &ours.event.key).await?;
         let answer = match known {
             Some(identity) if identity.content == ours.content => {
-                decides |= ours.again && rematch(turn, &ours, &identity.purchase).await?;
+                decides |= ours.moves && rematch(turn, &ours, &identity.purchase).await?;
                 Ok(again(turn, &ours, &identity.purchase))
             }
             Some(_) => Err(Refused::Conflict { event: ours.event.key.to_string() }),
@@ -409,16 +409,18 @@ async fn rematch(turn: &mut Turn, ours: &Ours, purchase: &PurchaseKey) -> Result
     Ok(true)
 }
 
-/// What was seen, decided again: its outcome now, and whether anything came of it.
+/// What was seen, decided again: its outcome now. `moves` lets what is held move to the shop
+/// that is known now.
 ///
 /// # Errors
 /// When the journal or the state refuses.
 pub async fn receive_again(
     engine: &Arc<Engine>,
     sightings: Vec<Sighting<'static>>,
+    moves: bool,
 ) -> Result<Vec<WebhookOutcome>, EngineError> {
     let catalogue = engine.catalogue();
-    let (mut outcomes, members) = gather_again(engine, &catalogue, sightings).await?;
+    let (mut outcomes, members) = gather_again(engine, &catalogue, sightings, moves).await?;
     let turns = members.into_iter().map(|(member, events)| async move {
         let answers = decide_events(engine, &member, events).await?;
         Ok::<_, EngineError>(
@@ -441,9 +443,10 @@ pub async fn suppose(
     engine: &Arc<Engine>,
     catalogue: &Arc<Catalogue>,
     sightings: Vec<Sighting<'static>>,
+    moves: bool,
     mut each: impl FnMut(&MemberState, &MemberState, usize),
 ) -> Result<(), EngineError> {
-    let (_, members) = gather_again(engine, catalogue, sightings).await?;
+    let (_, members) = gather_again(engine, catalogue, sightings, moves).await?;
     for (member, events) in members {
         let mut turn = engine.turn(&member).await?;
         turn.suppose(Arc::clone(catalogue));
@@ -493,7 +496,7 @@ pub async fn suppose_card(
             occurred_at,
             received_at,
             content,
-            again: true,
+            moves: false,
         });
     }
     let (answers, _) = decide_within(engine, &mut turn, events).await?;
@@ -514,6 +517,7 @@ async fn gather_again(
     engine: &Arc<Engine>,
     catalogue: &Catalogue,
     sightings: Vec<Sighting<'static>>,
+    moves: bool,
 ) -> Result<(Vec<WebhookOutcome>, BTreeMap<MemberId, Vec<Ours>>), EngineError> {
     let now = engine.clock.now();
     let mut outcomes = Vec::new();
@@ -527,7 +531,7 @@ async fn gather_again(
         };
         match whose(engine, Seen { source: &source, event, card, received_at, retells_shop }, shop, None).await? {
             Gathered::Answered(outcome) => outcomes.push(outcome.outcome),
-            Gathered::Ours(member, ours) => members.entry(member).or_default().push(*ours),
+            Gathered::Ours(member, ours) => members.entry(member).or_default().push(Ours { moves, ..*ours }),
         }
     }
     Ok((outcomes, members))
@@ -551,7 +555,7 @@ async fn join_waiting(engine: &Arc<Engine>, turn: &mut Turn, purchase: &Purchase
                 occurred_at,
                 received_at,
                 content,
-                again: false,
+                moves: false,
             };
             decide_event(engine, turn, ours).await?;
         }

@@ -85,7 +85,12 @@ pub enum Body {
         changes: Vec<GrantChange>,
     },
     /// A merchant as it is from now on.
-    Merchant(Box<Merchant>),
+    Merchant {
+        /// The merchant.
+        merchant: Box<Merchant>,
+        /// An operator said so: what is held may move to another shop, and lose its reward.
+        operator_word: bool,
+    },
     /// An offer with its whole life as it is from now on. `operator_word` marks a step
     /// that an operator dated into the past.
     Offer {

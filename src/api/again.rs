@@ -74,7 +74,7 @@ pub(super) async fn merchant(doors: &Doors, params: &Params<'_, '_>, request: &R
     let id: MerchantId = read::id(params, "id")?;
     access::own_merchant(&caller, &id)?;
     let document: MerchantDocument = read::document(request)?;
-    let preview = again::preview_merchant(&doors.engine, document.into_merchant(id)?).await?;
+    let preview = again::preview_merchant(&doors.engine, document.into_merchant(id)?, caller.role == Operator).await?;
     Ok(Reply::ok(&PreviewView::from(preview)))
 }
 

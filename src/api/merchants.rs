@@ -14,7 +14,8 @@ use matchit::Params;
 /// Times of offers are local to its locations. A location's MIDs count from their `from`;
 /// several shops may share one when `shared` is set and the descriptor decides. Events of the
 /// last days that a changed MID, store id or descriptor leads to are decided again before
-/// this answers; see the preview.
+/// this answers; see the preview. What is credited already moves to another shop, or is taken
+/// back, by an operator's key alone.
 #[utoipa::path(
     put, path = "/v1/merchants/{id}", operation_id = "put_merchant", tag = "Merchants",
     params(
@@ -35,7 +36,8 @@ pub(super) async fn put(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     let document: MerchantDocument = read::document(request)?;
     let merchant = document.into_merchant(id)?;
     let view_of = merchant.clone();
-    let (version, created) = doors.engine.put_merchant(merchant, if_match).await?;
+    let operator_word = caller.role == Operator;
+    let (version, created) = doors.engine.put_merchant_as(merchant, if_match, operator_word).await?;
     // What was seen at shops that are known otherwise since this change.
     doors.again.go_on(&doors.engine, |job| matches!(job, Job::Seen { .. })).await?;
     Ok(Reply::put(created, &MerchantView::of(&view_of, version), version))

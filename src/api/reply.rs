@@ -14,12 +14,14 @@ use serde::Serialize;
 use std::borrow::Cow;
 
 /// Every code a refusal may have, in order.
-pub const CODES: [&str; 56] = [
+pub const CODES: [&str; 57] = [
     "amount_negative",
+    "amount_not_exact",
     "amount_not_integer",
     "amount_sign",
     "amount_too_large",
     "amount_zero",
+    "bad_amount",
     "bad_country",
     "bad_identifier",
     "bad_mcc",
@@ -52,7 +54,6 @@ pub const CODES: [&str; 56] = [
     "not_in_this_state",
     "not_json",
     "not_now",
-    "not_utf8",
     "offer_keeps_currency",
     "offer_of_other_merchant",
     "overloaded",

@@ -273,7 +273,7 @@ impl<'a> Books<'a> {
         let at = record.envelope.at;
         match record.body {
             Body::Member { .. } => self.member(place, record),
-            Body::Merchant(merchant) => {
+            Body::Merchant { merchant, .. } => {
                 self.report.totals.merchants += u64::from(!self.merchants.contains_key(&merchant.id));
                 let known = self.merchants.entry(merchant.id.clone()).or_default();
                 let (before, version) = (*known, record.envelope.version);

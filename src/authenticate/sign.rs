@@ -210,8 +210,10 @@ fn plain(bytes: &[u8]) -> Option<&str> {
 fn printf(bytes: &[u8]) -> String {
     let mut command = String::with_capacity(bytes.len() + 16);
     command.push_str("printf '");
-    for byte in bytes {
+    for (at, byte) in bytes.iter().enumerate() {
         match byte {
+            // A dash in front would begin an option.
+            b'-' if at == 0 => command.push_str("\\055"),
             b'%' => command.push_str("%%"),
             b'\'' | b'\\' | 0..=0x1f | 0x7f.. => write!(command, "\\{byte:03o}").expect("a String takes all"),
             _ => command.push(char::from(*byte)),
@@ -244,6 +246,7 @@ mod tests {
         b"'\\''",
         b"$(echo hi) `echo hi` ${HOME} $HOME !! ~ * ? [a] {a,b} \\ \\n \\\\",
         b"--data-binary",
+        b"-i\r",
         b"@/etc/passwd",
         b"@-",
         b"two\nlines\n\n",

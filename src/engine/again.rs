@@ -34,6 +34,8 @@ pub enum Job {
         clues: BTreeSet<Clue>,
         /// Events from here on.
         since: Timestamp,
+        /// What is held already may move to another shop: an operator said so.
+        moves: bool,
         /// Segments of the sightings below this one are done.
         next: Segment,
     },
@@ -43,7 +45,7 @@ impl Job {
     /// What was seen of a card.
     #[must_use]
     pub fn card(card: CardHash, since: Timestamp) -> Self {
-        Self::Seen { clues: BTreeSet::from([Clue::Card(card)]), since, next: 0 }
+        Self::Seen { clues: BTreeSet::from([Clue::Card(card)]), since, moves: false, next: 0 }
     }
 
     /// Where the job of a record is kept.

@@ -79,7 +79,7 @@ impl Engine {
         self.document_version(&keys::offer(id.as_str())).await
     }
 
-    /// Creates or replaces a merchant. The same again changes nothing.
+    /// Creates or replaces a merchant by an operator's word. The same again changes nothing.
     ///
     /// # Errors
     /// [`EditError`].
@@ -88,14 +88,29 @@ impl Engine {
         merchant: Merchant,
         if_match: Option<u64>,
     ) -> Result<(u64, bool), EditError> {
+        self.put_merchant_as(merchant, if_match, true).await
+    }
+
+    /// As [`Engine::put_merchant`]. Without an operator's word only what was nobody's is
+    /// decided again: a merchant must not take rewards back by forgetting a MID.
+    ///
+    /// # Errors
+    /// [`EditError`].
+    pub async fn put_merchant_as(
+        self: &Arc<Self>,
+        merchant: Merchant,
+        if_match: Option<u64>,
+        operator_word: bool,
+    ) -> Result<(u64, bool), EditError> {
         let engine = Arc::clone(self);
-        apart(async move { engine.put_merchant_now(merchant, if_match).await }).await
+        apart(async move { engine.put_merchant_now(merchant, if_match, operator_word).await }).await
     }
 
     async fn put_merchant_now(
         self: &Arc<Self>,
         merchant: Merchant,
         if_match: Option<u64>,
+        operator_word: bool,
     ) -> Result<(u64, bool), EditError> {
         let _editing = self.editing.lock().await;
         let key = keys::merchant(merchant.id.as_str());
@@ -107,8 +122,10 @@ impl Engine {
         let catalogue = self.catalogue();
         // Without an offer nothing that was seen there is ours.
         let concerned = !catalogue.offers_of(&merchant.id).is_empty();
-        let job = seen_job(catalogue.merchant(&merchant.id).map(Arc::as_ref), &merchant).filter(|_| concerned);
-        let record = self.catalogue_record(Body::Merchant(Box::new(merchant.clone())), has + 1);
+        let job =
+            seen_job(catalogue.merchant(&merchant.id).map(Arc::as_ref), &merchant, operator_word).filter(|_| concerned);
+        let body = Body::Merchant { merchant: Box::new(merchant.clone()), operator_word };
+        let record = self.catalogue_record(body, has + 1);
         let job = job.map(|job| job.batch(&record));
         self.commit_document(record, key, has, keys::versioned(has + 1, &merchant), job).await?;
         self.swap(|known, revision| known.with_merchant(Arc::new(merchant), revision));
@@ -255,7 +272,7 @@ impl Engine {
         let merchant = self.catalogue().merchant(offer.merchant()).cloned().filter(|_| operator_word);
         let clues = merchant.map(|merchant| Clue::of_merchant(&merchant)).unwrap_or_default();
         let since = offer.life.iter().map(|step| step.effective).min().unwrap_or_default();
-        let job = (!clues.is_empty()).then(|| Job::Seen { clues, since, next: 0 }.batch(&record));
+        let job = (!clues.is_empty()).then(|| Job::Seen { clues, since, moves: true, next: 0 }.batch(&record));
         self.commit_document(record, keys::offer(offer.id.as_str()), has, value, job).await?;
         self.swap(|known, revision| known.with_offer(Arc::new(offer), revision));
         Ok(())
@@ -394,10 +411,10 @@ impl Engine {
 /// What was seen that means something else since a merchant changed; `None` when nothing
 /// does.
 #[must_use]
-pub fn seen_job(before: Option<&Merchant>, after: &Merchant) -> Option<Job> {
+pub fn seen_job(before: Option<&Merchant>, after: &Merchant, moves: bool) -> Option<Job> {
     let clues = changed_clues(before, after);
     // Each mark has its own times, which `locate` obeys; sightings are kept some days only.
-    (!clues.is_empty()).then(|| Job::Seen { clues, since: Timestamp::default(), next: 0 })
+    (!clues.is_empty()).then(|| Job::Seen { clues, since: Timestamp::default(), moves, next: 0 })
 }
 
 /// Does the whole of an edit in a task of its own. A caller who goes away in the middle must not

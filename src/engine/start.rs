@@ -556,8 +556,8 @@ impl Replay<'_> {
         };
         match &record.body {
             Body::Member { member, input, changes } => self.member(&record, member, input, changes)?,
-            Body::Merchant(merchant) => {
-                self.seen_again(&record, merchant)?;
+            Body::Merchant { merchant, operator_word } => {
+                self.seen_again(&record, merchant, *operator_word)?;
                 let value = keys::versioned(record.envelope.version, merchant.as_ref());
                 self.newer(keys::merchant(merchant.id.as_str()), record.envelope.version, value)?;
             }
@@ -624,11 +624,11 @@ impl Replay<'_> {
 
     /// The job that a merchant's change causes, unless the state has the change, and with it
     /// what became of the job.
-    fn seen_again(&self, record: &Record, merchant: &Merchant) -> Result<(), EngineError> {
+    fn seen_again(&self, record: &Record, merchant: &Merchant, moves: bool) -> Result<(), EngineError> {
         let found = now(self.keeper.get(CATALOGUE, &keys::merchant(merchant.id.as_str())))?;
         let known: Option<(u64, Merchant)> = found.map(|bytes| keys::unversioned(&bytes)).transpose()?;
         let (has, before) = known.map_or((0, None), |(version, merchant)| (version, Some(merchant)));
-        match super::catalogue::seen_job(before.as_ref(), merchant) {
+        match super::catalogue::seen_job(before.as_ref(), merchant, moves) {
             Some(job) if has < record.envelope.version => self.commit(job.batch(record)),
             _ => Ok(()),
         }
