@@ -5,19 +5,20 @@
 //! segment of the sightings, in bounded pages. A restart goes on where it was; an event that
 //! is found twice is a duplicate.
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Located};
 use crate::decide::MemberState;
+use crate::descriptor;
 use crate::domain::member::CardLink;
-use crate::domain::merchant::Merchant;
-use crate::domain::{Currency, MemberId, PurchaseKey, Timestamp};
+use crate::domain::merchant::{Likeness, Merchant};
+use crate::domain::{Currency, LocationId, MemberId, PurchaseKey, Timestamp};
 use crate::engine::again::Job;
 use crate::engine::{Engine, EngineError};
 use crate::pipeline;
-use crate::record::Sighting;
+use crate::record::{self, Sighting};
 use crate::sightings::{Clue, Segment, Sightings, SightingsError, changed_clues};
 use crate::store::Key;
 use crate::telemetry::WebhookOutcome;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Sightings decided side by side.
@@ -26,6 +27,10 @@ const PAGE: usize = 256;
 const FOLLOWERS_MS: i64 = 3 * crate::domain::time::DAY_MS;
 /// Most sightings that a preview looks at.
 pub const PREVIEW_SIGHTINGS_MAX: usize = 20_000;
+
+/// Most texts that are suggested at once, and MIDs of one.
+const SUGGESTIONS_MAX: usize = 1_000;
+const SUGGESTION_MIDS_MAX: usize = 10;
 
 /// What jobs did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -269,6 +274,70 @@ pub async fn preview_card(engine: &Arc<Engine>, member: &MemberId, link: CardLin
     pipeline::suppose_card(engine, member, link, found, each).await?;
     preview.rewards.retain(|_, sums| *sums != (0, 0));
     Ok(preview)
+}
+
+/// Statement texts that came together under one key and may be a merchant's shop, not surely
+/// enough to credit anything: to be linked by a person, or left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suggestion {
+    /// What the texts have in common.
+    pub key: String,
+    /// One of them, as sent; card numbers are masked.
+    pub text: String,
+    /// Which shop it may be.
+    pub location: LocationId,
+    /// How sure, and why.
+    pub likeness: Likeness,
+    /// Events with such a text.
+    pub events: u64,
+    /// MIDs they came with, some of them.
+    pub mids: BTreeSet<String>,
+}
+
+/// Texts of the last days that may be a merchant's, most frequent first, and whether all
+/// sightings that its words lead to were looked at.
+///
+/// # Errors
+/// When the sightings cannot be read.
+pub async fn suggestions(engine: &Arc<Engine>, merchant: &Merchant) -> Result<(Vec<Suggestion>, bool), EngineError> {
+    let (found, whole) = collect(engine, &Clue::of_merchant(merchant), Timestamp::default()).await?;
+    let catalogue = engine.catalogue();
+    // Most events repeat a text: it is compared once.
+    let mut asked: HashMap<u64, Option<(LocationId, Likeness)>> = HashMap::new();
+    let mut suggestions: BTreeMap<String, Suggestion> = BTreeMap::new();
+    for sighting in found {
+        let (mark, at) = (&sighting.event.merchant, sighting.event.occurred_at);
+        let Some(text) = mark.descriptor.as_deref() else { continue };
+        let same = record::with_encoded(mark, xxhash_rust::xxh3::xxh3_64);
+        let likely = asked.entry(same).or_insert_with(|| {
+            if catalogue.locate(mark, at).is_some() {
+                return None;
+            }
+            let of_merchant = |located: &Located<'_>| located.merchant().id == merchant.id;
+            let best = catalogue.suggestions(mark, at).into_iter().find(of_merchant)?;
+            Some((best.location().id.clone(), best.evidence().likeness()?))
+        });
+        let Some((location, likeness)) = likely else { continue };
+        let key = descriptor::key(text);
+        if suggestions.len() == SUGGESTIONS_MAX && !suggestions.contains_key(&key) {
+            continue;
+        }
+        let suggestion = suggestions.entry(key.clone()).or_insert_with(|| Suggestion {
+            key,
+            text: text.to_owned(),
+            location: location.clone(),
+            likeness: *likeness,
+            events: 0,
+            mids: BTreeSet::new(),
+        });
+        suggestion.events += 1;
+        if let Some(mid) = mark.mid.as_deref().filter(|_| suggestion.mids.len() < SUGGESTION_MIDS_MAX) {
+            suggestion.mids.insert(mid.to_owned());
+        }
+    }
+    let mut suggestions: Vec<Suggestion> = suggestions.into_values().collect();
+    suggestions.sort_by(|one, other| other.events.cmp(&one.events).then_with(|| one.key.cmp(&other.key)));
+    Ok((suggestions, whole))
 }
 
 async fn collect(

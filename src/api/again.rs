@@ -3,7 +3,7 @@
 
 use super::cards::{self, LinkingDocument};
 use super::merchant_document::MerchantDocument;
-use super::reply::Reply;
+use super::reply::{self, Reply};
 use super::{Doors, access, members, read};
 use crate::again::{self, Preview};
 use crate::authenticate::keys::Role::{Merchant, Operator};
@@ -103,6 +103,63 @@ pub(super) async fn card(doors: &Doors, params: &Params<'_, '_>, request: &Reque
     let link = CardLink { source, card, from, to: None, group, token: None };
     let preview = again::preview_card(engine, &member, link).await?;
     Ok(Reply::ok(&PreviewView::from(preview)))
+}
+
+/// Statement texts that may be a merchant's shops.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SuggestionsView {
+    /// Most frequent first.
+    pub descriptors: Vec<SuggestionView>,
+    /// False when there is more than was looked at.
+    pub complete: bool,
+}
+
+/// A text that may be a shop's, not surely enough to credit anything.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SuggestionView {
+    /// One of the texts, as sent: register it under `descriptors` of its location to link it.
+    pub text: String,
+    /// What all of them have in common.
+    pub key: String,
+    /// Which location it may be.
+    pub location: String,
+    /// How sure, of 1000; `matching.descriptor_confidence_min` would credit it.
+    pub confidence: u16,
+    /// Why.
+    pub reasons: Vec<&'static str>,
+    /// Events of the last days with such a text.
+    pub events: u64,
+    /// MIDs they came with, at most ten.
+    pub mids: Vec<String>,
+}
+
+/// Statement texts of the last days that may be this merchant's.
+///
+/// Nothing was credited for them. Register a text at its location, or a MID, and the events
+/// are decided again.
+#[utoipa::path(
+    get, path = "/v1/merchants/{id}/descriptors", operation_id = "list_descriptors", tag = "Merchants",
+    params(("id" = String, Path, description = "Your id of the merchant")),
+    responses((status = 200, description = "What may be linked", body = SuggestionsView)),
+)]
+pub(super) async fn suggestions(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Merchant])?;
+    let id: MerchantId = read::id(params, "id")?;
+    access::own_merchant(&caller, &id)?;
+    let catalogue = doors.engine.catalogue();
+    let merchant = catalogue.merchant(&id).ok_or_else(|| reply::not_found("there is no such merchant"))?;
+    let (found, complete) = again::suggestions(&doors.engine, merchant).await?;
+    let view = |found: again::Suggestion| SuggestionView {
+        text: found.text,
+        key: found.key,
+        location: found.location.to_string(),
+        confidence: found.likeness.confidence,
+        reasons: found.likeness.reasons.names().collect(),
+        events: found.events,
+        mids: found.mids.into_iter().collect(),
+    };
+    let descriptors = found.into_iter().map(view).collect();
+    Ok(Reply::ok(&SuggestionsView { descriptors, complete }))
 }
 
 /// What is still being decided again.

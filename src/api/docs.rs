@@ -31,6 +31,7 @@ use utoipa::{Modify, OpenApi};
         merchants::get,
         again::merchant,
         again::card,
+        again::suggestions,
         again::jobs,
         offers::put,
         offers::get,

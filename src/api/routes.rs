@@ -21,6 +21,8 @@ pub enum Route {
     Merchant,
     /// What a merchant's change would come to.
     MerchantPreview,
+    /// Statement texts that may be a merchant's.
+    Descriptors,
     /// All offers.
     Offers,
     /// One offer.
@@ -69,12 +71,13 @@ pub enum Route {
 
 impl Route {
     /// Every route with its path and what it takes.
-    pub(super) const ALL: [(&'static str, Self, &'static str); 28] = [
+    pub(super) const ALL: [(&'static str, Self, &'static str); 29] = [
         ("/healthz", Self::Health, "GET"),
         ("/readyz", Self::Ready, "GET"),
         ("/metrics", Self::Metrics, "GET"),
         ("/v1/merchants/{id}", Self::Merchant, "GET, PUT"),
         ("/v1/merchants/{id}/preview", Self::MerchantPreview, "POST"),
+        ("/v1/merchants/{id}/descriptors", Self::Descriptors, "GET"),
         ("/v1/offers", Self::Offers, "GET"),
         ("/v1/offers/{id}", Self::Offer, "GET, PUT"),
         ("/v1/offers/{id}/{step}", Self::OfferStep, "POST"),
@@ -139,6 +142,7 @@ pub(super) async fn answer(doors: &Doors, route: Route, params: &Params<'_, '_>,
         (Route::Merchant, "PUT") => merchants::put(doors, params, request).await,
         (Route::Merchant, "GET") => merchants::get(doors, params, request).await,
         (Route::MerchantPreview, "POST") => again::merchant(doors, params, request).await,
+        (Route::Descriptors, "GET") => again::suggestions(doors, params, request).await,
         (Route::CardPreview, "POST") => again::card(doors, params, request).await,
         (Route::Jobs, "GET") => again::jobs(doors, request).await,
         (Route::Offers, "GET") => offers::list(doors, request).await,

@@ -282,3 +282,68 @@ async fn inv_04_a_follower_that_came_first_is_joined_after_a_restart() {
     assert_eq!(grants(&service).await[1].2, 100);
     proved(service).await;
 }
+
+#[tokio::test]
+async fn texts_that_may_be_a_shops_are_offered_for_linking() {
+    let service = Service::start(&[]).await;
+    let engine = service.engine();
+    let shop = |descriptors: Value| {
+        json!({"name": "Blue Bottle Coffee", "time_zone": "America/Los_Angeles", "locations": [
+            {"id": "webster", "city": "Oakland", "country": "US", "mids": [{"mid": "111"}], "descriptors": descriptors},
+            {"id": "mint", "city": "San Francisco", "country": "US", "mids": [{"mid": "112"}]}]})
+        .to_string()
+    };
+    assert_eq!(service.call("PUT", "/v1/merchants/a", &shop(json!([]))).await.0, 201);
+    world::publish(engine, "five", world::terms("a")).await;
+    members(&service).await;
+    // A sale of one of them under a text that says neither place.
+    let text = "BLUE BOTTLE COFFEE";
+    for n in 0..3 {
+        let body = world::event(
+            &format!("e{n}"),
+            "clearing",
+            &format!("p{n}"),
+            "tok_ann",
+            2_000,
+            "2026-11-20T11:00:00Z",
+            "999",
+        );
+        let (_, answer) = service.post("visa-eu", body.replace("SHOP", text)).await;
+        assert_eq!(answer["outcome"], "no_offer", "{answer}");
+    }
+    let (status, found) = service.call("GET", "/v1/merchants/a/descriptors", "").await;
+    assert_eq!((status, &found["complete"]), (200, &json!(true)), "{found}");
+    let first = &found["descriptors"][0];
+    assert_eq!(
+        (&first["text"], &first["events"], &first["mids"]),
+        (&json!(text), &json!(3), &json!(["999"])),
+        "{found}"
+    );
+    assert!(first["confidence"].as_u64().unwrap() < 800, "{found}");
+    // A person links it, and what was seen is credited.
+    assert_eq!(service.call("PUT", "/v1/merchants/a", &shop(json!([text]))).await.0, 200);
+    assert_eq!(grants(&service).await.len(), 3);
+    let (_, found) = service.call("GET", "/v1/merchants/a/descriptors", "").await;
+    assert_eq!(found["descriptors"], json!([]));
+    proved(service).await;
+}
+
+#[tokio::test]
+async fn a_merchant_takes_no_reward_back_by_forgetting_a_mid() {
+    let service = town(&["111"], &["222"]).await;
+    members(&service).await;
+    for body in week() {
+        service.post("visa-eu", body).await;
+    }
+    let before = grants(&service).await;
+    let engine = service.engine();
+    let forgotten = world::merchant("a", &["999"]);
+    engine.put_merchant_as(forgotten.clone(), None, false).await.unwrap();
+    service.doors.again.go_on(engine, |_| true).await.unwrap();
+    assert_eq!(grants(&service).await, before);
+    // What it adds counts from then on, and what was seen there is credited.
+    engine.put_merchant_as(world::merchant("a", &["333"]), None, false).await.unwrap();
+    service.doors.again.go_on(engine, |_| true).await.unwrap();
+    assert!(grants(&service).await.len() > before.len());
+    proved(service).await;
+}
