@@ -8,12 +8,16 @@ use super::index::{BIT, Index, Question, weight_unknown};
 use super::score::Side;
 use compact_str::{CompactString, format_compact};
 
-/// Forms looked at per text, and per word.
+/// Forms looked at per text.
 const FORMS_MAX: usize = 96;
 /// Steps through lists of forms per text: an adversary's text of common words stops there.
-const STEPS_MAX: usize = 512;
+const STEPS_MAX: usize = 192;
+/// Forms that a word may have for all of them to be looked at.
+const RARE_FORMS_MAX: usize = 48;
+/// Forms that one writing together may mean.
+const JOINED_MAX: usize = 8;
 /// Vocabulary words that a cut word may be the beginning of.
-const PREFIXED_MAX: u32 = 24;
+const PREFIXED_MAX: usize = 24;
 /// Letters that a cut word must have.
 const PREFIX_LETTERS_MIN: usize = 4;
 
@@ -40,11 +44,23 @@ pub(super) struct Found {
     pub(super) with_next: Option<u32>,
 }
 
-/// The rest of the question, read once.
+/// The question in one index.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    /// Per term.
+    pub(super) words: Vec<Found>,
+    /// Per number; `None` when no shop has it.
+    pub(super) numbers: Vec<Option<u32>>,
+    /// `None` when not sent or no shop has it.
+    pub(super) postcode: Option<u32>,
+}
+
+/// The question, read once.
 pub(super) struct Asked<'a> {
     pub(super) terms: Vec<Term<'a>>,
     pub(super) text: &'a Cleaned,
-    pub(super) numbers: Vec<CompactString>,
+    pub(super) numbers: Vec<&'a str>,
+    /// So many of the numbers said what they are.
     pub(super) stated: usize,
     pub(super) postcode: Option<CompactString>,
     pub(super) country: Option<[u8; 2]>,
@@ -52,63 +68,66 @@ pub(super) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    pub(super) fn new(question: &Question<'a>, sides: &[Side<'_>]) -> Self {
+    /// Reads a question and looks its words up in each index.
+    pub(super) fn new(question: &Question<'a>, sides: &[Side<'_>]) -> (Self, Vec<Resolved>) {
         let text = question.text;
-        let merchants = sides.iter().map(|side| side.index.len()).sum();
-        let weigh = |word: &str| {
-            let found = sides.iter().filter_map(|side| spelled(side.index, word).map(|at| side.index.weight(at)));
-            found.min().unwrap_or_else(|| weight_unknown(word, merchants))
-        };
         let words = text.words.iter().map(|word| Term {
             text: word.text.as_str(),
             cut: word.cut && word.text.len() >= PREFIX_LETTERS_MIN,
             ends_field: word.cut,
             number: word.is_number(),
             tail: false,
-            weight: weigh(&word.text),
+            weight: 0,
         });
-        let tail = text.region.map(|region| Term {
-            text: region,
+        let us = (text.country == Some(*b"US")).then_some("us");
+        let tail = text.region.into_iter().chain(us).map(|text| Term {
+            text,
             cut: false,
             ends_field: false,
             number: false,
             tail: true,
             weight: 4 * BIT,
         });
-        let us = (text.country == Some(*b"US")).then_some("us");
-        let us =
-            us.map(|text| Term { text, cut: false, ends_field: false, number: false, tail: true, weight: 4 * BIT });
-        let mut numbers = text.numbers.clone();
-        let stated = numbers.len();
-        let soft = text.words.iter().skip(1).filter(|word| word.is_number());
-        numbers.extend(soft.map(|word| word.text.clone()));
+        let soft = text.words.iter().skip(1).filter(|word| word.is_number()).map(|word| &word.text);
         let sent = question.country.and_then(|code| <[u8; 2]>::try_from(code.as_bytes()).ok());
-        Self {
-            terms: words.chain(tail).chain(us).collect(),
+        let mut asked = Self {
+            terms: words.chain(tail).collect(),
             text,
-            numbers,
-            stated,
+            numbers: text.numbers.iter().chain(soft).map(CompactString::as_str).collect(),
+            stated: text.numbers.len(),
             postcode: question.postcode.and_then(clean::postcode).or_else(|| text.postcode.clone()),
             country: sent.map(|code| code.map(|letter| letter.to_ascii_uppercase())).or(text.country),
             mcc: question.mcc,
+        };
+        let resolved: Vec<Resolved> = sides.iter().map(|side| asked.resolve(side.index)).collect();
+        let merchants = sides.iter().map(|side| side.index.len()).sum();
+        for (nth, term) in asked.terms.iter_mut().enumerate().filter(|(_, term)| !term.tail) {
+            let in_each = sides.iter().zip(&resolved);
+            let found = in_each.filter_map(|(side, found)| Some(side.index.weight(found.words.get(nth)?.exact?)));
+            term.weight = found.min().unwrap_or_else(|| weight_unknown(term.text, merchants));
         }
+        (asked, resolved)
     }
 
-    pub(super) fn resolve(&self, index: &Index) -> Vec<Found> {
+    fn resolve(&self, index: &Index) -> Resolved {
+        if index.is_empty() {
+            return Resolved::default();
+        }
         let terms = &self.terms;
-        terms
-            .iter()
-            .enumerate()
-            .map(|(nth, term)| {
-                let longer = if term.cut { index.find_prefix(term.text) } else { 0..0 };
-                let next = terms.get(nth + 1).filter(|next| !next.tail);
-                Found {
-                    exact: spelled(index, term.text),
-                    longer: if longer.len() <= PREFIXED_MAX as usize { longer } else { 0..0 },
-                    with_next: next.and_then(|next| index.find(&format_compact!("{}{}", term.text, next.text))),
-                }
-            })
-            .collect()
+        let found = |(nth, term): (usize, &Term<'_>)| {
+            let longer = if term.cut { index.find_prefix(term.text) } else { 0..0 };
+            let next = terms.get(nth + 1).filter(|next| !next.tail && !term.tail);
+            Found {
+                exact: spelled(index, term.text),
+                longer: if longer.len() <= PREFIXED_MAX { longer } else { 0..0 },
+                with_next: next.and_then(|next| index.find(&format_compact!("{}{}", term.text, next.text))),
+            }
+        };
+        Resolved {
+            words: terms.iter().enumerate().map(found).collect(),
+            numbers: self.numbers.iter().map(|number| index.find(&format_compact!("#{number}"))).collect(),
+            postcode: self.postcode.as_ref().and_then(|code| index.find(&format_compact!("@{code}"))),
+        }
     }
 }
 
@@ -124,46 +143,43 @@ pub(super) fn plain_umlauts(word: &str) -> Option<String> {
 }
 
 /// Numbers of the forms worth looking at, each once.
-pub(super) fn forms(asked: &Asked<'_>, found: &[Found], index: &Index) -> Vec<u32> {
+pub(super) fn forms(asked: &Asked<'_>, found: &Resolved, index: &Index) -> Vec<u32> {
     let mut picked: Vec<u32> = Vec::with_capacity(FORMS_MAX);
     // Written together in the text, apart in the name.
-    for term in asked.terms.iter().filter(|term| !term.tail) {
-        picked.extend(index.forms_joined(term.text).take(8));
+    if let Some(first) = asked.terms.first() {
+        picked.extend(index.forms_joined(first.text).take(JOINED_MAX));
     }
     if let [first, second, ..] = &asked.terms[..] {
-        picked.extend(index.forms_joined(&format_compact!("{}{}", first.text, second.text)).take(8));
+        picked.extend(index.forms_joined(&format_compact!("{}{}", first.text, second.text)).take(JOINED_MAX));
     }
     let mut lists: Vec<&[u32]> = Vec::with_capacity(asked.terms.len());
-    for found in found {
+    for found in &found.words {
         let words = found.exact.into_iter().chain(found.with_next).chain(found.longer.clone());
         lists.extend(words.map(|word| index.forms_with(word)).filter(|list| !list.is_empty()));
     }
     lists.sort_by_key(|list| list.len());
     lists.dedup_by(|one, other| std::ptr::eq(*one, *other));
-    let mut steps = 0;
-    for list in lists.iter().take_while(|list| list.len() <= FORMS_MAX / 2) {
-        if picked.len() >= FORMS_MAX {
-            break;
+    let (rare, frequent) = lists.split_at(lists.partition_point(|list| list.len() <= RARE_FORMS_MAX));
+    for list in rare {
+        picked.extend(list.iter().take(FORMS_MAX.saturating_sub(picked.len())));
+    }
+    if let Some((driver, others)) = frequent.split_first() {
+        // Of a word that very many have, those at the place that the text names.
+        let places = found.numbers.iter().flatten().chain(&found.postcode).copied();
+        let places = places.chain(found.words.iter().filter_map(|found| found.exact));
+        let mut places: Vec<&[u32]> = places.map(|word| index.shops_with(word)).collect();
+        places.sort_by_key(|list| list.len());
+        let mut steps = 0;
+        for shops in places {
+            let merchant = |shop: &u32| index.place(*shop).merchant;
+            common(driver, shops, &mut steps, |form| index.merchant_of_form(*form), merchant, &mut picked);
         }
-        picked.extend(list.iter().take(FORMS_MAX - picked.len()));
-    }
-    let Some(rarest) = lists.first().filter(|list| list.len() > FORMS_MAX / 2) else {
-        picked.sort_unstable();
-        picked.dedup();
-        return picked;
-    };
-    // No word is rare: those that have two of them, or one and the place.
-    for other in lists.iter().skip(1) {
-        common(rarest, other, &mut steps, |form| *form, |form| *form, &mut picked);
-    }
-    let numbers = asked.numbers.iter().map(|number| format_compact!("#{number}"));
-    let postcode = asked.postcode.iter().map(|code| format_compact!("@{code}"));
-    let keyed = numbers.chain(postcode).filter_map(|text| index.find(&text));
-    let city = found.iter().filter_map(|found| found.exact);
-    for word in keyed.chain(city) {
-        let merchant = |shop: &u32| index.place(*shop).merchant;
-        let owner = |form: &u32| index.form(*form).merchant;
-        common(rarest, index.shops_with(word), &mut steps, owner, merchant, &mut picked);
+        // Else those that have another of the words too.
+        if picked.is_empty() {
+            for other in others {
+                common(driver, other, &mut steps, |form| *form, |form| *form, &mut picked);
+            }
+        }
     }
     picked.sort_unstable();
     picked.dedup();

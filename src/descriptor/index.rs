@@ -435,6 +435,11 @@ impl Index {
         }
     }
 
+    /// A form's merchant. O(1).
+    pub(super) fn merchant_of_form(&self, number: u32) -> u32 {
+        self.forms[number as usize].merchant & !REGISTERED
+    }
+
     /// Forms with a word, ascending, and so by merchant. O(1).
     pub(super) fn forms_with(&self, word: u32) -> &[u32] {
         let word = word as usize;

@@ -5,11 +5,10 @@
 //! shop in another country is none. A name alone, however well it fits, stays below any
 //! sensible threshold, since shops of one name are many.
 
-use super::asked::{Asked, Found, Term, forms, plain_umlauts};
+use super::asked::{Asked, Resolved, Term, forms, plain_umlauts};
 use super::index::{BIT, Form, Index, Question};
 use super::vocabulary as known;
 use crate::domain::merchant::{CONFIDENCE_MAX, Likeness, Reasons};
-use compact_str::{CompactString, format_compact};
 
 /// Below it nothing is matched, unless configured otherwise.
 pub const CONFIDENCE_MIN: u16 = 800;
@@ -21,8 +20,10 @@ const MARGIN_OWN: i32 = 40;
 pub const CANDIDATES_MAX: usize = 5;
 /// Points from which on a candidate is worth naming.
 const WORTH_NAMING: i32 = 300;
-/// Shops of one merchant looked at.
+/// Shops of one merchant looked at, per word of the place.
 const SHOPS_MAX: usize = 48;
+/// Shops that a merchant may have for all of them to be looked at.
+const SHOPS_ALL_MAX: usize = 8;
 /// Most that a name without any evidence of the place can reach.
 const WITHOUT_PLACE_MAX: i32 = 760;
 /// The same, when it is whole, rare, of the merchant's only shop and the category fits.
@@ -85,14 +86,15 @@ pub fn find(question: &Question<'_>, sides: &[Side<'_>], confidence_min: u16) ->
     if question.text.words.is_empty() {
         return Verdict::Nothing;
     }
-    let asked = Asked::new(question, sides);
+    let (asked, resolved) = Asked::new(question, sides);
     let mut best = Best::default();
-    for (layer, side) in sides.iter().enumerate().filter(|(_, side)| !side.index.is_empty()) {
-        let found = asked.resolve(side.index);
-        for number in forms(&asked, &found, side.index) {
+    for (layer, (side, found)) in
+        sides.iter().zip(&resolved).enumerate().filter(|(_, (side, _))| !side.index.is_empty())
+    {
+        for number in forms(&asked, found, side.index) {
             let form = side.index.form(number);
             if (side.live)(form.merchant) {
-                Scoring { asked: &asked, found: &found, side, layer }.form(&form, &mut best);
+                Scoring { asked: &asked, found, side, layer }.form(&form, &mut best);
             }
         }
     }
@@ -153,7 +155,7 @@ struct Name {
 
 struct Scoring<'a> {
     asked: &'a Asked<'a>,
-    found: &'a [Found],
+    found: &'a Resolved,
     side: &'a Side<'a>,
     layer: usize,
 }
@@ -184,7 +186,7 @@ impl Scoring<'_> {
             let weight = index.weight(*word);
             let open = |nth: &usize, fit: &Fit| fit.covered >> nth & 1 == 0;
             let mut hit = None;
-            for (nth, found) in self.found.iter().enumerate().filter(|(nth, _)| open(nth, &fit)) {
+            for (nth, found) in self.found.words.iter().enumerate().filter(|(nth, _)| open(nth, &fit)) {
                 if found.exact == Some(*word) {
                     hit = Some((nth, 1, weight));
                     break;
@@ -266,17 +268,15 @@ impl Scoring<'_> {
     fn shops(&self, form: &Form<'_>) -> Vec<u32> {
         let index = self.side.index;
         let all = index.shops_of(form.merchant);
-        if let Some(shops) = form.shops.filter(|shops| shops.len() <= SHOPS_MAX) {
+        if let Some(shops) = form.shops.filter(|shops| shops.len() <= SHOPS_ALL_MAX) {
             return shops.to_vec();
         }
-        if all.len() <= SHOPS_MAX {
+        if all.len() <= SHOPS_ALL_MAX {
             return all.collect();
         }
-        let numbers = self.asked.numbers.iter().map(|number| format_compact!("#{number}"));
-        let postcode = self.asked.postcode.iter().map(|code| format_compact!("@{code}"));
-        let keyed = numbers.chain(postcode).filter_map(|text| index.find(&text));
+        let keyed = self.found.numbers.iter().flatten().chain(&self.found.postcode).copied();
         let place = self.asked.text.place.iter().filter_map(|word| index.find(word));
-        let words = keyed.chain(self.found.iter().filter_map(|found| found.exact)).chain(place);
+        let words = keyed.chain(self.found.words.iter().filter_map(|found| found.exact)).chain(place);
         let mut shops = Vec::new();
         for word in words {
             let with = index.shops_of_with(form.merchant, word);
@@ -284,10 +284,16 @@ impl Scoring<'_> {
         }
         shops.sort_unstable();
         shops.dedup();
+        if let Some(registered) = form.shops {
+            shops.retain(|shop| registered.binary_search(shop).is_ok());
+        }
         if shops.is_empty() {
             // The merchant is worth naming, though nothing says which shop: two of them, so
             // that neither is ahead.
-            shops.extend(all.take(2));
+            match form.shops {
+                Some(registered) => shops.extend(registered.iter().take(2)),
+                None => shops.extend(all.take(2)),
+            }
         }
         shops
     }
@@ -303,8 +309,9 @@ impl Scoring<'_> {
                 said += term.weight;
                 continue;
             }
-            let in_city =
-                city.iter().any(|word| self.found[nth].exact == Some(*word) || self.found[nth].longer.contains(word));
+            let in_city = city
+                .iter()
+                .any(|word| self.found.words[nth].exact == Some(*word) || self.found.words[nth].longer.contains(word));
             if term.tail || term.number || in_city {
                 continue;
             }
@@ -340,18 +347,15 @@ impl Scoring<'_> {
         if !index.place(shop).has_numbers() {
             return None;
         }
-        let fits = |number: &CompactString| {
-            let word = index.find(&format_compact!("#{number}"));
-            word.is_some_and(|word| index.shops_with(word).binary_search(&shop).is_ok())
-        };
-        self.asked.numbers.iter().position(fits).map(|place| place < self.asked.stated)
+        let has = |word: &Option<u32>| word.is_some_and(|word| index.shops_with(word).binary_search(&shop).is_ok());
+        self.found.numbers.iter().position(has).map(|place| place < self.asked.stated)
     }
 
     /// Whether the postcodes are the same; `None` when one is not known.
     fn postcode_fits(&self, shop: u32) -> Option<bool> {
         let index = self.side.index;
-        let code = self.asked.postcode.as_ref()?;
-        Some(index.text(index.place(shop).postcode()?).strip_prefix(b"@") == Some(code.as_bytes()))
+        self.asked.postcode.as_ref()?;
+        Some(self.found.postcode == Some(index.place(shop).postcode()?))
     }
 
     /// Whether the text names the shop's city outside of its name; `Some(false)` when its
@@ -373,7 +377,7 @@ impl Scoring<'_> {
             })
         };
         let in_words = |word: &u32| {
-            self.found.iter().enumerate().any(|(nth, found)| {
+            self.found.words.iter().enumerate().any(|(nth, found)| {
                 name.covered >> nth & 1 == 0 && (found.exact == Some(*word) || found.longer.contains(word))
             })
         };
