@@ -201,6 +201,9 @@ async fn open(
     let age = settings.webhooks.age_seconds_max;
     let sources: Vec<Source> =
         settings.sources.iter().enumerate().map(|(i, said)| source(i, said, age)).collect::<Result<_, _>>()?;
+    for (index, said) in settings.sources.iter().enumerate() {
+        metrics.expect_keys(index, said.secrets.len());
+    }
     let proxies = TrustedProxies::parse(settings.server.trusted_proxies.iter().map(ToString::to_string))?;
     let (engine_options, policy, at) = (engine_options(settings), policy(settings), clock.clone());
     let (shared, health_dir) = (Arc::clone(&metrics), settings.journal.dir.join("sources"));
