@@ -16,6 +16,7 @@ use crate::store::embedded::OpenError;
 use crate::{telemetry, wire};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -62,11 +63,19 @@ pub struct IngestArgs {
 /// # Errors
 /// When it cannot be begun, was not finished, or lines were lost.
 pub fn ingest(args: &IngestArgs) -> Result<(), Failure> {
-    let settings = args.config.settings()?;
-    let source = find(&settings, &args.source)?;
+    let there = args.at.is_some() && !args.dry_run;
+    // The service there has the sources and their secrets: whoever brings a file needs its key alone.
+    let settings = if there {
+        Settings::load(None, &BTreeMap::new(), &|path| std::fs::read_to_string(path))?
+    } else {
+        args.config.settings()?
+    };
     let file = File::open(&args.file).map_err(|error| format!("{}: {error}", args.file.display()))?;
     if args.dry_run {
-        return dry_run(source, file, args.from_line, settings.server.body_bytes_max);
+        return dry_run(find(&settings, &args.source)?, file, args.from_line, settings.server.body_bytes_max);
+    }
+    if !there {
+        find(&settings, &args.source)?;
     }
     telemetry::init_logging(settings.log.level, settings.log.format)?;
     let into = match &args.at {

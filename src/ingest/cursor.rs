@@ -89,6 +89,10 @@ impl Cursor {
         let Some(text) = kept::read(path, FILE_BYTES_MAX).map_err(io)? else { return Ok(None) };
         let cursor: Self = serde_json::from_slice(&text)
             .map_err(|error| CursorError::Broken { path: path.to_owned(), why: error.to_string() })?;
+        if cursor.byte == 0 {
+            // Nothing was done: it stands in nobody's way.
+            return Ok(None);
+        }
         let other = |what: String| CursorError::Other { path: path.to_owned(), what };
         if cursor.source != source {
             return Err(other(format!("the source `{}`", cursor.source)));
