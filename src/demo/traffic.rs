@@ -5,7 +5,7 @@ use super::day::{Bought, Day, Expect, Message, Proof, Step, Tells, stands};
 use super::dialect::{Card, Event, Says};
 use super::town::{BANK, CITIES, Person, SOURCES, Shop, Town, Trade};
 use crate::domain::time::DAY_MS;
-use crate::domain::{EventKind, Timestamp};
+use crate::domain::{EventKind, MerchantId, Timestamp};
 use jiff::civil;
 use jiff::tz::TimeZone;
 use rand::RngExt;
@@ -26,7 +26,8 @@ pub fn generate(town: &Town, rng: &mut ChaCha8Rng, day: u32, webhooks: usize) ->
     let date = start.local(&TimeZone::UTC).date();
     let zones = CITIES.map(|city| TimeZone::get(city.zone).unwrap_or(TimeZone::UTC));
     let day = Day { start, messages: Vec::with_capacity(webhooks + 64), bought: Vec::new() };
-    let mut writer = Writer { town, rng, zones, date, day, number: 0, visits: BTreeMap::new() };
+    let corner = MerchantId::new("corner-shop").expect("made here to obey the rules");
+    let mut writer = Writer { town, rng, zones, date, day, number: 0, visits: BTreeMap::new(), corner };
     writer.oddities();
     while writer.day.messages.len() < webhooks {
         let who = writer.rng.random_range(0..town.people.len());
@@ -53,6 +54,8 @@ pub(super) struct Writer<'a> {
     number: u64,
     /// Where cards paid.
     visits: BTreeMap<(&'a str, usize), Visit>,
+    /// A merchant that is none of ours.
+    corner: MerchantId,
 }
 
 /// What is known of a card at a shop.
@@ -242,7 +245,10 @@ impl<'a> Writer<'a> {
         let number = self.rng.random_range(0..40);
         let mid = format!("{:015}", 771_200_300 + number);
         let descriptor = format!("CORNER SHOP {number}");
-        let shop = Shop { authorization_mid: mid.clone(), clearing_mid: mid, descriptor, ..near.clone() };
+        let mut shop = Shop { authorization_mid: mid.clone(), clearing_mid: mid, descriptor, ..near.clone() };
+        // Some networks say a shop's name or their group of it, not the text of a statement.
+        shop.merchant.name = format!("Corner Shop {number}");
+        shop.merchant.id = self.corner.clone();
         let minor = self.rng.random_range(200..9000);
         self.single(&person.cards[0], &shop, false, minor, Expect::NoOffer);
     }
