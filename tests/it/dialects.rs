@@ -112,7 +112,7 @@ impl Town {
         let explained = engine.explain(&state, &key).unwrap_or_else(|| panic!("{key:?} is not in the books"));
         let placed = &state.purchases[state.find(&key).unwrap()].purchase;
         let granted = placed.grant(&OfferId::new("five").unwrap()).map_or(0, |grant| grant.amount_minor);
-        let balance = state.head.balances.first().map(|(_, balance)| balance.clone()).unwrap_or_default();
+        let balance = state.head.balances.first().map(|(_, balance)| *balance).unwrap_or_default();
         Has {
             worth_minor: explained.worth.minor,
             granted_minor: granted,
@@ -192,7 +192,7 @@ async fn a_whole_refund_takes_all_back_however_it_is_told() {
         steps.push(Step {
             kind: EventKind::Refund,
             minor: Some(4500),
-            at: steps[clearing].at.plus_days(0).plus_ms(60_000),
+            at: steps[clearing].at.plus_ms(60_000),
             sequence: None,
         });
         let purchase = town.buys(source, "whole", 42, steps).await;
