@@ -182,8 +182,11 @@ impl Books {
             }
             for event in placed.purchase.events.iter().filter(|event| takes(event.kind)) {
                 let lost: i64 = event.answer.iter().map(|line| line.change_minor.min(0)).sum();
-                if let Some(grant) = placed.purchase.grants.first().filter(|_| lost < 0) {
-                    *self.clawed_back.entry(grant.currency).or_default() -= lost;
+                // A refund that names no purchase stands alone and has no grants of its own.
+                let granted_in = placed.purchase.grants.first().map(|grant| grant.currency);
+                let currency = granted_in.or(event.amount.map(|money| money.currency)).filter(|_| lost < 0);
+                if let Some(currency) = currency {
+                    *self.clawed_back.entry(currency).or_default() -= lost;
                 }
             }
         }
@@ -207,7 +210,7 @@ fn takes(kind: EventKind) -> bool {
 /// # Errors
 /// Never with ids made by the generator.
 pub fn key(source: usize, id: &str) -> Result<PurchaseKey, Failure> {
-    Ok(PurchaseKey { source: SourceName::new(SOURCES[source])?, id: PurchaseId::new(id)? })
+    Ok(PurchaseKey { source: SourceName::new(SOURCES[source].name)?, id: PurchaseId::new(id)? })
 }
 
 /// Compares the books with everything they must agree with.

@@ -2,14 +2,16 @@
 //! what people do afterwards. Times are minutes of the shop's own day.
 
 use super::day::Step;
+use super::dialect::Says;
 use super::town::Trade;
 use super::traffic::Writer;
 use crate::domain::{EventKind, Sequence};
 use rand::RngExt;
 
 impl Writer<'_> {
-    /// Minutes and amounts of one purchase, from the authorization to the clearing.
-    pub(super) fn course(&mut self, trade: Trade, city: usize) -> Vec<Step> {
+    /// Minutes and amounts of one purchase, from the authorization to the clearing, as far
+    /// as its networks can say it.
+    pub(super) fn course(&mut self, trade: Trade, city: usize, says: Says) -> Vec<Step> {
         use EventKind::{Advice, Authorization, Clearing, Increment};
         let (from, to) = match trade {
             Trade::Coffee if self.rng.random_ratio(7, 10) => (390, 690),
@@ -44,7 +46,7 @@ impl Writer<'_> {
             }
             Trade::Fuel => {
                 push(self, Authorization, 100, minute, None);
-                if self.rng.random_ratio(7, 10) {
+                if says.advice && self.rng.random_ratio(7, 10) {
                     push(self, Advice, minor, minute + 4, None);
                 }
                 push(self, Clearing, minor, night, None);
@@ -55,13 +57,15 @@ impl Writer<'_> {
                 for k in 0..self.rng.random_range(1..3) {
                     let more = self.rng.random_range(900..6500);
                     total += more;
-                    push(self, Increment, more, 1140 + 90 * k, None);
+                    if says.increment {
+                        push(self, Increment, more, 1140 + 90 * k, None);
+                    }
                 }
                 push(self, Clearing, total, 1440 + 480, None);
             }
             Trade::Online => {
                 push(self, Authorization, minor, minute, None);
-                if self.rng.random_ratio(2, 5) {
+                if says.clearings && self.rng.random_ratio(2, 5) {
                     let part = minor * self.rng.random_range(30..70) / 100;
                     let of_two = |number| Some(Sequence { number, count: Some(2) });
                     push(self, Clearing, part, night, of_two(1));
@@ -82,23 +86,28 @@ impl Writer<'_> {
     }
 
     /// What people do after they bought: cancel, wait, return, dispute.
-    pub(super) fn afterwards(&mut self, steps: &mut Vec<Step>, city: usize, disputes: bool) {
-        use EventKind::{Chargeback, ChargebackReversal, Clearing, Refund, Reversal};
+    pub(super) fn afterwards(&mut self, steps: &mut Vec<Step>, city: usize, says: Says) {
+        use EventKind::{Chargeback, ChargebackReversal, Clearing, Expiry, Refund, Reversal};
         let cleared: i64 = steps.iter().filter(|s| s.kind == Clearing).filter_map(|s| s.minor).sum();
         let morning = 1440 + 480 + self.rng.random_range(0..200);
         let plain = |kind, minor, at| Step { kind, minor, at, sequence: None };
         match self.rng.random_range(0..1000) {
-            0..30 => {
+            0..30 if says.reversal => {
                 steps.retain(|step| step.kind != Clearing);
                 let after = steps.last().map_or(self.day.start, |last| last.at).plus_ms(1_500_000);
                 steps.push(plain(Reversal, None, after));
             }
-            30..130 => steps.retain(|step| step.kind != Clearing),
-            130..155 => {
+            0..45 if says.expiry => {
+                steps.retain(|step| step.kind != Clearing);
+                let at = self.at(city, morning);
+                steps.push(plain(Expiry, None, at));
+            }
+            0..130 => steps.retain(|step| step.kind != Clearing),
+            130..155 if says.names_refund => {
                 let at = self.at(city, morning);
                 steps.push(plain(Refund, Some(cleared), at));
             }
-            155..210 => {
+            155..210 if says.names_part_refund => {
                 let part = cleared * self.rng.random_range(10..80) / 100;
                 let at = self.at(city, morning);
                 steps.push(plain(Refund, Some(part.max(1)), at));
@@ -108,7 +117,7 @@ impl Writer<'_> {
                 }
             }
             210..230 if steps.len() == 2 => drop(steps.remove(0)),
-            230..234 if disputes => {
+            230..236 if says.disputes => {
                 let at = self.at(city, morning + 60);
                 steps.push(plain(Chargeback, Some(cleared), at));
                 if self.rng.random_ratio(1, 3) {

@@ -1,7 +1,9 @@
 //! The words of a day of traffic: messages with what must come of them, and purchases with
 //! what must stand of them at the end, by plain arithmetic that owes the engine nothing.
 
+use super::town::SOURCES;
 use crate::domain::{EventKind, Sequence, Timestamp};
+use std::collections::BTreeSet;
 
 /// What the service must make of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +58,19 @@ pub struct Message {
     pub copies: u8,
     /// What must come of it.
     pub expect: Expect,
+    /// The steps it tells; `None` when they are of no purchase of ours.
+    pub tells: Option<Tells>,
+}
+
+/// The steps of a purchase that a message tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tells {
+    /// The purchase's number.
+    pub purchase: u64,
+    /// The first of them.
+    pub from: usize,
+    /// The last of them.
+    pub to: usize,
 }
 
 /// One thing that happened to a purchase.
@@ -80,6 +95,8 @@ pub struct Bought {
     pub shop: usize,
     /// Who tells it.
     pub source: usize,
+    /// Its number, which makes its ids.
+    pub number: u64,
     /// Its id there.
     pub id: String,
     /// What happened, in order.
@@ -100,15 +117,36 @@ pub struct Day {
 }
 
 impl Day {
+    /// Puts the messages in order of delivery and says of those that tell what was told
+    /// before that they are duplicates: a network that retells a purchase each time, or tells
+    /// one refund as two events, repeats itself by contract.
+    pub(super) fn put_in_order(&mut self) {
+        // Stable: what repeats a message stays behind it.
+        self.messages.sort_by_key(|message| message.deliver);
+        let mut told = BTreeSet::new();
+        for message in &mut self.messages {
+            let Some(tells) = message.tells.filter(|_| message.expect == Expect::Ours) else { continue };
+            let fresh = (tells.from..=tells.to).filter(|at| told.insert((tells.purchase, *at))).count();
+            match fresh {
+                0 => message.expect = Expect::Duplicate,
+                1 => {}
+                // Of copies at the same moment each could be the first to tell a part of it.
+                _ => message.copies = 1,
+            }
+        }
+    }
     /// Webhooks in all, each copy counted.
     #[must_use]
     pub fn webhooks(&self) -> u64 {
         self.messages.iter().map(|message| u64::from(message.copies)).sum()
     }
-    /// How many webhooks must come to this.
+    /// How many webhooks must be seen to come to this. What a silent source sends is only
+    /// seen to be taken, or turned away.
     #[must_use]
     pub fn expected(&self, expect: Expect) -> u64 {
+        let taken = !matches!(expect, Expect::NotProven | Expect::Unreadable);
         let of = |message: &Message| match (expect, message.expect) {
+            _ if taken && SOURCES[message.source].dialect.silent => 0,
             (Expect::Duplicate, Expect::Ours) => u64::from(message.copies) - 1,
             (Expect::Ours, Expect::Ours) => 1,
             (asked, has) if asked == has => u64::from(message.copies),
@@ -128,7 +166,8 @@ pub fn stands(steps: &[Step]) -> i64 {
         match step.kind {
             EventKind::Authorization | EventKind::Increment => authorized += minor,
             EventKind::Advice => authorized = minor,
-            EventKind::Reversal | EventKind::Expiry => authorized = 0,
+            EventKind::Reversal => authorized = step.minor.map_or(0, |minor| (authorized - minor).max(0)),
+            EventKind::Expiry => authorized = 0,
             EventKind::Clearing => (cleared, any) = (cleared + minor, true),
             EventKind::ClearingReversal => cleared -= minor,
             EventKind::Refund | EventKind::Chargeback => off += minor,

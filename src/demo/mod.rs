@@ -179,7 +179,7 @@ impl Stage {
         let (person, source, body) = traffic::one_more(&self.town, now).ok_or("nobody lives in this town")?;
         let body = folder.write("webhook.json", &body)?;
         let me = std::env::current_exe().map_or_else(|_| "ringfence".to_owned(), |path| path.display().to_string());
-        let (config, body, source) = (config.display(), body.display(), town::SOURCES[source]);
+        let (config, body, source) = (config.display(), body.display(), town::SOURCES[source].name);
         let sign = format!("{me} sign --config {config} --source {source} {body} | sh");
         println!("{}", summary::next_steps(&address, key.expose(), person, &sign));
         signal.await;

@@ -25,8 +25,6 @@ use std::sync::Arc;
 const MEMBERS_AT_ONCE: usize = 512;
 /// Few members need few partitions.
 const PARTITIONS: &str = "16";
-const SCHEMES: [Scheme; 2] = [Scheme::StandardWebhooks, Scheme::Stripe];
-const FORMATS: [&str; 2] = ["ringfence", "stripe-issuing"];
 
 /// A folder of its own that is removed when dropped.
 #[derive(Debug)]
@@ -70,10 +68,19 @@ impl Drop for Folder {
     }
 }
 
-/// The secret of each source, and a wrong one.
+/// The secrets of each source, one for each way it proves itself, and wrong ones.
 pub struct Secrets {
-    texts: [String; 2],
-    wrong: String,
+    right: Vec<Vec<String>>,
+    wrong: Vec<Vec<String>>,
+}
+
+/// How a source signs: all of these on each message.
+#[derive(Debug)]
+pub struct Signers {
+    /// With its secrets.
+    pub right: Vec<Signer>,
+    /// With others.
+    pub wrong: Vec<Signer>,
 }
 
 impl Secrets {
@@ -82,20 +89,38 @@ impl Secrets {
     /// # Errors
     /// When the system gives no random numbers.
     pub fn draw() -> Result<Self, Failure> {
-        let one = || random::<32>().map(|bytes| format!("whsec_{}", STANDARD.encode(bytes)));
-        Ok(Self { texts: [one()?, one()?], wrong: one()? })
+        let one = |scheme: &Scheme| {
+            let text = STANDARD.encode(random::<32>()?);
+            Ok::<_, Failure>(match scheme {
+                Scheme::StandardWebhooks | Scheme::Stripe => format!("whsec_{text}"),
+                Scheme::Basic => format!("quayside:{text}"),
+                Scheme::Fidel | Scheme::Kard | Scheme::Marqeta => text,
+            })
+        };
+        let all = || SOURCES.iter().map(|source| source.dialect.auth.iter().map(one).collect()).collect();
+        let (right, wrong): (Result<_, Failure>, Result<_, Failure>) = (all(), all());
+        Ok(Self { right: right?, wrong: wrong? })
     }
-    /// Per source the right signer and a wrong one.
+    /// Per source, how it signs.
     ///
     /// # Errors
     /// Never with secrets drawn here.
-    pub fn signers(&self) -> Result<[(Signer, Signer); 2], Failure> {
-        let pair = |place: usize| -> Result<(Signer, Signer), Failure> {
-            let signer = |text: &str| Signer::new(SCHEMES[place], &Secret::new(text));
-            Ok((signer(&self.texts[place])?, signer(&self.wrong)?))
+    pub fn signers(&self) -> Result<Vec<Signers>, Failure> {
+        let with = |place: usize, secrets: &[Vec<String>]| -> Result<Vec<Signer>, Failure> {
+            let ways = SOURCES[place].dialect.auth.iter().zip(&secrets[place]);
+            let signer = |(scheme, text): (&Scheme, &String)| {
+                Ok(Signer::new(*scheme, &Secret::new(text.as_str()))?.posting_to(&public_url(place)))
+            };
+            ways.map(signer).collect()
         };
-        Ok([pair(0)?, pair(1)?])
+        let of = |place| Ok(Signers { right: with(place, &self.right)?, wrong: with(place, &self.wrong)? });
+        (0..SOURCES.len()).map(of).collect()
     }
+}
+
+/// Where a source believes to post, for those that sign it.
+fn public_url(place: usize) -> String {
+    format!("https://offers.quayside.example/v1/webhooks/{}", SOURCES[place].name)
 }
 
 /// Settings as a service of one's own would have them: the compiled-in default with
@@ -117,15 +142,28 @@ pub fn settings(folder: &Path, secrets: &Secrets) -> Result<Settings, Failure> {
     set("LOG__FORMAT", "text".to_owned());
     // What a warning would tell, the demo does on purpose.
     set("LOG__LEVEL", "error".to_owned());
-    for (place, name) in SOURCES.iter().enumerate() {
-        let variable = format!("SECRET_{place}");
-        set(&format!("SOURCES__{place}__NAME"), (*name).to_owned());
-        set(&format!("SOURCES__{place}__FORMAT"), FORMATS[place].to_owned());
-        set(&format!("SOURCES__{place}__AUTH"), format!("[\"{}\"]", SCHEMES[place]));
-        set(&format!("SOURCES__{place}__SECRETS"), format!("[\"env:RINGFENCE_{variable}\"]"));
-        set(&variable, secrets.texts[place].clone());
+    for (place, source) in SOURCES.iter().enumerate() {
+        let ways = source.dialect.auth;
+        set(&format!("SOURCES__{place}__NAME"), source.name.to_owned());
+        set(&format!("SOURCES__{place}__FORMAT"), source.dialect.format.to_string());
+        set(&format!("SOURCES__{place}__AUTH"), list(ways.iter().map(ToString::to_string)));
+        let variable = |way: usize| format!("SECRET_{place}_{way}");
+        let entry = |(way, scheme): (usize, &Scheme)| format!("{scheme}=env:RINGFENCE_{}", variable(way));
+        set(&format!("SOURCES__{place}__SECRETS"), list(ways.iter().enumerate().map(entry)));
+        if ways.iter().any(|scheme| scheme.signs_address()) {
+            set(&format!("SOURCES__{place}__PUBLIC_URL"), public_url(place));
+        }
+        for (way, secret) in secrets.right[place].iter().enumerate() {
+            set(&variable(way), secret.clone());
+        }
     }
     Ok(Settings::load(None, &variables, &|_| Err(std::io::ErrorKind::NotFound.into()))?)
+}
+
+/// A list of TOML.
+fn list(items: impl Iterator<Item = String>) -> String {
+    let quoted: Vec<String> = items.map(|item| format!("\"{item}\"")).collect();
+    format!("[{}]", quoted.join(", "))
 }
 
 /// A configuration file for the commands beside the running demo: `ringfence sign`.
@@ -134,14 +172,18 @@ pub fn settings(folder: &Path, secrets: &Secrets) -> Result<Settings, Failure> {
 /// When the disk refuses.
 pub fn write_config(folder: &Folder, secrets: &Secrets, listen: &str) -> Result<PathBuf, Failure> {
     let mut text = format!("[server]\nlisten = \"{listen}\"\n");
-    for (place, name) in SOURCES.iter().enumerate() {
-        let secret = folder.write(&format!("{name}.secret"), &secrets.texts[place])?;
-        let (format, scheme) = (FORMATS[place], SCHEMES[place]);
-        let secret = secret.display();
-        writeln!(
-            text,
-            "\n[[sources]]\nname = \"{name}\"\nformat = \"{format}\"\nauth = [\"{scheme}\"]\nsecrets = [\"file:{secret}\"]"
-        )?;
+    for (place, source) in SOURCES.iter().enumerate() {
+        let (name, format, ways) = (source.name, source.dialect.format, source.dialect.auth);
+        let mut files = Vec::with_capacity(ways.len());
+        for (scheme, secret) in ways.iter().zip(&secrets.right[place]) {
+            let file = folder.write(&format!("{name}.{scheme}.secret"), secret)?;
+            files.push(format!("{scheme}=file:{}", file.display()));
+        }
+        let (auth, files) = (list(ways.iter().map(ToString::to_string)), list(files.into_iter()));
+        writeln!(text, "\n[[sources]]\nname = \"{name}\"\nformat = \"{format}\"\nauth = {auth}\nsecrets = {files}")?;
+        if ways.iter().any(|scheme| scheme.signs_address()) {
+            writeln!(text, "public_url = \"{}\"", public_url(place))?;
+        }
     }
     folder.write("ringfence.toml", &text)
 }
@@ -169,7 +211,8 @@ pub async fn enter(engine: &Arc<Engine>, town: &Town, start: Timestamp) -> Resul
         // The operator's word: it counts from before it was entered.
         engine.step_offer(&offer.id, Step::Publish, Some(before(14))).await?;
     }
-    let sources: Vec<SourceName> = SOURCES.iter().map(SourceName::new).collect::<Result<_, _>>()?;
+    let sources: Vec<SourceName> =
+        SOURCES.iter().map(|source| SourceName::new(source.name)).collect::<Result<_, _>>()?;
     let one = |person| enter_person(engine, town, person, &sources, start);
     futures_util::stream::iter(&town.people)
         .map(|person| Ok::<_, Failure>(one(person)))

@@ -4,7 +4,7 @@
 use super::books::{Books, Proof, key};
 use super::day::{Day, bought_by};
 use super::poster::Tally;
-use super::town::{CITIES, Person, Town};
+use super::town::{CITIES, Person, SOURCES, Town};
 use crate::commands::Failure;
 use crate::domain::purchase::{AnswerLine, HeldEvent, Stage};
 use crate::domain::{Currency, EventKind, Money};
@@ -87,6 +87,7 @@ impl Told<'_> {
     pub fn text(&self, style: Style) -> Result<String, Failure> {
         let mut out = String::new();
         self.posted(&mut out, style)?;
+        self.networks(&mut out, style)?;
         self.money(&mut out, style)?;
         self.refused(&mut out, style)?;
         self.shops(&mut out, style)?;
@@ -100,7 +101,7 @@ impl Told<'_> {
         let Self { town, day, tally, took, .. } = self;
         let posted = day.webhooks();
         let title = format!(
-            "{} webhooks about {} members and {} shops, from two networks (seed {})",
+            "{} webhooks about {} members and {} shops, from eight networks (seed {})",
             grouped(posted),
             grouped(town.people.len() as u64),
             town.shops.len(),
@@ -120,6 +121,7 @@ impl Told<'_> {
             ("conflict", "an id seen with other content"),
             ("unreadable", "cut off on the way"),
             ("not_proven", "wrong signature, or an old one"),
+            ("taken", "of a network that is told no more than that"),
         ] {
             writeln!(out, "  {word:<13}{:>8}  {}", grouped(tally.of(word)), style.faint(says))?;
         }
@@ -136,6 +138,22 @@ impl Told<'_> {
             tally.latency.max() / 1000,
             tally.latency.max() % 1000 / 100
         )
+    }
+
+    /// Who spoke, in whose words, and what came of it.
+    fn networks(&self, out: &mut String, style: Style) -> std::fmt::Result {
+        writeln!(out, "\n{}", style.heading("Eight networks, each in its own words"))?;
+        writeln!(out, "  {:<16}{:<16}{:<26}{:>9}{:>11}", "", "format", "proved by", "webhooks", "purchases")?;
+        for (place, source) in SOURCES.iter().enumerate() {
+            let sent = self.day.messages.iter().filter(|message| message.source == place);
+            let webhooks: u64 = sent.map(|message| u64::from(message.copies)).sum();
+            let bought = self.day.bought.iter().filter(|bought| bought.source == place).count();
+            let proofs: Vec<String> = source.dialect.auth.iter().map(ToString::to_string).collect();
+            let (format, proofs) = (source.dialect.format.as_str(), proofs.join(" and "));
+            let counts = format!("{:>9}{:>11}", grouped(webhooks), grouped(bought as u64));
+            writeln!(out, "  {:<16}{format:<16}{}{counts}", source.name, style.faint(&format!("{proofs:<26}")))?;
+        }
+        Ok(())
     }
 
     fn money(&self, out: &mut String, style: Style) -> std::fmt::Result {
@@ -338,7 +356,7 @@ fn earned(answer: &[AnswerLine], currency: Currency) -> String {
 
 fn in_words(code: &str) -> &'static str {
     match code {
-        "seen_from_another_source" => "the other network told of the same card, and credits it",
+        "seen_from_another_source" => "another network told of the same card, and credits it",
         "not_activated" => "the member had not opted in before buying",
         "nothing_stands" => "refunded or cancelled in full",
         "spend_too_low" => "spent less than the offer asks",

@@ -2,18 +2,38 @@
 //! offer, and the people with their cards. Made from a seed, the same every time; knows no
 //! clock, no engine and no network.
 
+use super::dialect::{DIALECTS, Dialect};
 use crate::domain::merchant::{Location, Merchant, Mid};
 use crate::domain::offer::{Activation, Condition, CountCap, Limits, Period, Reward, Stacking, StackingMode, Terms};
 use crate::domain::{BasisPoints, Currency, LocationId, MemberId, MerchantId, OfferId};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// The source that speaks our own format.
-pub const BANK: &str = "harbour-bank";
-/// The source that speaks Stripe Issuing's.
-pub const ISSUER: &str = "quayside-cards";
-/// Both, by their place.
-pub const SOURCES: [&str; 2] = [BANK, ISSUER];
+/// Who tells of card events.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// As the service calls it. Of two that know a card, the first by name credits.
+    pub name: &'static str,
+    /// Whose words it speaks.
+    pub dialect: &'static Dialect,
+    /// How many of a hundred cards are its.
+    share: u32,
+}
+
+/// The place of the bank that speaks our own format.
+pub const BANK: usize = 0;
+
+/// All of them: one for each format.
+pub static SOURCES: [Source; DIALECTS.len()] = [
+    Source { name: "harbour-bank", dialect: DIALECTS[0], share: 30 },
+    Source { name: "quayside-cards", dialect: DIALECTS[1], share: 14 },
+    Source { name: "ferry-rewards", dialect: DIALECTS[2], share: 9 },
+    Source { name: "pier-points", dialect: DIALECTS[3], share: 9 },
+    Source { name: "anchor-offers", dialect: DIALECTS[4], share: 9 },
+    Source { name: "beacon-network", dialect: DIALECTS[5], share: 9 },
+    Source { name: "mooring-pay", dialect: DIALECTS[6], share: 10 },
+    Source { name: "slipway-cards", dialect: DIALECTS[7], share: 10 },
+];
 
 /// What a shop sells, which decides how its card events come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +164,7 @@ pub struct Person {
     pub city: usize,
     /// One or two cards.
     pub cards: Vec<Card>,
-    /// The first card as the other source knows it, when both do.
+    /// The first card as another source knows it, when two do.
     pub twin: Option<Card>,
     /// Offers they opted in to, by place in [`Town::offers`].
     pub activated: Vec<usize>,
@@ -224,14 +244,17 @@ impl Town {
     fn person(&self, rng: &mut ChaCha8Rng, place: usize) -> Person {
         let (first, last) = (FIRST[place % 40], LAST[(place / 40 + place * 7) % 40]);
         let city = [0, 0, 0, 1, 1, 1, 2, 2, 3, 3][rng.random_range(0..10)];
-        let source = usize::from(rng.random_ratio(2, 5));
+        let source = any_source(rng);
         let card = |rng: &mut ChaCha8Rng, source| Card { source, token: token(rng, source) };
         let mut cards = vec![card(rng, source)];
         if rng.random_ratio(1, 5) {
-            let other = rng.random_range(0..2);
+            let other = any_source(rng);
             cards.push(card(rng, other));
         }
-        let twin = rng.random_ratio(1, 12).then(|| card(rng, 1 - source));
+        let twin = rng.random_ratio(1, 12).then(|| {
+            let other = any_source(rng);
+            card(rng, if other == source { (source + 1) % SOURCES.len() } else { other })
+        });
         let of_city =
             |offer: &TownOffer| self.shops.iter().any(|s| s.city == city && s.merchant.id == offer.terms.merchant);
         let asks = |offer: &TownOffer| offer.terms.activation == Activation::Required && of_city(offer);
@@ -247,7 +270,19 @@ const FIT: &str = "made above to obey the rules";
 /// Letters alone, so that no token can look like a card number.
 fn token(rng: &mut ChaCha8Rng, source: usize) -> String {
     let letters: String = (0..16).map(|_| char::from(b'a' + rng.random_range(0..26_u8))).collect();
-    if source == 0 { format!("tok_{letters}") } else { format!("ic_{letters}") }
+    SOURCES[source].dialect.token(&letters)
+}
+
+/// A source, each as often as its share of cards says.
+fn any_source(rng: &mut ChaCha8Rng) -> usize {
+    let mut drawn = rng.random_range(0..100);
+    for (place, source) in SOURCES.iter().enumerate() {
+        if drawn < source.share {
+            return place;
+        }
+        drawn -= source.share;
+    }
+    BANK
 }
 
 fn shop(place: usize, &(id, name, trade, city): &(&str, &str, Trade, usize)) -> Shop {

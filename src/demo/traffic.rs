@@ -1,15 +1,16 @@
 //! A day of the town's card traffic, from the seed alone: who buys what, how the card
 //! networks tell it, and everything that goes wrong on the way. Pure: no clock, no engine.
 
-use super::day::{Bought, Day, Expect, Message, Proof, Step, stands};
-use super::dialect::{self, Card, Event};
-use super::town::{CITIES, Person, Shop, Town, Trade};
+use super::day::{Bought, Day, Expect, Message, Proof, Step, Tells, stands};
+use super::dialect::{Card, Event, Says};
+use super::town::{BANK, CITIES, Person, SOURCES, Shop, Town, Trade};
 use crate::domain::time::DAY_MS;
-use crate::domain::{EventKind, Timestamp};
+use crate::domain::{EventKind, MerchantId, Timestamp};
 use jiff::civil;
 use jiff::tz::TimeZone;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
 
 /// Lanes for purchases whose order matters to somebody else: budgets.
 const LANES_OF_SHOPS: usize = 1_000_000;
@@ -25,7 +26,8 @@ pub fn generate(town: &Town, rng: &mut ChaCha8Rng, day: u32, webhooks: usize) ->
     let date = start.local(&TimeZone::UTC).date();
     let zones = CITIES.map(|city| TimeZone::get(city.zone).unwrap_or(TimeZone::UTC));
     let day = Day { start, messages: Vec::with_capacity(webhooks + 64), bought: Vec::new() };
-    let mut writer = Writer { town, rng, zones, date, day, number: 0 };
+    let corner = MerchantId::new("corner-shop").expect("made here to obey the rules");
+    let mut writer = Writer { town, rng, zones, date, day, number: 0, visits: BTreeMap::new(), corner };
     writer.oddities();
     while writer.day.messages.len() < webhooks {
         let who = writer.rng.random_range(0..town.people.len());
@@ -38,8 +40,7 @@ pub fn generate(town: &Town, rng: &mut ChaCha8Rng, day: u32, webhooks: usize) ->
         }
     }
     let mut day = writer.day;
-    // Stable: a duplicate stays behind what it repeats.
-    day.messages.sort_by_key(|message| message.deliver);
+    day.put_in_order();
     day
 }
 
@@ -51,6 +52,20 @@ pub(super) struct Writer<'a> {
     date: civil::Date,
     pub(super) day: Day,
     number: u64,
+    /// Where cards paid.
+    visits: BTreeMap<(&'a str, usize), Visit>,
+    /// A merchant that is none of ours.
+    corner: MerchantId,
+}
+
+/// What is known of a card at a shop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Visit {
+    /// It paid there.
+    Paid,
+    /// It paid there once and got money back that names no purchase: which one is meant is
+    /// plain only as long as it does not pay there again.
+    Once,
 }
 
 impl<'a> Writer<'a> {
@@ -88,56 +103,75 @@ impl<'a> Writer<'a> {
         let which = self.rng.random_range(0..person.cards.len());
         let card = &person.cards[which];
         let twin = person.twin.as_ref().filter(|_| which == 0);
-        let mut steps = self.course(shop.trade, shop.city);
-        self.afterwards(&mut steps, shop.city, card.source == 0 && twin.is_none());
+        let cards = || [Some(card), twin].into_iter().flatten();
+        let visits: Vec<_> = cards().map(|card| self.visits.get(&(card.token.as_str(), place)).copied()).collect();
+        if visits.contains(&Some(Visit::Once)) {
+            return;
+        }
+        let says = cards().map(|card| SOURCES[card.source].dialect.says).reduce(Says::and);
+        let Some(says) = says else { return };
+        let mut steps = self.course(shop.trade, shop.city, says);
+        let first = visits.iter().all(Option::is_none);
+        let names = |named: bool| named || first;
+        let may = Says {
+            names_refund: names(says.names_refund),
+            names_part_refund: names(says.names_part_refund),
+            disputes: says.disputes && twin.is_none(),
+            ..says
+        };
+        self.afterwards(&mut steps, shop.city, may);
+        let refunded = steps.iter().any(|step| step.kind == EventKind::Refund);
+        let visit = if refunded && !(says.names_refund && says.names_part_refund) { Visit::Once } else { Visit::Paid };
+        self.visits.extend(cards().map(|card| ((card.token.as_str(), place), visit)));
         let late = (steps.len() > 1 && self.rng.random_ratio(1, 20)).then(|| self.rng.random_range(0..steps.len() - 1));
         // Of two sources that know a card, the first by name credits.
-        let credited = |source: usize| twin.is_none() || source == 0;
-        for card in [Some(card), twin].into_iter().flatten() {
-            let id = self.tell(who, place, card, &steps, late);
+        let by = cards().map(|card| SOURCES[card.source].name).min();
+        let credited = |source: usize| by == Some(SOURCES[source].name);
+        for card in cards() {
+            let (number, id) = self.tell(who, place, card, &steps, late);
             let plain = town.plain_offer(place).map(|offer| {
                 let due = if credited(card.source) { town.plain_reward(offer, person, stands(&steps)) } else { 0 };
                 (offer, due)
             });
-            let bought = Bought { person: who, shop: place, source: card.source, id, steps: steps.clone(), plain };
+            let bought =
+                Bought { person: who, shop: place, source: card.source, number, id, steps: steps.clone(), plain };
             self.day.bought.push(bought);
         }
     }
 
-    /// Posts a purchase's steps as the card's source tells them; returns its id there.
-    fn tell(&mut self, who: usize, place: usize, card: &Card, steps: &[Step], late: Option<usize>) -> String {
+    /// Posts a purchase's steps as the card's source tells them; returns its number and its
+    /// id there.
+    fn tell(&mut self, who: usize, place: usize, card: &Card, steps: &[Step], late: Option<usize>) -> (u64, String) {
         let shop = &self.town.shops[place];
         let budgeted = shop.offers.iter().any(|offer| self.town.offers[*offer].terms.budget_minor.is_some());
         let lane = if budgeted { LANES_OF_SHOPS + place } else { who };
         let number = self.number();
-        let purchase = dialect::purchase_id(card.source, number);
+        let dialect = SOURCES[card.source].dialect;
+        let purchase = dialect.purchase(&Event { number, at: 0, card, shop, steps });
         let mut delivered: Vec<Timestamp> =
             steps.iter().map(|step| step.at.plus_ms(self.rng.random_range(1..20) * 1000)).collect();
         if let Some(late) = late {
             delivered[late] = delivered[late + 1].plus_ms(60_000);
         }
-        let mut held = 0;
-        for (at, step) in steps.iter().enumerate() {
-            let event = Event { number, at, purchase: &purchase, card, shop, step, held };
-            let body = dialect::body(&event);
-            match step.kind {
-                EventKind::Authorization | EventKind::Increment => held += step.minor.unwrap_or(0),
-                EventKind::Advice => held = step.minor.unwrap_or(0),
-                _ => {}
+        for (at, deliver) in delivered.into_iter().enumerate() {
+            let event = Event { number, at, card, shop, steps };
+            let tells = Some(Tells { purchase: number, from: if dialect.retells { 0 } else { at }, to: at });
+            for (nth, body) in dialect.bodies(&event).into_iter().enumerate() {
+                let message = Message {
+                    lane,
+                    source: card.source,
+                    deliver,
+                    id: if nth == 0 { format!("msg_{number}_{at}") } else { format!("msg_{number}_{at}_{nth}") },
+                    body,
+                    proof: Proof::Right,
+                    copies: 1,
+                    expect: Expect::Ours,
+                    tells,
+                };
+                self.deliver(message, &event);
             }
-            let message = Message {
-                lane,
-                source: card.source,
-                deliver: delivered[at],
-                id: format!("msg_{number}_{at}"),
-                body,
-                proof: Proof::Right,
-                copies: 1,
-                expect: Expect::Ours,
-            };
-            self.deliver(message, &event);
         }
-        purchase
+        (number, purchase)
     }
 
     /// Delivers once, or more often, as networks do.
@@ -154,10 +188,12 @@ impl<'a> Writer<'a> {
                 self.push(message);
                 self.push(again);
             }
-            45 if event.step.kind == EventKind::Authorization => {
-                let step = Step { minor: event.step.minor.map(|minor| minor + 1), ..*event.step };
+            45 if event.at == 0 && event.steps[0].kind == EventKind::Authorization => {
+                let step = event.steps[0];
+                let steps = [Step { minor: step.minor.map(|minor| minor + 1), ..step }];
+                let bodies = SOURCES[event.card.source].dialect.bodies(&Event { steps: &steps, ..*event });
                 let other = Message {
-                    body: dialect::body(&Event { step: &step, ..*event }),
+                    body: bodies.into_iter().next().unwrap_or_default(),
                     deliver: message.deliver.plus_ms(later),
                     expect: Expect::Conflict,
                     ..message.clone()
@@ -174,10 +210,15 @@ impl<'a> Writer<'a> {
         let number = self.number();
         let minute = self.rng.random_range(420..1320);
         let at = self.at(shop.city, minute);
-        let purchase = dialect::purchase_id(card.source, number);
-        let step = Step { kind: EventKind::Authorization, minor: Some(minor), at, sequence: None };
-        let event = Event { number, at: 0, purchase: &purchase, card, shop, step: &step, held: 0 };
-        let body = if declined { dialect::declined(&event) } else { dialect::body(&event) };
+        let begun = Step { kind: EventKind::Authorization, minor: Some(minor), at, sequence: None };
+        let posted = Step { kind: EventKind::Clearing, at: at.plus_ms(36_000_000), ..begun };
+        let steps = [begun, posted];
+        let dialect = SOURCES[card.source].dialect;
+        let body_of = |at| dialect.bodies(&Event { number, at, card, shop, steps: &steps }).into_iter().next();
+        let body =
+            if declined { dialect.declined(&Event { number, at: 0, card, shop, steps: &steps }) } else { body_of(0) };
+        // A network that keeps declined cards to itself posts nothing.
+        let Some(body) = body else { return };
         let message = Message {
             lane: usize::try_from(number).unwrap_or(0),
             source: card.source,
@@ -187,14 +228,13 @@ impl<'a> Writer<'a> {
             proof: Proof::Right,
             copies: 1,
             expect,
+            tells: None,
         };
         let clears = matches!(expect, Expect::NoOffer | Expect::UnknownCard);
         self.push(message.clone());
-        if clears {
-            let step = Step { kind: EventKind::Clearing, at: at.plus_ms(36_000_000), ..step };
-            let event = Event { at: 1, step: &step, ..event };
-            let (id, body) = (format!("msg_{number}_1"), dialect::body(&event));
-            self.push(Message { id, body, deliver: step.at.plus_ms(2000), ..message });
+        if let Some(body) = body_of(1).filter(|_| clears) {
+            let id = format!("msg_{number}_1");
+            self.push(Message { id, body, deliver: posted.at.plus_ms(2000), ..message });
         }
     }
 
@@ -205,15 +245,18 @@ impl<'a> Writer<'a> {
         let number = self.rng.random_range(0..40);
         let mid = format!("{:015}", 771_200_300 + number);
         let descriptor = format!("CORNER SHOP {number}");
-        let shop = Shop { authorization_mid: mid.clone(), clearing_mid: mid, descriptor, ..near.clone() };
+        let mut shop = Shop { authorization_mid: mid.clone(), clearing_mid: mid, descriptor, ..near.clone() };
+        // Some networks say a shop's name or their group of it, not the text of a statement.
+        shop.merchant.name = format!("Corner Shop {number}");
+        shop.merchant.id = self.corner.clone();
         let minor = self.rng.random_range(200..9000);
         self.single(&person.cards[0], &shop, false, minor, Expect::NoOffer);
     }
 
     fn stranger(&mut self) {
         let shop = &self.town.shops[self.rng.random_range(0..self.town.shops.len())];
-        let source = self.rng.random_range(0..2);
-        let card = Card { source, token: format!("{}_visitor{}", ["tok", "ic"][source], self.number) };
+        let source = self.rng.random_range(0..SOURCES.len());
+        let card = Card { source, token: SOURCES[source].dialect.token(&format!("visitor{}", self.number)) };
         let minor = self.rng.random_range(200..9000);
         self.single(&card, shop, false, minor, Expect::UnknownCard);
     }
@@ -229,8 +272,12 @@ impl<'a> Writer<'a> {
 
     /// What must be turned away, spread over the day.
     fn oddities(&mut self) {
-        for count in 0..24_u64 {
-            let source = usize::try_from(count % 2).unwrap_or(0);
+        // Some sign no time: an old delivery of theirs proves itself, and is stopped as a duplicate.
+        let timed: Vec<usize> = (0..SOURCES.len())
+            .filter(|source| SOURCES[*source].dialect.auth.iter().any(|scheme| scheme.signs_time()))
+            .collect();
+        for count in 0..36_usize {
+            let source = if (16..20).contains(&count) { timed[count % timed.len()] } else { count % SOURCES.len() };
             let town = self.town;
             let shop = &town.shops[self.rng.random_range(0..town.shops.len())];
             let number = self.number();
@@ -238,22 +285,26 @@ impl<'a> Writer<'a> {
             let at = self.at(shop.city, minute);
             let step = Step { kind: EventKind::Authorization, minor: Some(1500), at, sequence: None };
             let (proof, expect) = match count {
-                0..12 => (Proof::WrongSecret, Expect::NotProven),
-                12..16 => (Proof::Old, Expect::NotProven),
-                16..20 => (Proof::Right, Expect::Unreadable),
+                0..16 => (Proof::WrongSecret, Expect::NotProven),
+                16..20 => (Proof::Old, Expect::NotProven),
+                20..28 => (Proof::Right, Expect::Unreadable),
                 _ => (Proof::Right, Expect::Kept),
             };
-            let token = if expect == Expect::Kept { "4242424242424242".to_owned() } else { format!("tok_odd{count}") };
+            let dialect = SOURCES[source].dialect;
+            let token = if expect == Expect::Kept {
+                "4242424242424242".to_owned()
+            } else {
+                dialect.token(&format!("odd{count}"))
+            };
             let card = Card { source, token };
-            let purchase = dialect::purchase_id(source, number);
-            let event = Event { number, at: 0, purchase: &purchase, card: &card, shop, step: &step, held: 0 };
-            let mut body = dialect::body(&event);
+            let bodies = dialect.bodies(&Event { number, at: 0, card: &card, shop, steps: &[step] });
+            let mut body = bodies.into_iter().next().unwrap_or_default();
             if expect == Expect::Unreadable {
                 body.truncate(body.len() / 2);
             }
             let id = format!("msg_{number}_0");
             let lane = usize::try_from(number).unwrap_or(0);
-            self.push(Message { lane, source, deliver: at, id, body, proof, copies: 1, expect });
+            self.push(Message { lane, source, deliver: at, id, body, proof, copies: 1, expect, tells: None });
         }
     }
 }
@@ -265,29 +316,34 @@ pub fn regrets(town: &Town, day: &mut Day, paid: &[usize], now: Timestamp) -> Ve
     for bought in &mut day.bought {
         let person = &town.people[bought.person];
         let shop = &town.shops[bought.shop];
+        let dialect = SOURCES[bought.source].dialect;
         let fits = paid.contains(&bought.person)
+            && dialect.says.names_refund
             && shop.trade == Trade::Coffee
             && person.twin.is_none()
             && bought.steps.iter().map(|step| step.kind).eq(kinds)
             && messages.iter().all(|message| message.lane != bought.person);
-        let number = bought.id.split_once('_').and_then(|(_, number)| number.parse().ok());
-        let (true, Some(number)) = (fits, number) else { continue };
+        if !fits {
+            continue;
+        }
         let cards = person.cards.iter().filter(|card| card.source == bought.source);
         // With one card at the source there is no doubt which one paid.
         let [card] = cards.collect::<Vec<_>>()[..] else { continue };
         let step = Step { kind: EventKind::Refund, at: now.plus_ms(-300_000), ..bought.steps[1] };
-        let event = Event { number, at: 2, purchase: &bought.id, card, shop, step: &step, held: 0 };
+        bought.steps.push(step);
+        let event = Event { number: bought.number, at: 2, card, shop, steps: &bought.steps };
+        let Some(body) = dialect.bodies(&event).into_iter().next() else { continue };
         messages.push(Message {
             lane: bought.person,
             source: bought.source,
             deliver: now,
-            id: format!("msg_{number}_2"),
-            body: dialect::body(&event),
+            id: format!("msg_{}_2", bought.number),
+            body,
             proof: Proof::Right,
             copies: 1,
             expect: Expect::Ours,
+            tells: None,
         });
-        bought.steps.push(step);
         if messages.len() == REGRETS {
             break;
         }
@@ -300,12 +356,12 @@ pub fn regrets(town: &Town, day: &mut Day, paid: &[usize], now: Timestamp) -> Ve
 /// its body.
 #[must_use]
 pub fn one_more(town: &Town, now: Timestamp) -> Option<(&Person, usize, String)> {
-    let of_bank = |person: &&Person| person.twin.is_none() && person.cards[0].source == 0;
+    let of_bank = |person: &&Person| person.twin.is_none() && person.cards[0].source == BANK;
     let person = town.people.iter().find(of_bank).or(town.people.first())?;
     let card = &person.cards[0];
     let shop = &town.shops[town.shop_of(person.city, Trade::Coffee)?];
     let step = Step { kind: EventKind::Authorization, minor: Some(450), at: now, sequence: None };
-    let purchase = dialect::purchase_id(card.source, ONE_MORE);
-    let event = Event { number: ONE_MORE, at: 0, purchase: &purchase, card, shop, step: &step, held: 0 };
-    Some((person, card.source, dialect::body(&event)))
+    let event = Event { number: ONE_MORE, at: 0, card, shop, steps: &[step] };
+    let body = SOURCES[card.source].dialect.bodies(&event).into_iter().next()?;
+    Some((person, card.source, body))
 }

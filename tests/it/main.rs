@@ -11,6 +11,7 @@ mod decide_order;
 mod decide_refunds;
 mod decide_worth;
 mod desk;
+mod dialects;
 mod health;
 mod hostile;
 mod ingest;

@@ -209,9 +209,13 @@ impl Service {
     }
     pub async fn start_in(folder: Folder, extra: &[(&str, &str)]) -> Self {
         let settings = settings(&folder.0, extra);
+        Self::start_as(folder, &settings).await
+    }
+    /// With settings of one's own. [`Service::post`] signs for the two sources of the world alone.
+    pub async fn start_as(folder: Folder, settings: &Settings) -> Self {
         let clock = Clock::manual(begin());
         let bootstrap = Secret::new(BOOTSTRAP.to_owned());
-        let app = App::start(&settings, clock.clone(), Some(&bootstrap)).await.unwrap_or_else(|e| panic!("{e}"));
+        let app = App::start(settings, clock.clone(), Some(&bootstrap)).await.unwrap_or_else(|e| panic!("{e}"));
         let (address, doors) = (app.address(), Arc::clone(&app.doors));
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let task = tokio::spawn(async move {
