@@ -20,6 +20,9 @@ use std::time::Instant;
 /// End of a file that says what the sample beside it must come to.
 const EXPECTED: &str = ".expected.json";
 
+/// Longest time that is told apart: ten seconds.
+const NANOS_MAX: u64 = 10_000_000_000;
+
 /// Options.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -73,7 +76,7 @@ struct Side {
 }
 
 fn histogram() -> Histogram<u64> {
-    Histogram::new(3).expect("three digits are allowed")
+    Histogram::new_with_bounds(1, NANOS_MAX, 3).expect("the bounds are right")
 }
 
 impl Side {
@@ -160,7 +163,7 @@ impl Side {
     }
 }
 
-fn micros(times: &Histogram<u64>, quantile: f64) -> f64 {
+pub fn micros(times: &Histogram<u64>, quantile: f64) -> f64 {
     figures::ratio(figures::float(times.value_at_quantile(quantile)), 1_000.0)
 }
 
