@@ -6,9 +6,17 @@
 use clap::Parser;
 use compact_str::CompactString;
 use hdrhistogram::Histogram;
+use ringfence::catalogue::Catalogue;
 use ringfence::descriptor::{CONFIDENCE_MIN, Index, Question, Shop, Side, Verdict, clean, find};
+use ringfence::domain::merchant::{Location, Merchant};
+use ringfence::domain::{LocationId, MerchantId, MerchantMark, Timestamp};
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
+
+/// Longest time that is told apart: ten seconds.
+const NANOS_MAX: u64 = 10_000_000_000;
+const DAY: Timestamp = Timestamp::from_ms(1_795_000_000_000);
 
 /// What to measure.
 #[derive(Debug, Parser)]
@@ -192,7 +200,11 @@ pub fn run(args: &Args) {
         index.memory_bytes() / index.len().max(1)
     );
     let sides = [Side { index: &index, live: &|_| true, shares_mid: None }];
+<<<<<<< HEAD
     let mut times: Histogram<u64> = Histogram::new_with_bounds(1, 10_000_000_000, 3).expect("the bounds are right");
+=======
+    let mut times: Histogram<u64> = histogram();
+>>>>>>> speed
     let (mut right, mut wrong, mut strangers) = (0_u64, 0_u64, 0_u64);
     for _ in 0..args.texts {
         let (text, place, stranger) = text(&mut random, &cities, &names, &shops);
@@ -218,4 +230,90 @@ pub fn run(args: &Args) {
         times.max()
     );
     println!("{} texts, {strangers} of strangers: {right} matched right, {wrong} wrong", args.texts);
+    drop(index);
+    located(args, &mut random, &cities, &names, &shops);
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, NANOS_MAX, 3).expect("the bounds are right")
+}
+
+/// The same shops in a catalogue, and marks with a MID that nobody registered: most that an
+/// issuer sends are such. A mark is asked for twice, other marks between, as a member's next
+/// purchase at a shop would.
+fn located(args: &Args, random: &mut Random, cities: &[String], names: &[String], shops: &[Drawn]) {
+    const MARKS: usize = 20_000;
+    let catalogue = Catalogue::build(merchants(cities, names, shops), Vec::new(), 1, args.seed);
+    println!("a mark whose MID nobody registered, in a catalogue of the same shops, nanoseconds");
+    println!("  asked for    found of all       p50      p90      p99");
+    let mut marks = Vec::with_capacity(MARKS);
+    let mut both = [(histogram(), 0_u64), (histogram(), 0)];
+    let mut without = histogram();
+    for _ in 0..args.texts as usize / MARKS {
+        marks.clear();
+        for _ in 0..MARKS {
+            let (text, place, _) = text(random, cities, names, shops);
+            marks.push(MerchantMark {
+                scheme: Some("visa".into()),
+                mid: Some(format!("{:015}", random.below(1 << 48)).into()),
+                acquirer: Some("400123".into()),
+                descriptor: Some(text.into()),
+                mcc: Some(shops[place].mcc),
+                country: Some("US".into()),
+                postcode: Some(shops[place].postcode.clone()),
+                ..MerchantMark::default()
+            });
+        }
+        for (times, found) in &mut both {
+            for mark in &marks {
+                *found += u64::from(ask(&catalogue, mark, times));
+            }
+        }
+        for mark in &mut marks {
+            mark.descriptor = None;
+            ask(&catalogue, mark, &mut without);
+        }
+    }
+    let [(first, first_found), (again, again_found)] = &both;
+    for (name, times, found) in
+        [("first", first, *first_found), ("again", again, *again_found), ("without text", &without, 0)]
+    {
+        let at = |quantile| times.value_at_quantile(quantile);
+        println!("  {name:<12} {found:>7} of {:>7}  {:>7}  {:>7}  {:>7}", times.len(), at(0.5), at(0.9), at(0.99));
+    }
+}
+
+fn ask(catalogue: &Catalogue, mark: &MerchantMark, times: &mut Histogram<u64>) -> bool {
+    let begun = Instant::now();
+    let found = black_box(catalogue.locate(black_box(mark), DAY)).is_some();
+    times.saturating_record(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    found
+}
+
+fn merchants(cities: &[String], names: &[String], shops: &[Drawn]) -> Vec<Arc<Merchant>> {
+    let mut merchants = Vec::new();
+    // The shops of a merchant stand side by side.
+    for (number, of) in shops.chunk_by(|one, other| one.merchant == other.merchant).enumerate() {
+        let location = |(place, shop): (usize, &Drawn)| Location {
+            id: LocationId::new(format!("l{place}")).expect("a short id"),
+            name: None,
+            time_zone: None,
+            country: Some("US".into()),
+            postcode: Some(shop.postcode.clone()),
+            city: Some(cities[shop.city].as_str().into()),
+            mcc: Some(shop.mcc),
+            store_numbers: shop.numbers.clone(),
+            mids: Vec::new(),
+            store_ids: Vec::new(),
+            descriptors: Vec::new(),
+        };
+        merchants.push(Arc::new(Merchant {
+            id: MerchantId::new(format!("m{number:08}")).expect("a short id"),
+            name: names[of[0].name].clone(),
+            time_zone: "America/New_York".into(),
+            locations: of.iter().enumerate().map(location).collect(),
+            competitors: Vec::new(),
+        }));
+    }
+    merchants
 }

@@ -10,6 +10,7 @@ mod fault;
 mod figures;
 mod matching;
 mod members;
+mod normalising;
 mod server;
 mod stage;
 mod town;
@@ -46,6 +47,8 @@ enum What {
     Match(matching::Args),
     /// Time of matching a statement text among a million shops, and the memory of that index
     Descriptors(descriptors::Args),
+    /// Time to read each format's samples, per event, beside what is enough
+    Normalise(normalising::Args),
     #[command(hide = true)]
     ServeBare(bounds::Args),
     #[command(hide = true)]
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
             descriptors::run(&args);
             Ok(())
         }
+        What::Normalise(args) => normalising::run(&args),
         What::ServeBare(args) => bounds::serve(Bound::Bare, &args),
         What::ServeRead(args) => bounds::serve(Bound::Read, &args),
         What::ServeAppend(args) => bounds::serve(Bound::Append, &args),

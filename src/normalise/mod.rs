@@ -14,6 +14,7 @@ mod decimal;
 mod fidel;
 mod field;
 mod iso;
+mod json;
 mod kard;
 mod lithic;
 mod marqeta;

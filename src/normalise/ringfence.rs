@@ -75,7 +75,7 @@ enum Top<'a> {
 
 /// Reads a body.
 pub(super) fn read(body: &str) -> Result<Normalised, Unreadable> {
-    let top = serde_json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
+    let top = super::json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
     match top {
         Top::One(message) => Ok(Normalised { batch: false, messages: vec![message] }),
         Top::Batch(Batch::Given(messages)) if !messages.is_empty() => Ok(Normalised { batch: true, messages }),

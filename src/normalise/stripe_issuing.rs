@@ -93,7 +93,7 @@ object! {
 /// Reads a body: always one event.
 pub(super) fn read(body: &str) -> Result<Normalised, Unreadable> {
     let envelope: Part<'_, RawEnvelope<'_>> =
-        serde_json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
+        super::json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
     let Part::Given(envelope) = envelope else {
         return Err(Unreadable::new("wrong_shape", "the body must be an event: a JSON object"));
     };

@@ -117,7 +117,7 @@ object! {
 /// same key: kept and alarmed, and the refund still counts once.
 pub(super) fn read(body: &str) -> Result<Normalised, Unreadable> {
     let transaction: Part<'_, RawTransaction<'_>> =
-        serde_json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
+        super::json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
     let Part::Given(transaction) = transaction else {
         return Err(Unreadable::new("wrong_shape", "the body must be a transaction or an event: a JSON object"));
     };

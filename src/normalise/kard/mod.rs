@@ -140,7 +140,7 @@ enum Data<'a> {
 
 /// Reads a body.
 pub(super) fn read(body: &str) -> Result<Normalised, Unreadable> {
-    let top = serde_json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
+    let top = super::json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
     match top {
         Top::One(message) => Ok(Normalised { batch: false, messages: vec![message] }),
         Top::List(Batch::Given(mut messages), path) if !messages.is_empty() => {

@@ -208,7 +208,7 @@ impl<'de> Shape<'de> for Top<'de> {
 
 /// Reads a body: one transaction with its events.
 pub(super) fn read(body: &str) -> Result<Normalised, Unreadable> {
-    let top = serde_json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
+    let top = super::json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
     let body: Box<Body<'_>> = match top {
         Top::Body(body) => body,
         Top::Twice(key) => return Err(unreadable("wrong_shape", key, "must appear only once".to_owned())),

@@ -132,7 +132,7 @@ enum Top<'a> {
 
 /// Reads a body: a batch, or one transaction.
 pub(super) fn read(body: &str) -> Result<Normalised, Unreadable> {
-    let top = serde_json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
+    let top = super::json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
     match top {
         Top::Batch(Batch::Given(messages)) if !messages.is_empty() => Ok(Normalised { batch: true, messages }),
         Top::Batch(Batch::Given(_) | Batch::Absent) => Err(unreadable(

@@ -74,7 +74,7 @@ const LISTS: [&str; 2] = ["notifications", "data"];
 
 /// Reads a body.
 pub(super) fn read(body: &str) -> Result<Normalised, Unreadable> {
-    let top = serde_json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
+    let top = super::json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
     let wrong = |code, path: &str, detail: String| Unreadable { problem: problem(code, path, detail), byte: None };
     let shape = "the body must be a notification, an array of them, or a page of them";
     match top {

@@ -288,7 +288,7 @@ fn scalar<'a>(raw: &Raw<'a>) -> Scalar<'a> {
     match raw {
         Raw::Absent => Scalar::Absent,
         Raw::Given(text) if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => Scalar::Text((*text).into()),
-        Raw::Given(text) => serde_json::from_str(text).unwrap_or(Scalar::Other("a string that is not valid")),
+        Raw::Given(text) => super::json::from_str(text).unwrap_or(Scalar::Other("a string that is not valid")),
     }
 }
 
@@ -303,7 +303,7 @@ fn sent<'a>(raw: &Raw<'a>) -> Scalar<'a> {
 /// Reads a body: always one message.
 pub(super) fn read(body: &str) -> Result<Normalised, Unreadable> {
     let message: Part<'_, RawMessage<'_>> =
-        serde_json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
+        super::json::from_str(body).map_err(|fault| field::not_json(body, &fault))?;
     let Part::Given(message) = message else {
         return Err(Unreadable::new("wrong_shape", "the body must be a message: a JSON object"));
     };
