@@ -171,7 +171,7 @@ fn text(random: &mut Random, cities: &[String], names: &[String], shops: &[Drawn
     let name = if stranger { name(random) } else { names[shop.name].clone() };
     let mark = ["SQ *", "TST* ", "", "", "PAYPAL *", ""][usize::try_from(random.below(6)).expect("below six")];
     let number = shop.numbers.first().map(|number| format!(" #{number}")).unwrap_or_default();
-    let text = format!("{mark}{name}{number} {}", cities[shop.city]).to_uppercase();
+    let text = format!("{mark}{name}{number} {} CA", cities[shop.city]).to_uppercase();
     (text, place, stranger)
 }
 
@@ -200,11 +200,7 @@ pub fn run(args: &Args) {
         index.memory_bytes() / index.len().max(1)
     );
     let sides = [Side { index: &index, live: &|_| true, shares_mid: None }];
-<<<<<<< HEAD
-    let mut times: Histogram<u64> = Histogram::new_with_bounds(1, 10_000_000_000, 3).expect("the bounds are right");
-=======
     let mut times: Histogram<u64> = histogram();
->>>>>>> speed
     let (mut right, mut wrong, mut strangers) = (0_u64, 0_u64, 0_u64);
     for _ in 0..args.texts {
         let (text, place, stranger) = text(&mut random, &cities, &names, &shops);

@@ -2,7 +2,8 @@
 //!
 //! One thread, one body after the other, in an order drawn from the seed. Each body is a copy in
 //! memory of its own, and all copies of a format together are larger than the caches next to the
-//! core, so that no body is read twice from a cache; it is read through once before its time
+//! core, so that no body is read twice from a cache; blanks outside of texts are left out, as
+//! the networks do, unless the published form is asked for; it is read through once before its time
 //! begins, as the proof of a webhook is verified before. A body of several messages (a batch, a snapshot)
 //! counts once, with its time divided by them. What is made of a body is also dropped within
 //! its time. Formats take turns, so that what else the machine does falls on all of them.
@@ -29,6 +30,9 @@ pub struct Args {
     /// Folder of samples: FORMAT/NAME.json; those of the tests when not said
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/normalise"))]
     samples: PathBuf,
+    /// Bodies as they are published, most of them indented, in place of how they travel
+    #[arg(long)]
+    indented: bool,
     /// Only this format
     #[arg(long)]
     format: Option<Format>,
@@ -85,6 +89,7 @@ impl Side {
         let (mut samples, mut unreadable) = (Vec::new(), 0);
         for (name, path) in files(&folder)? {
             let body = fs::read(&path).map_err(|error| fault(format!("{}: {error}", path.display())))?;
+            let body = if args.indented { body } else { packed(&body) };
             let Ok(read) = normalise(format, &body) else {
                 unreadable += 1;
                 continue;
@@ -165,6 +170,21 @@ impl Side {
     }
 }
 
+/// The body as it travels: without the blanks that are there for readers of documentation.
+/// Everything else stays, doubled keys too.
+fn packed(body: &[u8]) -> Vec<u8> {
+    let (mut within, mut escaped) = (false, false);
+    let mut out = Vec::with_capacity(body.len());
+    for byte in body {
+        if within || !byte.is_ascii_whitespace() {
+            out.push(*byte);
+        }
+        within ^= *byte == b'"' && !escaped;
+        escaped = within && *byte == b'\\' && !escaped;
+    }
+    out
+}
+
 pub fn micros(times: &Histogram<u64>, quantile: f64) -> f64 {
     figures::ratio(figures::float(times.value_at_quantile(quantile)), 1_000.0)
 }
@@ -232,6 +252,13 @@ pub fn run(args: &Args) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_that_travels_has_no_blanks_but_those_of_its_texts() {
+        let body = br#"{ "a \" b" : [ 1 , "c  d\\" ],
+            "e":{} }"#;
+        assert_eq!(packed(body), br#"{"a \" b":[1,"c  d\\"],"e":{}}"#);
+    }
 
     #[test]
     fn a_shuffle_keeps_every_one_and_depends_on_the_seed() {
