@@ -11,7 +11,7 @@ use compact_str::{CompactString, format_compact};
 /// Forms looked at per text.
 const FORMS_MAX: usize = 96;
 /// Steps through lists of forms per text: an adversary's text of common words stops there.
-const STEPS_MAX: usize = 192;
+const STEPS_MAX: usize = 96;
 /// Forms that a word may have for all of them to be looked at.
 const RARE_FORMS_MAX: usize = 48;
 /// Forms that one writing together may mean.
@@ -115,10 +115,12 @@ impl<'a> Asked<'a> {
         }
         let terms = &self.terms;
         let found = |(nth, term): (usize, &Term<'_>)| {
-            let longer = if term.cut { index.find_prefix(term.text) } else { 0..0 };
+            let exact = spelled(index, term.text);
+            // A word that is one is not cut.
+            let longer = if term.cut && exact.is_none() { index.find_prefix(term.text) } else { 0..0 };
             let next = terms.get(nth + 1).filter(|next| !next.tail && !term.tail);
             Found {
-                exact: spelled(index, term.text),
+                exact,
                 longer: if longer.len() <= PREFIXED_MAX { longer } else { 0..0 },
                 with_next: next.and_then(|next| index.find(&format_compact!("{}{}", term.text, next.text))),
             }
@@ -169,15 +171,18 @@ pub(super) fn forms(asked: &Asked<'_>, found: &Resolved, index: &Index) -> Vec<u
         let places = places.chain(found.words.iter().filter_map(|found| found.exact));
         let mut places: Vec<&[u32]> = places.map(|word| index.shops_with(word)).collect();
         places.sort_by_key(|list| list.len());
-        let mut steps = 0;
+        let (mut steps, rare) = (0, picked.len());
         for shops in places {
-            let merchant = |shop: &u32| index.place(*shop).merchant;
-            common(driver, shops, &mut steps, |form| index.merchant_of_form(*form), merchant, &mut picked);
+            at_place(index, driver, shops, &mut steps, &mut picked);
+            // The rest of the lists are longer and say less.
+            if picked.len() > rare {
+                break;
+            }
         }
         // Else those that have another of the words too.
-        if picked.is_empty() {
+        if picked.len() == rare {
             for other in others {
-                common(driver, other, &mut steps, |form| *form, |form| *form, &mut picked);
+                in_both(driver, other, &mut steps, &mut picked);
             }
         }
     }
@@ -186,36 +191,48 @@ pub(super) fn forms(asked: &Asked<'_>, found: &Resolved, index: &Index) -> Vec<u
     picked
 }
 
-/// Those of the first list whose key is in the second too; both ascend by their keys.
-fn common(
-    first: &[u32],
-    second: &[u32],
-    steps: &mut usize,
-    key: impl Fn(&u32) -> u32,
-    key_second: impl Fn(&u32) -> u32,
-    picked: &mut Vec<u32>,
-) {
-    let (mut at, mut at_second) = (0, 0);
-    while at < first.len() && at_second < second.len() && picked.len() < FORMS_MAX && *steps < STEPS_MAX {
+/// Forms whose merchant has one of the shops.
+fn at_place(index: &Index, forms: &[u32], shops: &[u32], steps: &mut usize, picked: &mut Vec<u32>) {
+    let (mut form, mut shop) = (0, 0);
+    while shop < shops.len() && picked.len() < FORMS_MAX && *steps < STEPS_MAX {
         *steps += 1;
-        let (one, two) = (key(&first[at]), key_second(&second[at_second]));
-        match one.cmp(&two) {
-            std::cmp::Ordering::Equal => {
-                picked.push(first[at]);
-                at += 1;
-            }
-            std::cmp::Ordering::Less => at += leap(&first[at..], |item| key(item) < two),
-            std::cmp::Ordering::Greater => at_second += leap(&second[at_second..], |item| key_second(item) < one),
+        let merchant = index.place(shops[shop]).merchant;
+        form += leap(&forms[form..], index.first_form_of(merchant));
+        let Some(next) = forms.get(form) else { return };
+        let owner = index.merchant_of_form(*next);
+        if owner == merchant {
+            picked.push(*next);
+            form += 1;
+        } else if shops.len() > STEPS_MAX {
+            shop += leap(&shops[shop..], index.shops_of(owner).start);
+        } else {
+            shop += 1;
         }
     }
 }
 
-/// How many at the front are still before, in steps that double.
-fn leap(list: &[u32], before: impl Fn(&u32) -> bool) -> usize {
+/// Those that are in both lists.
+fn in_both(one: &[u32], other: &[u32], steps: &mut usize, picked: &mut Vec<u32>) {
+    let (mut at, mut at_other) = (0, 0);
+    while at < one.len() && picked.len() < FORMS_MAX && *steps < STEPS_MAX {
+        *steps += 1;
+        at_other += leap(&other[at_other..], one[at]);
+        let Some(next) = other.get(at_other) else { return };
+        if *next == one[at] {
+            picked.push(*next);
+            at += 1;
+        } else {
+            at += leap(&one[at..], *next);
+        }
+    }
+}
+
+/// How many at the front of an ascending list are below a bound, in steps that double.
+fn leap(list: &[u32], bound: u32) -> usize {
     let mut width = 1;
-    while width < list.len() && before(&list[width]) {
+    while width < list.len() && list[width] < bound {
         width *= 2;
     }
     let (from, to) = (width / 2, list.len().min(width + 1));
-    from + list[from..to].partition_point(before)
+    from + list[from..to].partition_point(|item| *item < bound)
 }

@@ -437,8 +437,10 @@ fn is_date(token: &str) -> bool {
         };
     }
     const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-    let Some(month) = MONTHS.iter().filter_map(|month| token.find(month)).find(|at| *at == 2) else { return false };
-    let (day, year) = (&token[..month], &token[month + 3..]);
+    let (Some(day), Some(month), Some(year)) = (token.get(..2), token.get(2..5), token.get(5..)) else { return false };
+    if !MONTHS.contains(&month) {
+        return false;
+    }
     below(day, 31) && (year.is_empty() || (matches!(year.len(), 2 | 4) && year.bytes().all(|b| b.is_ascii_digit())))
 }
 

@@ -25,6 +25,8 @@ pub(super) const BIT: u32 = 16;
 const HAS_NUMBERS: u16 = 1 << 15;
 /// In a form's merchant: a registered statement text, not only a name.
 const REGISTERED: u32 = 1 << 31;
+/// How far from its even place a hash is looked for first: four deviations of a million.
+const JOINED_NEAR: usize = 2_048;
 /// Merchants and shops that an index can hold.
 const COUNT_MAX: u32 = REGISTERED - 1;
 
@@ -107,6 +109,8 @@ pub struct Index {
     shop_starts: Box<[u32]>,
     forms: Box<[FormRow]>,
     form_words: Box<[u32]>,
+    /// Per merchant its first form.
+    first_forms: Box<[u32]>,
     /// A count, then so many shops.
     scopes: Box<[u32]>,
     /// Hash of all words of a form written together, sorted.
@@ -316,6 +320,7 @@ impl Index {
         let mut words_all = Vec::with_capacity(draft.forms.iter().map(|form| form.1.len()).sum());
         let mut scopes = Vec::new();
         let mut joined = Vec::new();
+        let mut first_forms = Vec::with_capacity(draft.merchants.len());
         let mut together = Vec::new();
         for (merchant, words, shops) in &mut draft.forms {
             words.iter_mut().for_each(|word| *word = place_of[*word as usize]);
@@ -335,10 +340,15 @@ impl Index {
                 let number = u32::try_from(rows.len()).expect("fewer than 2^32 forms");
                 joined.push((short_hash(&together), number));
             }
+            if first_forms.len() <= owner {
+                first_forms.resize(owner + 1, u32::try_from(rows.len()).expect("fewer than 2^32 forms"));
+            }
             let words_from = u32::try_from(words_all.len()).expect("fewer than 2^32 words of forms");
             rows.push(FormRow { merchant: *merchant, words_from, scope });
             words_all.extend_from_slice(words);
         }
+        first_forms.resize(draft.merchants.len(), u32::try_from(rows.len()).expect("fewer than 2^32 forms"));
+        self.first_forms = first_forms.into_boxed_slice();
         joined.sort_unstable();
         self.forms = rows.into_boxed_slice();
         self.form_words = words_all.into_boxed_slice();
@@ -440,6 +450,11 @@ impl Index {
         self.forms[number as usize].merchant & !REGISTERED
     }
 
+    /// A merchant's first form, or the first of the next that has one. O(1).
+    pub(super) fn first_form_of(&self, merchant: u32) -> u32 {
+        self.first_forms[merchant as usize]
+    }
+
     /// Forms with a word, ascending, and so by merchant. O(1).
     pub(super) fn forms_with(&self, word: u32) -> &[u32] {
         let word = word as usize;
@@ -455,7 +470,17 @@ impl Index {
     /// Forms whose words, written together, are this. A few steps.
     pub(super) fn forms_joined(&self, together: &str) -> impl Iterator<Item = u32> {
         let hash = short_hash(together.as_bytes());
-        let from = self.joined.partition_point(|(other, _)| *other < hash);
+        // Hashes are even: the place is near where it would be if they were evenly apart.
+        let len = self.joined.len();
+        let near = usize::try_from((u64::from(hash) * len as u64) >> 32).unwrap_or(0);
+        let (mut low, mut high) = (near.saturating_sub(JOINED_NEAR), len.min(near + JOINED_NEAR));
+        if low > 0 && self.joined[low].0 >= hash {
+            low = 0;
+        }
+        if high < len && self.joined[high].0 < hash {
+            high = len;
+        }
+        let from = low + self.joined[low..high].partition_point(|(other, _)| *other < hash);
         let same = self.joined[from..].iter().take_while(move |(other, _)| *other == hash);
         same.map(|(_, form)| *form).filter(move |form| {
             let mut rest = together.as_bytes();
@@ -515,6 +540,7 @@ impl Index {
             + size_of_val(&*self.shop_starts)
             + size_of_val(&*self.forms)
             + size_of_val(&*self.form_words)
+            + size_of_val(&*self.first_forms)
             + size_of_val(&*self.scopes)
             + size_of_val(&*self.joined)
             + size_of_val(&*self.places)

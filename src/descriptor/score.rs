@@ -238,7 +238,9 @@ impl Scoring<'_> {
             };
         }
         fit.of = whole;
-        (fit.matched > 0).then_some(fit)
+        // A common word alone, or less than a third of a name, leads nowhere.
+        let enough = fit.matched + fit.unsaid >= whole / 3 && (fit.matched >= COMMON / 2 || fit.matched == whole);
+        (fit.matched > 0 && enough).then_some(fit)
     }
 
     /// Where the text writes a form's words together: which of its words, and how many.
