@@ -6,9 +6,10 @@
 use super::Problem;
 use super::field::{self, AMOUNT_MAX, Slot, problem};
 use crate::domain::Currency;
-use serde::de::{Deserialize, Deserializer};
+use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::fmt;
 
 /// A JSON value as it is written, to be read as a number later. Borrowed from the body.
 #[derive(Debug, Default)]
@@ -22,7 +23,27 @@ pub(super) enum Raw<'a> {
 
 impl<'de> Deserialize<'de> for Raw<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&'de RawValue>::deserialize(deserializer).map(|raw| Self::Given(raw.get()))
+        deserializer.deserialize_newtype_struct(AS_WRITTEN, AsWritten)
+    }
+}
+
+/// By this name a value is asked for as it is written.
+pub(super) const AS_WRITTEN: &str = "as written";
+
+struct AsWritten;
+
+impl<'de> Visitor<'de> for AsWritten {
+    type Value = Raw<'de>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+    /// The quick reader knows the name.
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Raw<'de>, E> {
+        Ok(Raw::Given(text))
+    }
+    /// `serde_json` does not, and has a name of its own for it.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw<'de>, D::Error> {
+        <&'de RawValue>::deserialize(deserializer).map(|raw| Raw::Given(raw.get()))
     }
 }
 

@@ -7,6 +7,7 @@
 //! JSON and on the words for what is not. So this must never take what `serde_json` refuses,
 //! and never read another value.
 
+use super::decimal::AS_WRITTEN;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -352,7 +353,11 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         self.blanks();
         let from = self.at;
         self.skip()?;
-        handed_on(self.piece(from)?, |reader| reader.deserialize_newtype_struct(name, visitor))
+        let piece = self.piece(from)?;
+        if name == AS_WRITTEN {
+            return visitor.visit_borrowed_str(piece);
+        }
+        handed_on(piece, |reader| reader.deserialize_newtype_struct(name, visitor))
     }
     /// No dialect has one.
     fn deserialize_enum<V: Visitor<'de>>(

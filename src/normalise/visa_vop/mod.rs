@@ -270,10 +270,12 @@ side! {
 
 impl<'a> Table<'a> for Elements<'a> {
     fn put(&mut self, key: &str, value: Raw<'a>) {
-        let twice = match key.split_once('.') {
-            Some(("Transaction", name)) => self.sale.put(name, value),
-            Some(("ReturnTransaction", name)) => self.back.put(name, value),
-            _ => None,
+        let twice = if let Some(name) = key.strip_prefix("Transaction.") {
+            self.sale.put(name, value)
+        } else if let Some(name) = key.strip_prefix("ReturnTransaction.") {
+            self.back.put(name, value)
+        } else {
+            None
         };
         self.twice = self.twice.or(twice);
     }
