@@ -9,11 +9,11 @@ use super::score::Side;
 use compact_str::{CompactString, format_compact};
 
 /// Forms looked at per text.
-const FORMS_MAX: usize = 96;
+const FORMS_MAX: usize = 64;
 /// Steps through lists of forms per text: an adversary's text of common words stops there.
 const STEPS_MAX: usize = 96;
 /// Forms that a word may have for all of them to be looked at.
-const RARE_FORMS_MAX: usize = 48;
+const RARE_FORMS_MAX: usize = 16;
 /// Forms that one writing together may mean.
 const JOINED_MAX: usize = 8;
 /// Vocabulary words that a cut word may be the beginning of.

@@ -122,6 +122,13 @@ pub(super) trait Fields<'de>: Default {
     fn take<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error>;
 }
 
+/// A large object behind one pointer, which is handed on in place of all its fields.
+impl<'de, T: Fields<'de>> Fields<'de> for Box<T> {
+    fn take<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        T::take(self, key, map)
+    }
+}
+
 /// Declares an object by its keys. Unknown keys are skipped; of a key that comes twice
 /// the first value is kept, and the key noted in `twice` unless both say the same.
 macro_rules! object {

@@ -29,7 +29,7 @@ object! {
 
 object! {
     struct RawData<'a> {
-        object: Part<'a, RawObject<'a>> = "object",
+        object: Part<'a, Box<RawObject<'a>>> = "object",
         previous: Part<'a, RawPrevious<'a>> = "previous_attributes",
     }
 }

@@ -50,7 +50,7 @@ object! {
         subject: Scalar<'a> = "subject",
         created: Scalar<'a> = "createdTimestamp",
         idempotency_key: Scalar<'a> = "idempotencyKey",
-        content: Part<'a, RawContent<'a>> = "content",
+        content: Part<'a, Box<RawContent<'a>>> = "content",
         // Of Transaction Notifications.
         card_reference: Scalar<'a> = "cardReference",
         trans_uid: Scalar<'a> = "transUid",

@@ -35,7 +35,7 @@ struct RawMessage<'a> {
     card_id: Scalar<'a>,
     external_user_id: Scalar<'a>,
     message_id: Scalar<'a>,
-    elements: Pairs<'a, Elements<'a>>,
+    elements: Pairs<'a, Box<Elements<'a>>>,
     user_fields: Pairs<'a, UserFields<'a>>,
     twice: Option<&'static str>,
 }
@@ -266,6 +266,15 @@ side! {
     mcc = "MerchantCategoryCode",
     country = "MerchantCountryCode",
     postcode = "MerchantPostalCode",
+}
+
+impl<'a> Table<'a> for Box<Elements<'a>> {
+    fn put(&mut self, key: &str, value: Raw<'a>) {
+        Elements::put(self, key, value);
+    }
+    fn unclear(&mut self) {
+        Elements::unclear(self);
+    }
 }
 
 impl<'a> Table<'a> for Elements<'a> {
