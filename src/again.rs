@@ -72,9 +72,7 @@ impl Again {
     }
 
     async fn do_one(&self, engine: &Arc<Engine>, key: &Key) -> Result<Done, EngineError> {
-        let hold =
-            |map: &Self| map.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone();
-        let turn = hold(self);
+        let turn = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone();
         let _mine = turn.lock().await;
         let done = match engine.job(key).await? {
             // Another has done it meanwhile.

@@ -6,7 +6,7 @@
 
 use super::{BATCH_MESSAGES_MAX, Message, Problem, Unreadable, pan};
 use crate::domain::ids::{self, IdError};
-use crate::domain::{Currency, Money, Timestamp};
+use crate::domain::{CardEvent, Currency, Money, Timestamp};
 use compact_str::CompactString;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -83,6 +83,14 @@ pub(super) enum Batch<T> {
     TooLarge,
     /// No list: its noun; the value is skipped.
     Other(&'static str, PhantomData<T>),
+}
+
+/// What a message that can be understood comes to.
+pub(super) enum Judged {
+    /// An event.
+    Event(Box<CardEvent>),
+    /// Of no consequence for us: why, as a stable word.
+    Ignored(&'static str),
 }
 
 /// One message of a dialect that sends batches.

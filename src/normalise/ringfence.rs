@@ -4,7 +4,7 @@
 //! skipped, nothing of them is kept. The hot path of the service: one pass over the
 //! body, borrowed from it, no tree in between.
 
-use super::field::{self, Batch, Fields, Judge, Key, Part, Scalar, Shape, ShapeVisitor, object, problem};
+use super::field::{self, Batch, Fields, Judge, Judged, Key, Part, Scalar, Shape, ShapeVisitor, object, problem};
 use super::{BATCH_MESSAGES_MAX, Message, Normalised, Problem, Unreadable};
 use crate::domain::card_event::Clock;
 use crate::domain::{CardEvent, Channel, EventKind, MerchantMark, Money, Sequence};
@@ -163,11 +163,6 @@ fn message(event: &RawEvent<'_>, index: Option<usize>) -> Message {
             Message::Impossible { id: event.id.repeatable(), problem }
         }
     }
-}
-
-enum Judged {
-    Event(Box<CardEvent>),
-    Ignored(&'static str),
 }
 
 fn judge(raw: &RawEvent<'_>) -> Result<Judged, Problem> {

@@ -6,7 +6,7 @@
 //! as a difference to another one. Its transactions are told once, by their creation.
 //! Must not take part in approvals (`issuing_authorization.request`): they are not made yet.
 
-use super::field::{self, List, Part, Scalar, object, problem};
+use super::field::{self, Judged, List, Part, Scalar, object, problem};
 use super::{Message, Normalised, Problem, Unreadable};
 use crate::domain::card_event::Clock;
 use crate::domain::{CardEvent, Channel, EventKey, EventKind, MerchantMark, Money, PurchaseId, Timestamp};
@@ -103,11 +103,6 @@ pub(super) fn read(body: &str) -> Result<Normalised, Unreadable> {
         Err(problem) => Message::Impossible { id: envelope.id.repeatable(), problem },
     };
     Ok(Normalised { batch: false, messages: vec![message] })
-}
-
-enum Judged {
-    Event(Box<CardEvent>),
-    Ignored(&'static str),
 }
 
 fn judge(envelope: &RawEnvelope<'_>) -> Result<Judged, Problem> {

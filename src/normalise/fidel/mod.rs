@@ -9,7 +9,7 @@
 //! see [`read`]. Events about cards, places, programmes and offers are no concern of ours.
 
 use super::decimal::Raw;
-use super::field::{self, Part, Scalar, object, problem};
+use super::field::{self, Judged, Part, Scalar, object, problem};
 use super::when::{self, When};
 use super::{Message, Normalised, Problem, Unreadable, iso};
 use crate::domain::card_event::Clock;
@@ -127,11 +127,6 @@ pub(super) fn read(body: &str) -> Result<Normalised, Unreadable> {
         Err(problem) => Message::Impossible { id: transaction.id.repeatable(), problem },
     };
     Ok(Normalised { batch: false, messages: vec![message] })
-}
-
-enum Judged {
-    Event(Box<CardEvent>),
-    Ignored(&'static str),
 }
 
 fn judge(raw: &RawTransaction<'_>) -> Result<Judged, Problem> {

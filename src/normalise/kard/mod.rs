@@ -8,7 +8,7 @@
 //! audits, files) moves no money of a card and is ignored.
 
 use super::decimal::Raw;
-use super::field::{self, Batch, Fields, Judge, Key, Part, Scalar, Shape, ShapeVisitor, Slot, object, problem};
+use super::field::{self, Batch, Fields, Judge, Judged, Key, Part, Scalar, Shape, ShapeVisitor, Slot, object, problem};
 use super::when::{self, When};
 use super::{BATCH_MESSAGES_MAX, Message, Normalised, Problem, Unreadable, iso};
 use crate::domain::card_event::Clock;
@@ -266,11 +266,6 @@ fn message(resource: &Resource<'_>, at: fmt::Arguments<'_>) -> Message {
             Message::Impossible { id: id(), problem }
         }
     }
-}
-
-enum Judged {
-    Event(Box<CardEvent>),
-    Ignored(&'static str),
 }
 
 /// What a message is, as far as its `type` says.

@@ -7,7 +7,7 @@
 //! take a declined attempt for a purchase: it has the same shape and only another state.
 
 use super::decimal::Raw;
-use super::field::{self, Batch, Fields, Judge, Key, Part, Scalar, Shape, ShapeVisitor, object, problem};
+use super::field::{self, Batch, Fields, Judge, Judged, Key, Part, Scalar, Shape, ShapeVisitor, object, problem};
 use super::{BATCH_MESSAGES_MAX, Message, Normalised, Problem, Unreadable, iso, when};
 use crate::domain::{CardEvent, Channel, EventKey, EventKind, MerchantMark, Money, PurchaseId, Sequence, Timestamp};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess};
@@ -243,11 +243,6 @@ fn message(transaction: &Part<'_, RawTransaction<'_>>, place: impl Fn() -> Strin
         Ok(Judged::Ignored(why)) => Message::Ignored { id: raw.token.repeatable(), why },
         Err(problem) => impossible(raw.token.repeatable(), problem),
     }
-}
-
-enum Judged {
-    Event(Box<CardEvent>),
-    Ignored(&'static str),
 }
 
 /// What the token of an earlier transaction in a message names.

@@ -14,9 +14,8 @@ mod content;
 #[cfg(test)]
 pub(super) mod tests;
 
-use super::field::{self, Batch, Fields, Judge, Key, Part, Scalar, Shape, ShapeVisitor, object, problem};
+use super::field::{self, Batch, Fields, Judge, Judged, Key, Part, Scalar, Shape, ShapeVisitor, object, problem};
 use super::{BATCH_MESSAGES_MAX, Message, Normalised, Problem, Unreadable};
-use crate::domain::CardEvent;
 use content::RawContent;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess};
 
@@ -147,12 +146,6 @@ impl<'de> Judge<'de> for RawNotification<'de> {
         let detail = fault.map_or_else(|| "must be an object, is null".to_owned(), |problem| problem.detail);
         Message::Impossible { id: None, problem: problem("wrong_type", format!("[{index}]"), detail) }
     }
-}
-
-/// What a notification comes to.
-enum Judged {
-    Event(Box<CardEvent>),
-    Ignored(&'static str),
 }
 
 fn message(notification: &RawNotification<'_>, place: &str) -> Message {

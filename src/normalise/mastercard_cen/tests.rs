@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::card_event::Clock;
-use crate::domain::{Channel, EventKind, PurchaseId};
+use crate::domain::{CardEvent, Channel, EventKind, PurchaseId};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

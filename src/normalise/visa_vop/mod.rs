@@ -10,7 +10,7 @@
 //! dialect of ours: they are unreadable, never guessed at.
 
 use super::decimal::Raw;
-use super::field::{self, Fields, Key, Part, Scalar, Shape, ShapeVisitor, Slot, fill, problem};
+use super::field::{self, Fields, Judged, Key, Part, Scalar, Shape, ShapeVisitor, Slot, fill, problem};
 use super::when::{self, When};
 use super::{Message, Normalised, Problem, Unreadable, iso, pan};
 use crate::domain::card_event::Clock;
@@ -329,11 +329,6 @@ pub(super) fn read(body: &str) -> Result<Normalised, Unreadable> {
         Err(problem) => Message::Impossible { id, problem },
     };
     Ok(Normalised { batch: false, messages: vec![message] })
-}
-
-enum Judged {
-    Event(Box<CardEvent>),
-    Ignored(&'static str),
 }
 
 fn judge(message: &RawMessage<'_>) -> Result<Judged, Problem> {
