@@ -10,7 +10,7 @@
 
 use ringfence::catalogue::Catalogue;
 use ringfence::domain::merchant::{Location, Merchant, Mid};
-use ringfence::domain::offer::{Activation, Limits, Offer, OfferVersion, Reward, Stacking, StackingMode, Terms};
+use ringfence::domain::offer::{Offer, OfferVersion, Reward, Terms};
 use ringfence::domain::{BasisPoints, Currency, LocationId, MerchantId, MerchantMark, OfferId, Timestamp};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -124,20 +124,13 @@ fn make_offer(number: u64) -> Offer {
     let merchant = (number & !1) + u64::from(!number.is_multiple_of(4));
     let id = OfferId::new(format!("o{number:08}")).expect("a short id");
     let terms = Terms {
-        merchant: MerchantId::new(format!("m{merchant:08}")).expect("a short id"),
-        title: "5% back".to_owned(),
-        currency: Currency::parse("EUR").expect("a currency"),
-        reward: Reward::Percent { basis_points: BasisPoints(500), max_minor: None },
-        when: Vec::new(),
-        starts: None,
-        ends: None,
-        budget_minor: None,
-        limits: Limits::default(),
-        activation: Activation::Automatic,
-        stacking: Stacking { group: None, mode: StackingMode::Combine, priority: 0 },
         hold_days: 14,
-        holdout_percent: 0,
-        cash_like: false,
+        ..Terms::new(
+            MerchantId::new(format!("m{merchant:08}")).expect("a short id"),
+            "5% back",
+            Currency::parse("EUR").expect("a currency"),
+            Reward::percent(500, None),
+        )
     };
     Offer { id: id.clone(), versions: vec![OfferVersion { offer: id, version: 1, terms }], life: Vec::new() }
 }

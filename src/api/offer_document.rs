@@ -1,8 +1,11 @@
 //! The offer as its document says it, and as we mean it.
 
 use super::check::{self, Fault, NAME_BYTES_MAX};
-use crate::domain::offer::{Activation, Condition, CountCap, Limits, Period, Reward, Stacking, StackingMode, Terms};
-use crate::domain::{BasisPoints, Currency, MerchantId};
+use crate::domain::offer::{
+    Activation, Amount, Condition, CountCap, Limits, LocalTime, Period, PurchaseTest, Reward, Stacking, StackingMode,
+    Terms,
+};
+use crate::domain::{Currency, MerchantId};
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -288,11 +291,7 @@ impl OfferDocument {
         }
         let group = self.stacking.group.map(|group| check::short("stacking.group", &group, 64)).transpose()?;
         Ok(Terms {
-            merchant: self.merchant,
-            title,
-            currency: self.currency,
-            reward,
-            when: self.when.into_conditions()?,
+            when: self.when.into_condition()?,
             starts,
             ends,
             budget_minor,
@@ -312,23 +311,28 @@ impl OfferDocument {
             hold_days: self.hold_days,
             holdout_percent: self.holdout_percent,
             cash_like: self.allow_cash_like,
+            ..Terms::new(self.merchant, title, self.currency, reward)
         })
     }
 
     /// The document of some terms.
     pub(super) fn of(terms: &Terms) -> Self {
-        let (kind, basis_points, max_minor, amount_minor) = match &terms.reward {
-            Reward::Percent { basis_points, max_minor } => {
-                (RewardKind::Percent, Some(basis_points.0), *max_minor, None)
-            }
-            Reward::Fixed { minor } => (RewardKind::Fixed, None, None, Some(*minor)),
+        let (kind, basis_points, max_minor, amount_minor) = match terms.reward.amount {
+            Amount::Share { basis_points, max } => (RewardKind::Percent, Some(basis_points.0), max, None),
+            Amount::Fixed(minor) => (RewardKind::Fixed, None, None, Some(minor)),
+            _ => unreachable!("no document says anything else"),
         };
         Self {
             merchant: terms.merchant.clone(),
             title: terms.title.clone(),
             currency: terms.currency,
             reward: RewardDocument { kind, basis_points, max_minor, amount_minor },
-            when: WhenDocument { all: terms.when.iter().map(ConditionDocument::of).collect() },
+            when: WhenDocument {
+                all: match &terms.when {
+                    Condition::All(list) => list.iter().map(ConditionDocument::of).collect(),
+                    _ => unreachable!("no document says anything else"),
+                },
+            },
             starts: terms.starts.map(shown),
             ends: terms.ends.map(shown),
             budget_minor: terms.budget_minor,
@@ -368,10 +372,10 @@ impl OfferDocument {
 
 /// One whole reward must fit into the budget and into what one member may have.
 fn check_one_reward(reward: &Reward, budget: Option<i64>, per_member: Option<i64>) -> Result<(), Fault> {
-    let (path, one) = match reward {
-        Reward::Fixed { minor } => ("reward.amount_minor", *minor),
-        Reward::Percent { max_minor: Some(max), .. } => ("reward.max_minor", *max),
-        Reward::Percent { .. } => return Ok(()),
+    let (path, one) = match reward.amount {
+        Amount::Fixed(minor) => ("reward.amount_minor", minor),
+        Amount::Share { max: Some(max), .. } => ("reward.max_minor", max),
+        _ => return Ok(()),
     };
     if let Some(budget) = budget.filter(|budget| one > *budget) {
         return Err(Fault::contradiction(
@@ -379,7 +383,7 @@ fn check_one_reward(reward: &Reward, budget: Option<i64>, per_member: Option<i64
             format!("one reward of {one} is more than `budget_minor`, which is {budget}"),
         ));
     }
-    if let (Reward::Fixed { .. }, Some(cap)) = (reward, per_member.filter(|cap| one > *cap)) {
+    if let (Amount::Fixed(_), Some(cap)) = (&reward.amount, per_member.filter(|cap| one > *cap)) {
         let detail = format!("one reward of {one} is more than `limits.reward_per_member_minor`, which is {cap}");
         return Err(Fault::contradiction(path, detail));
     }
@@ -403,7 +407,7 @@ impl RewardDocument {
                     return Err(Fault::bad("reward.basis_points", detail));
                 }
                 let max_minor = self.max_minor.map(|minor| check::minor("reward.max_minor", minor, 1)).transpose()?;
-                Ok(Reward::Percent { basis_points: BasisPoints(basis_points), max_minor })
+                Ok(Reward::percent(basis_points, max_minor))
             }
             RewardKind::Fixed => {
                 if self.basis_points.is_some() {
@@ -413,17 +417,18 @@ impl RewardDocument {
                     return Err(stray("reward.max_minor", "fixed"));
                 }
                 let minor = self.amount_minor.ok_or_else(|| missing("reward.amount_minor"))?;
-                Ok(Reward::Fixed { minor: check::minor("reward.amount_minor", minor, 1)? })
+                Ok(Reward::fixed(check::minor("reward.amount_minor", minor, 1)?))
             }
         }
     }
 }
 
 impl WhenDocument {
-    fn into_conditions(self) -> Result<Vec<Condition>, Fault> {
+    fn into_condition(self) -> Result<Condition, Fault> {
         check::at_most("when.all", &self.all, CONDITIONS_MAX)?;
         let all = self.all.into_iter().enumerate();
-        all.map(|(place, condition)| condition.into_condition(&format!("when.all[{place}]"))).collect()
+        let all = all.map(|(place, condition)| condition.into_condition(&format!("when.all[{place}]")));
+        Ok(Condition::All(all.collect::<Result<_, _>>()?))
     }
 }
 
@@ -432,7 +437,7 @@ impl ConditionDocument {
         match (self.spend_at_least_minor, self.local_time) {
             (Some(minor), None) => {
                 let path = format!("{path}.spend_at_least_minor");
-                Ok(Condition::SpendAtLeast(check::minor(&path, minor, 1)?))
+                Ok(Condition::spend_at_least(check::minor(&path, minor, 1)?))
             }
             (None, Some(window)) => window.into_condition(&format!("{path}.local_time")),
             (None, None) => Err(Fault::bad(path, "must have one of `spend_at_least_minor` and `local_time`")),
@@ -442,8 +447,10 @@ impl ConditionDocument {
 
     fn of(condition: &Condition) -> Self {
         match *condition {
-            Condition::SpendAtLeast(minor) => Self { spend_at_least_minor: Some(minor), local_time: None },
-            Condition::LocalTime { days, from_minute, to_minute } => {
+            Condition::Purchase(PurchaseTest::Spend(bounds)) => {
+                Self { spend_at_least_minor: bounds.at_least, local_time: None }
+            }
+            Condition::Purchase(PurchaseTest::LocalTime(LocalTime { days, from_minute, to_minute })) => {
                 let days = WEEK.iter().enumerate().filter(|(bit, _)| days & (1 << bit) != 0);
                 let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
                 let window = LocalTimeDocument {
@@ -453,6 +460,7 @@ impl ConditionDocument {
                 };
                 Self { spend_at_least_minor: None, local_time: Some(window) }
             }
+            _ => unreachable!("no document says anything else"),
         }
     }
 }
@@ -481,7 +489,7 @@ impl LocalTimeDocument {
                 "the window has no minutes; a whole day is 00:00 to 24:00",
             ));
         }
-        Ok(Condition::LocalTime { days, from_minute, to_minute })
+        Ok(Condition::local_time(days, from_minute, to_minute))
     }
 }
 
@@ -531,7 +539,7 @@ impl LimitsDocument {
         });
         let path = "limits.reward_per_member_minor";
         let reward = self.reward_per_member_minor.map(|minor| check::minor(path, minor, 1)).transpose()?;
-        Ok(Limits { per_member: per_member.transpose()?, reward_per_member_minor: reward })
+        Ok(Limits { per_member: per_member.transpose()?, reward_per_member_minor: reward, ..Limits::default() })
     }
 }
 

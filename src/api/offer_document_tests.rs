@@ -36,7 +36,8 @@ fn changed(pointer: &str, value: Option<Value>) -> Vec<u8> {
 fn the_offer_of_the_interface_reads_back_as_it_was_written() {
     let document: OfferDocument = parse(&serde_json::to_vec(&whole()).unwrap()).unwrap();
     let terms = document.into_terms().unwrap();
-    assert_eq!(terms.when[1], Condition::LocalTime { days: 0b1_1111, from_minute: 360, to_minute: 720 });
+    let Condition::All(all) = &terms.when else { panic!("{:?}", terms.when) };
+    assert_eq!(all[1], Condition::local_time(0b1_1111, 360, 720));
     assert_eq!(serde_json::to_value(OfferDocument::of(&terms)).unwrap(), whole());
 }
 
@@ -48,7 +49,7 @@ fn little_is_enough() {
         (terms.activation, terms.stacking.mode, terms.hold_days),
         (Activation::Required, StackingMode::Combine, 0)
     );
-    assert!(terms.when.is_empty() && terms.budget_minor.is_none() && !terms.cash_like);
+    assert!(terms.when == Condition::always() && terms.budget_minor.is_none() && !terms.cash_like);
 }
 
 #[test]

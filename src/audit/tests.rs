@@ -6,11 +6,11 @@ use crate::clock::Clock;
 use crate::decide::GrantChange;
 use crate::domain::member::{ActivationStep, Standing, StandingStep};
 use crate::domain::merchant::{Evidence, Location, Matched, Merchant};
-use crate::domain::offer::{Activation, Condition, CountCap, Limits, Period, Reward, Stacking, StackingMode, Terms};
+use crate::domain::offer::{Activation, Condition, CountCap, Limits, Period, Reward, Terms};
 use crate::domain::purchase::HeldEvent;
 use crate::domain::{
-    BasisPoints, Channel, Currency, EventKey, EventKind, LocationId, MemberId, MerchantId, Money, OfferId, PurchaseId,
-    PurchaseKey, SourceName, Timestamp,
+    Channel, Currency, EventKey, EventKind, LocationId, MemberId, MerchantId, Money, OfferId, PurchaseId, PurchaseKey,
+    SourceName, Timestamp,
 };
 use crate::engine::acts::{Linking, Registration};
 use crate::engine::catalogue::Step;
@@ -66,22 +66,8 @@ fn offer(id: &str) -> OfferId {
 }
 
 fn terms(percent: u32) -> Terms {
-    Terms {
-        merchant: MerchantId::new("cafe").unwrap(),
-        title: "Back".into(),
-        currency: usd(),
-        reward: Reward::Percent { basis_points: BasisPoints(percent * 100), max_minor: None },
-        when: vec![Condition::SpendAtLeast(100)],
-        starts: None,
-        ends: None,
-        budget_minor: None,
-        limits: Limits::default(),
-        activation: Activation::Automatic,
-        stacking: Stacking { group: None, mode: StackingMode::Combine, priority: 0 },
-        hold_days: 0,
-        holdout_percent: 0,
-        cash_like: false,
-    }
+    Terms::new(MerchantId::new("cafe").unwrap(), "Back", usd(), Reward::percent(percent * 100, None))
+        .and(Condition::spend_at_least(100))
 }
 
 struct Town {
@@ -169,6 +155,7 @@ impl Town {
             location: LocationId::new("main").unwrap(),
             evidence: Evidence::Mid,
             time_zone: "America/New_York".into(),
+            country: None,
         };
         let purchase = PurchaseKey { source, id: PurchaseId::new(format!("{id}-{purchase}")).unwrap() };
         let input = EventInput { purchase, event, matched: Some(matched) };
@@ -207,11 +194,14 @@ async fn large() -> Town {
     town.shop().await;
     let mut capped = terms(5);
     capped.budget_minor = Some(1500);
-    capped.limits =
-        Limits { per_member: Some(CountCap { count: 3, every: Period::Month }), reward_per_member_minor: Some(700) };
+    capped.limits = Limits {
+        per_member: Some(CountCap { count: 3, every: Period::Month }),
+        reward_per_member_minor: Some(700),
+        ..Limits::default()
+    };
     town.offer("five", capped.clone()).await;
     let mut fixed = terms(1);
-    fixed.reward = Reward::Fixed { minor: 50 };
+    fixed.reward = Reward::fixed(50);
     fixed.activation = Activation::Required;
     fixed.hold_days = 3;
     town.offer("fixed", fixed).await;
@@ -253,7 +243,7 @@ async fn large() -> Town {
     town.pay("cat", 120).await;
     town.step("cat", standing(Standing::Barred, false)).await;
     // A smaller budget takes nothing back; better terms with effect in the past decide again.
-    capped.reward = Reward::Percent { basis_points: BasisPoints(600), max_minor: None };
+    capped.reward = Reward::percent(600, None);
     capped.budget_minor = Some(900);
     town.engine.put_offer(&offer("five"), capped, None).await.unwrap();
     town.engine.step_offer(&offer("five"), Step::Publish, Some(at("2026-02-22T00:00:00Z"))).await.unwrap();

@@ -145,6 +145,7 @@ impl<'a> Located<'a> {
             location: self.location().id.clone(),
             evidence: self.evidence,
             time_zone: self.layer.zone(self.location).name.clone(),
+            country: self.location().country.clone(),
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::domain::merchant::{Mid, StoreId};
-use crate::domain::offer::{Activation, Limits, OfferVersion, Reward, Stacking, StackingMode, Terms};
-use crate::domain::{BasisPoints, Currency, LocationId};
+use crate::domain::offer::{OfferVersion, Reward, Terms};
+use crate::domain::{Currency, LocationId};
 use compact_str::CompactString;
 use proptest::prelude::*;
 
@@ -44,22 +44,12 @@ fn merchant(id: &str, locations: Vec<Location>) -> Arc<Merchant> {
 
 fn offer(id: &str, merchant: &str, title: &str) -> Arc<Offer> {
     let id = OfferId::new(id).unwrap();
-    let terms = Terms {
-        merchant: MerchantId::new(merchant).unwrap(),
-        title: title.to_owned(),
-        currency: Currency::parse("USD").unwrap(),
-        reward: Reward::Percent { basis_points: BasisPoints(500), max_minor: None },
-        when: Vec::new(),
-        starts: None,
-        ends: None,
-        budget_minor: None,
-        limits: Limits::default(),
-        activation: Activation::Automatic,
-        stacking: Stacking { group: None, mode: StackingMode::Combine, priority: 0 },
-        hold_days: 0,
-        holdout_percent: 0,
-        cash_like: false,
-    };
+    let terms = Terms::new(
+        MerchantId::new(merchant).unwrap(),
+        title,
+        Currency::parse("USD").unwrap(),
+        Reward::percent(500, None),
+    );
     Arc::new(Offer { id: id.clone(), versions: vec![OfferVersion { offer: id, version: 1, terms }], life: Vec::new() })
 }
 

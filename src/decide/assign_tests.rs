@@ -78,6 +78,7 @@ fn event(line: &str) -> EventInput {
         location: LocationId::new(id).unwrap(),
         evidence: Evidence::Mid,
         time_zone: zone.into(),
+        country: None,
     };
     let purchase = PurchaseKey { source: SourceName::new(source).unwrap(), id: PurchaseId::new(of).unwrap() };
     EventInput { purchase, event, matched: Some(matched) }

@@ -13,7 +13,10 @@ use super::refusal::Refusal;
 use super::worth::{Worth, worth};
 use super::{OfferBook, Policy};
 use crate::domain::member::{Standing, month_of};
-use crate::domain::offer::{Activation, Condition, InForce, Offer, OfferVersion, Period, Reward, StackingMode, Terms};
+use crate::domain::offer::{
+    Activation, Amount, Bounds, Condition, InForce, LocalTime, Offer, OfferVersion, Period, PurchaseTest, StackingMode,
+    Terms,
+};
 use crate::domain::purchase::{Purchase, Stage};
 use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp};
 use crate::record::MemberInput;
@@ -328,31 +331,32 @@ impl View<'_> {
         if worth.minor == 0 {
             return Some(Refusal::NothingStands { lapsed: worth.lapsed });
         }
-        terms.when.iter().find_map(|condition| self.fails(condition, local))
+        let Condition::All(all) = &terms.when else { return None };
+        all.iter().find_map(|condition| self.fails(condition, local))
         // From here on the terms give; caps, stacking and budget may still cut.
     }
 
     fn fails(&self, condition: &Condition, local: civil::DateTime) -> Option<Refusal> {
         match *condition {
-            Condition::SpendAtLeast(needs_minor) => {
+            Condition::Purchase(PurchaseTest::Spend(Bounds { at_least: Some(needs_minor), .. })) => {
                 let has_minor = self.worth.minor;
                 (has_minor < needs_minor).then_some(Refusal::SpendTooLow { needs_minor, has_minor })
             }
-            Condition::LocalTime { .. } if !self.worth.time_known => Some(Refusal::TimeUnknown),
-            Condition::LocalTime { days, from_minute, to_minute } => {
+            Condition::Purchase(PurchaseTest::LocalTime(_)) if !self.worth.time_known => Some(Refusal::TimeUnknown),
+            Condition::Purchase(PurchaseTest::LocalTime(LocalTime { days, from_minute, to_minute })) => {
                 let inside = in_window(local, days, from_minute, to_minute);
                 (!inside).then(|| Refusal::OutsideHours { bought: text(local) })
             }
+            _ => None,
         }
     }
 
     /// What the terms give under the member's caps.
     fn give(&self, terms: &Terms, offer: &OfferId, usage: &Usage) -> Result<i64, Refusal> {
-        let base = match terms.reward {
-            Reward::Percent { basis_points, max_minor } => {
-                basis_points.of_floor(self.worth.minor).min(max_minor.unwrap_or(i64::MAX))
-            }
-            Reward::Fixed { minor } => minor,
+        let base = match terms.reward.amount {
+            Amount::Share { basis_points, max } => basis_points.of_floor(self.worth.minor).min(max.unwrap_or(i64::MAX)),
+            Amount::Fixed(minor) => minor,
+            _ => 0,
         };
         let base = base.min(self.worth.minor);
         if base <= 0 {

@@ -1,6 +1,6 @@
 //! A member's state as decisions read it: the head and the open purchases in their order.
 
-use crate::domain::member::{CardLink, MemberHead};
+use crate::domain::member::{CardLink, MemberHead, Profile, ProfileStep};
 use crate::domain::purchase::Purchase;
 use crate::domain::time::civil_day;
 use crate::domain::{MerchantId, OfferId, PurchaseKey, SourceName, Timestamp};
@@ -66,13 +66,20 @@ pub struct MemberState {
     pub head: MemberHead,
     /// By time, then key.
     pub purchases: Vec<Placed>,
+    /// Profiles as they were opened, oldest first; none when the person was erased.
+    pub profiles: Vec<ProfileStep>,
 }
 
 impl MemberState {
     /// A state without purchases.
     #[must_use]
     pub fn new(head: MemberHead) -> Self {
-        Self { head, purchases: Vec::new() }
+        Self { head, purchases: Vec::new(), profiles: Vec::new() }
+    }
+    /// The profile in force at an instant.
+    #[must_use]
+    pub fn profile_at(&self, at: Timestamp) -> Option<&Profile> {
+        self.profiles.iter().rev().find(|step| step.at <= at).map(|step| &step.profile)
     }
     /// Where a purchase stands in the order.
     #[must_use]

@@ -4,8 +4,10 @@
 
 use super::dialect::{DIALECTS, Dialect};
 use crate::domain::merchant::{Location, Merchant, Mid};
-use crate::domain::offer::{Activation, Condition, CountCap, Limits, Period, Reward, Stacking, StackingMode, Terms};
-use crate::domain::{BasisPoints, Currency, LocationId, MemberId, MerchantId, OfferId};
+use crate::domain::offer::{
+    Activation, Amount, Condition, CountCap, Limits, Period, PurchaseTest, Reward, Stacking, StackingMode, Terms,
+};
+use crate::domain::{Currency, LocationId, MemberId, MerchantId, OfferId};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -213,7 +215,8 @@ impl Town {
     pub fn plain_offer(&self, shop: usize) -> Option<usize> {
         let &[only] = self.shops[shop].offers.as_slice() else { return None };
         let terms = &self.offers[only].terms;
-        let hours = terms.when.iter().any(|condition| matches!(condition, Condition::LocalTime { .. }));
+        let mut hours = false;
+        terms.when.each_leaf(&mut |leaf| hours |= matches!(leaf, Condition::Purchase(PurchaseTest::LocalTime(_))));
         let plain = terms.budget_minor.is_none() && terms.limits == Limits::default() && !hours;
         plain.then_some(only)
     }
@@ -224,19 +227,22 @@ impl Town {
     pub fn plain_reward(&self, offer: usize, person: &Person, stands_minor: i64) -> i64 {
         let terms = &self.offers[offer].terms;
         let opted = terms.activation == Activation::Automatic || person.activated.contains(&offer);
-        let least = terms.when.iter().map(|condition| match condition {
-            Condition::SpendAtLeast(minor) => *minor,
-            Condition::LocalTime { .. } => 0,
+        let mut least = 0;
+        terms.when.each_leaf(&mut |leaf| {
+            if let Condition::Purchase(PurchaseTest::Spend(bounds)) = leaf {
+                least = least.max(bounds.at_least.unwrap_or(0));
+            }
         });
-        if !opted || stands_minor <= 0 || stands_minor < least.max().unwrap_or(0) {
+        if !opted || stands_minor <= 0 || stands_minor < least {
             return 0;
         }
-        let reward = match terms.reward {
-            Reward::Percent { basis_points, max_minor } => {
+        let reward = match terms.reward.amount {
+            Amount::Share { basis_points, max } => {
                 let share = stands_minor * i64::from(basis_points.0) / 10_000;
-                max_minor.map_or(share, |max| share.min(max))
+                max.map_or(share, |max| share.min(max))
             }
-            Reward::Fixed { minor } => minor,
+            Amount::Fixed(minor) => minor,
+            _ => unreachable!("no offer of the town gives anything else"),
         };
         reward.min(stands_minor)
     }
@@ -343,26 +349,14 @@ fn shop(place: usize, &(id, name, trade, city): &(&str, &str, Trade, usize)) -> 
 }
 
 fn percent(basis_points: u32, max_minor: Option<i64>) -> Reward {
-    Reward::Percent { basis_points: BasisPoints(basis_points), max_minor }
+    Reward::percent(basis_points, max_minor)
 }
 
 fn offers(shop: &Shop, members: usize) -> Vec<(String, Terms)> {
     let id = shop.merchant.id.as_str();
     let plain = |title: &str, reward, hold_days| Terms {
-        merchant: shop.merchant.id.clone(),
-        title: title.to_owned(),
-        currency: shop.currency,
-        reward,
-        when: Vec::new(),
-        starts: None,
-        ends: None,
-        budget_minor: None,
-        limits: Limits::default(),
-        activation: Activation::Automatic,
-        stacking: Stacking { group: None, mode: StackingMode::Combine, priority: 0 },
         hold_days,
-        holdout_percent: 0,
-        cash_like: false,
+        ..Terms::new(shop.merchant.id.clone(), title, shop.currency, reward)
     };
     let in_group = |terms: Terms, priority| Terms {
         stacking: Stacking { group: Some("coffee".into()), mode: StackingMode::Exclusive, priority },
@@ -373,20 +367,20 @@ fn offers(shop: &Shop, members: usize) -> Vec<(String, Terms)> {
         Trade::Coffee => {
             let twice = CountCap { count: 2, every: Period::Day };
             let mornings = Terms {
-                when: vec![Condition::LocalTime { days: 127, from_minute: 360, to_minute: 720 }],
-                limits: Limits { per_member: Some(twice), reward_per_member_minor: None },
+                when: Condition::local_time(127, 360, 720),
+                limits: Limits { per_member: Some(twice), ..Limits::default() },
                 ..plain("10 % back before noon, twice a day", percent(1000, Some(200)), 0)
             };
             let always = plain("4 % back all day", percent(400, None), 0);
             vec![(format!("{id}-mornings"), in_group(mornings, 10)), (format!("{id}-always"), in_group(always, 5))]
         }
         Trade::Lunch => {
-            let least = vec![Condition::SpendAtLeast(1200)];
+            let least = Condition::spend_at_least(1200);
             let title = "1.50 back on lunches from 12.00";
-            vec![(format!("{id}-lunch"), Terms { when: least, ..plain(title, Reward::Fixed { minor: 150 }, 7) })]
+            vec![(format!("{id}-lunch"), Terms { when: least, ..plain(title, Reward::fixed(150), 7) })]
         }
         Trade::Grocery => {
-            let least = vec![Condition::SpendAtLeast(2000)];
+            let least = Condition::spend_at_least(2000);
             let title = "2 % back on baskets from 20.00";
             vec![(format!("{id}-basket"), Terms { when: least, ..plain(title, percent(200, Some(500)), 14) })]
         }
@@ -401,7 +395,7 @@ fn offers(shop: &Shop, members: usize) -> Vec<(String, Terms)> {
             vec![(format!("{id}-order"), Terms { budget_minor: Some(budget), ..plain(title, percent(600, None), 14) })]
         }
         Trade::Dinner => {
-            let limits = Limits { per_member: None, reward_per_member_minor: Some(400) };
+            let limits = Limits { reward_per_member_minor: Some(400), ..Limits::default() };
             vec![(format!("{id}-dinner"), Terms { limits, ..plain("5 % back, tip included", percent(500, None), 0) })]
         }
     }

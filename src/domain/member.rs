@@ -84,6 +84,30 @@ pub struct Sealed {
     pub bytes: Vec<u8>,
 }
 
+/// What is said of a person, as decisions read it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Profile {
+    /// Region in the operator's words.
+    pub region: Option<String>,
+    /// IANA zone.
+    pub time_zone: Option<compact_str::CompactString>,
+    /// Month and day.
+    pub birthday: Option<(i8, i8)>,
+    /// Groups in the operator's words.
+    pub segments: Vec<String>,
+    /// The cause their donations go to.
+    pub cause: Option<super::Code>,
+}
+
+/// A profile from an instant on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileStep {
+    /// From when it counts.
+    pub at: Timestamp,
+    /// What was said; it replaces all that was said before.
+    pub profile: Profile,
+}
+
 /// A link to another member or a shared identifier, for screening.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkFact {

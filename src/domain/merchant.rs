@@ -280,6 +280,8 @@ pub struct Matched {
     pub evidence: Evidence,
     /// IANA zone of the shop at the time.
     pub time_zone: CompactString,
+    /// Country of the shop, ISO 3166 alpha-2; `None` when its merchant did not say.
+    pub country: Option<CompactString>,
 }
 
 #[cfg(test)]

@@ -11,8 +11,10 @@ pub mod money;
 pub mod offer;
 pub mod purchase;
 pub mod time;
+pub mod unit;
 
 pub use card_event::{CardEvent, Channel, EventKind, MerchantMark, Sequence};
 pub use ids::{CardHash, EventKey, LocationId, MemberId, MerchantId, OfferId, PurchaseId, PurchaseKey, SourceName};
 pub use money::{BasisPoints, Currency, Money};
 pub use time::Timestamp;
+pub use unit::{Code, Unit};

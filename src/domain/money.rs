@@ -141,6 +141,9 @@ impl fmt::Display for Money {
 pub struct BasisPoints(pub u32);
 
 impl BasisPoints {
+    /// All of it.
+    pub const WHOLE: Self = Self(10_000);
+
     /// The rate's share of an amount, rounded down to the minor unit.
     /// A negative amount has no share.
     ///

@@ -3,7 +3,8 @@
 
 use super::merchant::Matched;
 use super::{
-    CardHash, Channel, Currency, EventKey, EventKind, MerchantId, Money, OfferId, PurchaseKey, Sequence, Timestamp,
+    CardHash, Channel, Code, Currency, EventKey, EventKind, MemberId, MerchantId, Money, OfferId, PurchaseKey,
+    Sequence, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -121,13 +122,62 @@ pub struct Purchase {
     pub matches: Vec<Matched>,
     /// One per offer that ever granted something for it.
     pub grants: Vec<Grant>,
+    /// What happened when nothing was bought: an entry of its own, rewarded in the same way.
+    pub occasion: Option<Occasion>,
+}
+
+/// Something that is rewarded and is no purchase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Occasion {
+    /// The member did something: a review, an idea, an event attended.
+    Signal {
+        /// Its kind, in the operator's words.
+        kind: Code,
+        /// The one offer it concerns; `None` is every offer that asks for its kind.
+        offer: Option<OfferId>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A member whom this one referred, as their own state says.
+    Referral(Referral),
+}
+
+/// A referral as the referrer holds it: a register that follows the referred member's state.
+/// The higher version wins; the same twice changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referral {
+    /// Under which offer.
+    pub offer: OfferId,
+    /// Who was referred.
+    pub referred: MemberId,
+    /// When: regions and segments count as they were then.
+    pub referred_at: Timestamp,
+    /// Version of the referred member's state that this says.
+    pub version: u64,
+    /// Their first standing purchase that is large enough; `None` while there is none.
+    pub qualified: Option<Qualified>,
+    /// Whether they are trusted: the reward is frozen while they are not.
+    pub clear: bool,
+    /// Whether they are barred: nothing is due for them.
+    pub barred: bool,
+}
+
+/// The purchase that qualifies a referral.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Qualified {
+    /// Which.
+    pub purchase: PurchaseKey,
+    /// When it was made: referrals are taken by it, then by its key.
+    pub at: Timestamp,
+    /// When it was wholly cleared; `None` while it is not.
+    pub cleared_at: Option<Timestamp>,
 }
 
 impl Purchase {
     /// A purchase without events yet.
     #[must_use]
     pub fn new(key: PurchaseKey) -> Self {
-        Self { key, events: Vec::new(), matches: Vec::new(), grants: Vec::new() }
+        Self { key, events: Vec::new(), matches: Vec::new(), grants: Vec::new(), occasion: None }
     }
     /// Adds an event at its place; the same key twice is the caller's mistake.
     pub fn insert(&mut self, event: HeldEvent) {

@@ -408,7 +408,7 @@ fn check_limits(desk: &Desk) {
         assert!(placed.purchase.grants.iter().all(|grant| grant.amount_minor >= 0));
     }
     for offer in desk.shelf.all() {
-        let Limits { per_member, reward_per_member_minor } = offer.newest().terms.limits;
+        let Limits { per_member, reward_per_member_minor, .. } = offer.newest().terms.limits;
         if let Some(cap) = reward_per_member_minor {
             assert!(desk.granted(&offer.id) <= cap, "the reward cap of {} does not hold", offer.id);
         }

@@ -11,13 +11,9 @@
 use crate::desk::{card, purchase};
 use ringfence::domain::card_event::Sequence;
 use ringfence::domain::merchant::{Evidence, Matched};
-use ringfence::domain::offer::{
-    Activation, Condition, CountCap, Limits, Period, Reward, Stacking, StackingMode, Terms,
-};
+use ringfence::domain::offer::{Activation, Amount, Condition, CountCap, Period, Reward, StackingMode, Terms};
 use ringfence::domain::purchase::HeldEvent;
-use ringfence::domain::{
-    BasisPoints, Channel, Currency, EventKey, EventKind, LocationId, MerchantId, Money, Timestamp,
-};
+use ringfence::domain::{Channel, Currency, EventKey, EventKind, LocationId, MerchantId, Money, Timestamp};
 use ringfence::record::EventInput;
 
 pub const KINDS: [(&str, EventKind); 11] = [
@@ -60,6 +56,7 @@ pub fn shop(merchant: &str, zone: &str, evidence: Evidence) -> Matched {
         location: LocationId::new("1").unwrap(),
         evidence,
         time_zone: zone.into(),
+        country: None,
     }
 }
 
@@ -153,20 +150,8 @@ pub fn try_event(line: &str, base: Timestamp, purchase_id: &str, key: &str) -> R
 /// Terms without any condition.
 pub fn plain_terms(merchant: &str, reward: Reward) -> Terms {
     Terms {
-        merchant: MerchantId::new(merchant).unwrap(),
-        title: "test".to_owned(),
-        currency: Currency::parse("USD").unwrap(),
-        reward,
-        when: Vec::new(),
-        starts: None,
-        ends: None,
-        budget_minor: None,
-        limits: Limits::default(),
-        activation: Activation::Automatic,
-        stacking: Stacking { group: None, mode: StackingMode::Combine, priority: 0 },
         hold_days: 14,
-        holdout_percent: 0,
-        cash_like: false,
+        ..Terms::new(MerchantId::new(merchant).unwrap(), "test", Currency::parse("USD").unwrap(), reward)
     }
 }
 
@@ -178,12 +163,12 @@ pub fn terms(line: &str) -> Result<Terms, String> {
     let mut words = line.split_whitespace();
     let first = words.next().ok_or("no reward")?;
     let reward = if first == "fixed" {
-        Reward::Fixed { minor: words.next().and_then(amount).ok_or("bad fixed amount")? }
+        Reward::fixed(words.next().and_then(amount).ok_or("bad fixed amount")?)
     } else {
         let rate = first.strip_suffix('%').ok_or("a reward is `n%` or `fixed n`")?;
         let (whole, part) = rate.split_once('.').unwrap_or((rate, ""));
         let hundredths: u32 = format!("{whole}{part:0<2}").parse().map_err(|_| "bad rate")?;
-        Reward::Percent { basis_points: BasisPoints(hundredths), max_minor: None }
+        Reward::percent(hundredths, None)
     };
     let mut terms = plain_terms("M1", reward);
     while let Some(word) = words.next() {
@@ -194,12 +179,12 @@ pub fn terms(line: &str) -> Result<Terms, String> {
             "merchant" => terms.merchant = MerchantId::new(next()?).map_err(|e| e.to_string())?,
             "max" => {
                 let max = money(next()?)?;
-                match &mut terms.reward {
-                    Reward::Percent { max_minor, .. } => *max_minor = Some(max),
-                    Reward::Fixed { .. } => return Err("a fixed reward has no max".to_owned()),
+                match &mut terms.reward.amount {
+                    Amount::Share { max: most, .. } => *most = Some(max),
+                    _ => return Err("only a share of the purchase has a max".to_owned()),
                 }
             }
-            "min" => terms.when.push(Condition::SpendAtLeast(money(next()?)?)),
+            "min" => terms = terms.and(Condition::spend_at_least(money(next()?)?)),
             "budget" => terms.budget_minor = Some(money(next()?)?),
             "reward-cap" => terms.limits.reward_per_member_minor = Some(money(next()?)?),
             "cap" => {
@@ -231,7 +216,7 @@ pub fn terms(line: &str) -> Result<Terms, String> {
                 let window = next()?;
                 let (from, to) = window.split_once('-').ok_or("a window is `from-to`")?;
                 let (from_minute, to_minute) = (minute(from)?, minute(to)?);
-                terms.when.push(Condition::LocalTime { days, from_minute, to_minute });
+                terms = terms.and(Condition::local_time(days, from_minute, to_minute));
             }
             _ => terms.currency = Currency::parse(word).map_err(|_| format!("unknown word `{word}`"))?,
         }

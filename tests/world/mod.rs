@@ -14,8 +14,8 @@ use ringfence::clock::Clock;
 use ringfence::config::Settings;
 use ringfence::decide::Policy;
 use ringfence::domain::merchant::{Location, Merchant, Mid};
-use ringfence::domain::offer::{Activation, Condition, Limits, Reward, Stacking, StackingMode, Terms};
-use ringfence::domain::{BasisPoints, Currency, LocationId, MemberId, MerchantId, OfferId, SourceName, Timestamp};
+use ringfence::domain::offer::{Reward, Terms};
+use ringfence::domain::{Currency, LocationId, MemberId, MerchantId, OfferId, SourceName, Timestamp};
 use ringfence::engine::acts::{Linking, Registration};
 use ringfence::engine::catalogue::Step;
 use ringfence::engine::{Engine, EngineOptions};
@@ -140,20 +140,13 @@ pub fn merchant(id: &str, mids: &[&str]) -> Merchant {
 /// Five percent of everything in USD, without conditions.
 pub fn terms(merchant: &str) -> Terms {
     Terms {
-        merchant: MerchantId::new(merchant).unwrap(),
-        title: "5% back".to_owned(),
-        currency: Currency::parse("USD").unwrap(),
-        reward: Reward::Percent { basis_points: BasisPoints(500), max_minor: None },
-        when: Vec::<Condition>::new(),
-        starts: None,
-        ends: None,
-        budget_minor: None,
-        limits: Limits::default(),
-        activation: Activation::Automatic,
-        stacking: Stacking { group: None, mode: StackingMode::Combine, priority: 0 },
         hold_days: 1,
-        holdout_percent: 0,
-        cash_like: false,
+        ..Terms::new(
+            MerchantId::new(merchant).unwrap(),
+            "5% back",
+            Currency::parse("USD").unwrap(),
+            Reward::percent(500, None),
+        )
     }
 }
 

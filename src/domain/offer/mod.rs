@@ -1,9 +1,19 @@
 //! Offers: what a merchant promises, as data. A version is never edited.
 //!
-//! `parse` turns the JSON of the interface into [`Terms`] and says for every fault
-//! its path, what is wrong and what would be right. Judging is `decide`'s.
+//! An offer is four ideas: a [`Trigger`] that makes it look, a [`Condition`] that must hold, a
+//! [`Reward`] of some [`Amount`], and [`Limits`] of what it gives. `api::offer_document` reads
+//! and checks the JSON form; judging is `decide`'s.
 
-use super::{BasisPoints, Currency, MerchantId, OfferId, Timestamp};
+mod condition;
+mod reward;
+
+pub use condition::{
+    Bounds, Comparison, Condition, Count, Ladder, LadderTier, LocalTime, Measure, MemberTest, PurchaseTest, Reach,
+    Within,
+};
+pub use reward::{Amount, Branch, Reward, SpendStep, What};
+
+use super::{BasisPoints, Code, Currency, MerchantId, OfferId, Timestamp, Unit};
 use compact_str::CompactString;
 use jiff::civil;
 use serde::{Deserialize, Serialize};
@@ -28,16 +38,24 @@ pub struct Terms {
     pub title: String,
     /// Currency of terms and reward; a purchase in another is refused.
     pub currency: Currency,
+    /// What makes it look at a member.
+    pub trigger: Trigger,
+    /// Whose purchases it looks at.
+    pub reach: Reach,
     /// What is given.
     pub reward: Reward,
-    /// Must all hold.
-    pub when: Vec<Condition>,
+    /// Must hold.
+    pub when: Condition,
+    /// The ladder that conditions on a tier mean.
+    pub ladder: Option<Ladder>,
     /// Local date and time from which purchases count; `None` is from publication.
     pub starts: Option<civil::DateTime>,
     /// Local date and time before which purchases count; `None` is until ended.
     pub ends: Option<civil::DateTime>,
     /// Most this offer may give in all, pending included; `None` is unlimited.
     pub budget_minor: Option<i64>,
+    /// Most it may give for purchases of one UTC day, pending included; `None` is unlimited.
+    pub daily_budget_minor: Option<i64>,
     /// Caps of one member.
     pub limits: Limits,
     /// Whether the member must opt in.
@@ -50,39 +68,131 @@ pub struct Terms {
     pub holdout_percent: u8,
     /// Whether cash-like purchases (by MCC) earn too.
     pub cash_like: bool,
+    /// Who pays for the reward.
+    pub funding: Funding,
+    /// Who gets the reward.
+    pub beneficiary: Beneficiary,
+    /// What people are shown besides the title.
+    pub shown: Shown,
 }
 
-/// What is given for a purchase.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reward {
-    /// A share of the purchase, rounded down, at most `max_minor`.
-    Percent {
-        /// The share.
-        basis_points: BasisPoints,
-        /// Cap per purchase; `None` is none.
-        max_minor: Option<i64>,
-    },
-    /// The same amount for every purchase.
-    Fixed {
-        /// Minor units.
-        minor: i64,
-    },
+impl Terms {
+    /// Terms of a plain offer: every purchase, no limits, nobody need opt in.
+    #[must_use]
+    pub fn new(merchant: MerchantId, title: impl Into<String>, currency: Currency, reward: Reward) -> Self {
+        Self {
+            merchant,
+            title: title.into(),
+            currency,
+            trigger: Trigger::Purchase,
+            reach: Reach::Merchant,
+            reward,
+            when: Condition::always(),
+            ladder: None,
+            starts: None,
+            ends: None,
+            budget_minor: None,
+            daily_budget_minor: None,
+            limits: Limits::default(),
+            activation: Activation::Automatic,
+            stacking: Stacking { group: None, mode: StackingMode::Combine, priority: 0 },
+            hold_days: 0,
+            holdout_percent: 0,
+            cash_like: false,
+            funding: Funding::default(),
+            beneficiary: Beneficiary::default(),
+            shown: Shown::default(),
+        }
+    }
+    /// The same where this holds too.
+    #[must_use]
+    pub fn and(mut self, condition: Condition) -> Self {
+        match &mut self.when {
+            Condition::All(list) => list.push(condition),
+            other => {
+                let first = std::mem::replace(other, Condition::always());
+                *other = Condition::All(vec![first, condition]);
+            }
+        }
+        self
+    }
+    /// What the reward is counted in.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        self.reward.what.unit(self.currency)
+    }
 }
 
-/// A condition over the purchase.
+/// Who pays for a reward: the merchant's share, the operator bears the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Funding {
+    /// 10000 is the merchant alone, 0 the operator alone.
+    pub merchant: BasisPoints,
+}
+
+impl Default for Funding {
+    fn default() -> Self {
+        Self { merchant: BasisPoints::WHOLE }
+    }
+}
+
+/// Who gets a reward.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Beneficiary {
+    /// The member.
+    #[default]
+    Member,
+    /// The one of these causes that the member chose.
+    Cause(Vec<Code>),
+}
+
+/// What people are shown of an offer besides its title.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Shown {
+    /// The terms, in words.
+    pub terms: Option<String>,
+    /// Address of a picture.
+    pub image: Option<String>,
+    /// Title and terms in other languages, by BCP 47 tag.
+    pub languages: Vec<Translation>,
+}
+
+/// Title and terms in a language.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Condition {
-    /// The purchase's worth reaches this.
-    SpendAtLeast(i64),
-    /// The local time of the purchase lies in a window.
-    LocalTime {
-        /// Bit 0 is Monday; 127 is every day.
-        days: u8,
-        /// Minute of the day from which it counts.
-        from_minute: u16,
-        /// Minute of the day before which it counts (1440 is midnight). A window
-        /// with `to` not after `from` runs over midnight and belongs to the day it began.
-        to_minute: u16,
+pub struct Translation {
+    /// BCP 47 tag.
+    pub language: CompactString,
+    /// The title.
+    pub title: String,
+    /// The terms.
+    pub terms: Option<String>,
+}
+
+/// What makes an offer look at a member.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Trigger {
+    /// A purchase.
+    #[default]
+    Purchase,
+    /// Something the member did that is no purchase: a review, an idea, an event attended.
+    Signal {
+        /// Its kind, in the operator's words.
+        kind: Code,
+    },
+    /// A member they referred has made their first standing purchase of at least so much, and
+    /// both are trusted.
+    Referral {
+        /// The least spend, minor units.
+        spend_at_least_minor: i64,
+        /// What the referred member gets for that purchase, besides what the referrer gets.
+        referred: Option<Reward>,
+    },
+    /// The member spends points on it, once for each request.
+    Points {
+        /// Of which unit.
+        unit: Code,
+        /// So many.
+        points: i64,
     },
 }
 
@@ -91,8 +201,21 @@ pub enum Condition {
 pub struct Limits {
     /// At most so many rewarded purchases per period.
     pub per_member: Option<CountCap>,
-    /// At most so much reward in all, minor units.
+    /// At most so much reward in all, in the reward's unit.
     pub reward_per_member_minor: Option<i64>,
+    /// At most so much reward per period, in the reward's unit.
+    pub reward_per_period: Option<RewardCap>,
+    /// At most so many qualified referrals of one referrer are rewarded.
+    pub referrals: Option<CountCap>,
+}
+
+/// At most `minor` per calendar period, local to the location.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RewardCap {
+    /// In the reward's unit.
+    pub minor: i64,
+    /// The period.
+    pub every: Period,
 }
 
 /// At most `count` per calendar period, local to the location.
@@ -172,6 +295,8 @@ pub enum LifeChange {
     Resumed,
     /// Never gives again.
     Ended,
+    /// A merchant asked for this version to be published, and an operator has not agreed yet.
+    Requested(u32),
 }
 
 /// An offer with all its versions and its life, oldest first. This is the document
@@ -212,6 +337,7 @@ impl Offer {
                 LifeChange::Paused => paused = true,
                 LifeChange::Resumed => paused = false,
                 LifeChange::Ended => ended = true,
+                LifeChange::Requested(_) => {}
             }
         }
         match version {
