@@ -11,7 +11,7 @@
 use ringfence::catalogue::Catalogue;
 use ringfence::domain::merchant::{Location, Merchant, Mid};
 use ringfence::domain::offer::{Offer, OfferVersion, Reward, Terms};
-use ringfence::domain::{BasisPoints, Currency, LocationId, MerchantId, MerchantMark, OfferId, Timestamp};
+use ringfence::domain::{Currency, LocationId, MerchantId, MerchantMark, OfferId, Timestamp};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
