@@ -14,6 +14,7 @@ mod mid_index;
 mod tests;
 mod unlike;
 
+use crate::decide::OffersApart;
 use crate::descriptor::{self, Candidate, Verdict};
 use crate::domain::merchant::{Evidence, Location, Matched, Merchant};
 use crate::domain::offer::Offer;
@@ -44,6 +45,8 @@ type OfferList = Arc<[Arc<Offer>]>;
 pub struct Catalogue {
     base: Arc<Base>,
     overlay: Arc<Overlay>,
+    /// Offers that are found otherwise than by their merchant.
+    apart: Arc<OffersApart>,
     revision: u64,
     descriptor_confidence_min: u16,
     /// Marks that are like none of these merchants.
@@ -226,7 +229,10 @@ impl Catalogue {
         offers.reverse();
         offers.retain(|offer| seen.insert(offer.id.clone()));
         drop(seen);
+        let mut apart = OffersApart::default();
+        offers.iter().filter(|offer| OffersApart::concerns(offer)).for_each(|offer| apart.put(offer));
         Self {
+            apart: Arc::new(apart),
             base: Arc::new(Base::build(merchants, offers, seed)),
             overlay: Arc::default(),
             revision,
@@ -432,6 +438,10 @@ impl Catalogue {
     #[must_use]
     pub fn with_changes(&self, merchants: Vec<Arc<Merchant>>, offers: Vec<Arc<Offer>>, revision: u64) -> Self {
         let mut overlay = (*self.overlay).clone();
+        let mut apart = Arc::clone(&self.apart);
+        for offer in offers.iter().filter(|offer| OffersApart::concerns(offer)) {
+            Arc::make_mut(&mut apart).put(offer);
+        }
         let rebuild = !merchants.is_empty();
         for merchant in merchants {
             if let Some(place) = self.base.layer.place_of(&merchant.id) {
@@ -458,7 +468,7 @@ impl Catalogue {
         }
         let descriptor_confidence_min = self.descriptor_confidence_min;
         let unlike = if rebuild { Arc::default() } else { Arc::clone(&self.unlike) };
-        Self { base: self.base.clone(), overlay: Arc::new(overlay), revision, descriptor_confidence_min, unlike }
+        Self { base: self.base.clone(), overlay: Arc::new(overlay), apart, revision, descriptor_confidence_min, unlike }
     }
 
     fn relist(&self, overlay: &mut Overlay, merchant: &MerchantId, change: impl FnOnce(&mut Vec<Arc<Offer>>)) {
@@ -573,6 +583,12 @@ impl Catalogue {
 const OVERLAY_SIDE: Side<fn(u32) -> bool> = Side { overlay: true, live: |_| true };
 
 impl crate::decide::OfferBook for Catalogue {
+    fn offer(&self, id: &OfferId) -> Option<&Arc<Offer>> {
+        Self::offer(self, id)
+    }
+    fn apart(&self) -> &OffersApart {
+        &self.apart
+    }
     fn offers_of(&self, merchant: &MerchantId) -> &[Arc<Offer>] {
         Self::offers_of(self, merchant)
     }

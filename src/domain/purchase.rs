@@ -140,6 +140,23 @@ pub enum Occasion {
     },
     /// A member whom this one referred, as their own state says.
     Referral(Referral),
+    /// The member spent points on an offer: an act, never decided again.
+    Exchange {
+        /// The offer.
+        offer: OfferId,
+        /// Its version.
+        version: u32,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Referral {
+    /// The time by which it is taken: of the purchase that qualifies it, else when it was made.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.qualified.as_ref().map_or(self.referred_at, |qualified| qualified.at)
+    }
 }
 
 /// A referral as the referrer holds it: a register that follows the referred member's state.
