@@ -218,7 +218,7 @@ enum Shelf {
 }
 
 /// One judging: what is known of the purchases already passed.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     member: &'a MemberState,
     /// Merchants concerned; `None` is all.
     merchants: Option<&'a [MerchantId]>,
@@ -271,7 +271,7 @@ struct Trust {
 }
 
 impl<'a> Run<'a> {
-    fn new(
+    pub(super) fn new(
         member: &'a MemberState,
         merchants: Option<&'a [MerchantId]>,
         book: &'a dyn OfferBook,
@@ -317,20 +317,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn worth(&self, index: usize) -> Worth<'a> {
+    pub(super) fn worth(&self, index: usize) -> Worth<'a> {
         let placed = &self.member.purchases[index];
         placed.worth(self.mark, &self.policy.lapse).less(self.assigned.taken(index))
     }
 
     /// Counts what a purchase was granted already against the caps.
-    fn tally(&mut self, placed: &Placed) {
+    pub(super) fn tally(&mut self, placed: &Placed) {
         for grant in placed.purchase.grants.iter().filter(|grant| grant.amount_minor > 0) {
             self.usage.add(&grant.offer, Use::new(placed, grant.amount_minor));
         }
     }
 
     /// Lets later purchases look back at this one.
-    fn remember(&mut self, placed: &'a Placed, worth: &Worth<'a>) {
+    pub(super) fn remember(&mut self, placed: &'a Placed, worth: &Worth<'a>) {
         if let Some(Occasion::Referral(referral)) = &placed.purchase.occasion {
             let offer = self.book.offer(&referral.offer);
             if let Some(offer) = offer.filter(|_| referral.qualified.is_some() && referral.clear && !referral.barred) {
@@ -417,7 +417,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn history(&self, offer: &Offer) -> &History<'a> {
+    pub(super) fn history(&self, offer: &Offer) -> &History<'a> {
         let is_it = |shelf: &Shelf| match shelf {
             Shelf::Merchant(merchant) => !offer.is_wide() && merchant == offer.merchant(),
             Shelf::Category(id) => *id == offer.id,
@@ -425,18 +425,22 @@ impl<'a> Run<'a> {
         self.histories.iter().find(|(shelf, _)| is_it(shelf)).map_or(&self.empty, |(_, history)| history)
     }
 
+    /// When the member's referrals under a merchant's offers qualified.
+    pub(super) fn referrals(&self, merchant: &MerchantId) -> &[Timestamp] {
+        self.referrals.iter().find(|(known, _)| known == merchant).map_or(&[], |(_, times)| times.as_slice())
+    }
+
     fn case<'c>(&'c self, at: &'c At<'a>, offer: &'c Offer, terms: &'c Terms, reward: &'c Reward) -> Case<'c>
     where
         'a: 'c,
     {
-        let referrals = self.referrals.iter().find(|(merchant, _)| merchant == offer.merchant());
         Case {
             member: self.member,
             terms,
             reward,
             bought: at.bought.as_ref(),
             history: self.history(offer),
-            referrals: referrals.map_or(&[], |(_, times)| times.as_slice()),
+            referrals: self.referrals(offer.merchant()),
             time: at.time,
             local: at.local,
             local_day: at.local_day,
@@ -678,9 +682,22 @@ impl<'a> Run<'a> {
         reward: &Reward,
         offer: &Offer,
     ) -> Result<i64, Refusal> {
-        let uses = self.usage.of(&offer.id);
-        let month = month_of(placed.local_day);
         let is_referral = matches!(placed.purchase.occasion, Some(Occasion::Referral(_)));
+        self.left_of_caps(given, (placed.local, placed.local_day), is_referral, terms, reward, offer)
+    }
+
+    /// What the member's caps leave of a reward at a local time and its day.
+    pub(super) fn left_of_caps(
+        &self,
+        given: i64,
+        (local, local_day): (civil::DateTime, i32),
+        is_referral: bool,
+        terms: &Terms,
+        reward: &Reward,
+        offer: &Offer,
+    ) -> Result<i64, Refusal> {
+        let uses = self.usage.of(&offer.id);
+        let month = month_of(local_day);
         // Purchases of the current day and week are never sealed.
         let sealed = |every: Period| match every {
             Period::Day | Period::Week => (0, 0),
@@ -688,9 +705,8 @@ impl<'a> Run<'a> {
             Period::Year => self.member.sealed_use(&offer.id, |m| m / 12 == month / 12),
             Period::Ever => self.member.sealed_use(&offer.id, |_| true),
         };
-        let current = |every: Period| period(every, placed.local, placed.local_day);
         let in_period = |every: Period| {
-            let now = current(every);
+            let now = period(every, local, local_day);
             uses.iter().filter(move |used| period(every, used.local, used.local_day) == now)
         };
         let referral_cap = terms.limits.referrals.filter(|_| is_referral);

@@ -204,6 +204,9 @@ fn offer() -> impl Strategy<Value = String> {
         1 => Just("7.25% max 2.00".to_owned()),
         1 => Just("100%".to_owned()),
         1 => Just("fixed 3.00".to_owned()),
+        1 => Just("steps=10.00:1.00,30.00:4.00".to_owned()),
+        1 => Just("points=2/1.00".to_owned()),
+        1 => Just("of=o0".to_owned()),
     ];
     let merchant = prop_oneof![4 => Just("york"), 1 => Just("auckland")];
     // One cap of a kind: the last word would silently win.
@@ -222,6 +225,7 @@ fn offer() -> impl Strategy<Value = String> {
         3 => Just("exclusive g"),
         1 => Just("exclusive g priority 5"),
         1 => Just("priority 5"),
+        1 => Just("category 7011"),
     ];
     let hold = prop_oneof![2 => Just("hold 14"), 1 => Just("hold 0"), 1 => Just("hold 3")];
     let conditions = [
@@ -235,6 +239,17 @@ fn offer() -> impl Strategy<Value = String> {
         "hours mon,tue,wed,thu,fri 06:00-15:00",
         "hours all 20:00-02:00",
         "EUR",
+        "first",
+        "nth 2",
+        "nth 2 of-min 15.00",
+        "visits 2 3",
+        "spends 40.00 month",
+        "each-spend 30.00 ever",
+        "streak 2 day",
+        "lapsed 1",
+        "lapsed 2 not",
+        "tier 30.00 4 3",
+        "most 40.00",
     ];
     let conditions = prop::sample::subsequence(conditions.to_vec(), 0..=2);
     (reward, merchant, cap, stacking, hold, conditions).prop_map(

@@ -6,6 +6,7 @@ mod world;
 
 mod api;
 mod conformance;
+mod decide_language;
 mod decide_offers;
 mod decide_order;
 mod decide_refunds;

@@ -4,16 +4,21 @@
 //! its amount (none for a reversal of all), then in any order: a currency, `part n` or
 //! `part n/count`, a time (`@` and an RFC 3339 instant, or days, hours, minutes after the
 //! base), `posted` time, `mcc`, `at` the merchant (M1), `by` mid, store or text (mid),
-//! `unmatched`, `day` (only the day is known), `card` and `source`.
+//! `unmatched`, `day` (only the day is known), `online`, `shop` (which of the merchant's), `country`, `card` and `source`.
 //!
 //! Terms: `5% max 10.00 min 5.00 …`, see [`terms`].
 
 use crate::desk::{card, purchase};
 use ringfence::domain::card_event::Sequence;
 use ringfence::domain::merchant::{Evidence, Matched};
-use ringfence::domain::offer::{Activation, Amount, Condition, CountCap, Period, Reward, StackingMode, Terms};
+use ringfence::domain::offer::{
+    Activation, Amount, Bounds, Comparison, Condition, Count, CountCap, Ladder, LadderTier, Measure, MemberTest,
+    Period, PurchaseTest, Reach, Reward, SpendStep, StackingMode, Terms, What, Within,
+};
 use ringfence::domain::purchase::HeldEvent;
-use ringfence::domain::{Channel, Currency, EventKey, EventKind, LocationId, MerchantId, Money, Timestamp};
+use ringfence::domain::{
+    BasisPoints, Channel, Code, Currency, EventKey, EventKind, LocationId, MerchantId, Money, OfferId, Timestamp,
+};
 use ringfence::record::EventInput;
 
 pub const KINDS: [(&str, EventKind); 11] = [
@@ -94,6 +99,7 @@ pub fn try_event(line: &str, base: Timestamp, purchase_id: &str, key: &str) -> R
     let (mut currency, mut sequence, mut occurred_at, mut posted_at) = ("USD", None, base, None);
     let (mut mcc, mut merchant, mut evidence, mut time_known) = (None, Some("M1"), Evidence::Mid, true);
     let (mut card_name, mut source_name, mut zone) = ("ann", "net", None);
+    let (mut channel, mut location, mut country) = (Channel::InStore, "1", None);
     while let Some(word) = words.next() {
         let mut next = || words.next().ok_or_else(|| format!("nothing after `{word}`"));
         match word {
@@ -109,6 +115,9 @@ pub fn try_event(line: &str, base: Timestamp, purchase_id: &str, key: &str) -> R
             "at" => merchant = Some(next()?),
             "zone" => zone = Some(next()?),
             "unmatched" => merchant = None,
+            "online" => channel = Channel::Online,
+            "shop" => location = next()?,
+            "country" => country = Some(next()?),
             "day" => time_known = false,
             "card" => card_name = next()?,
             "source" => source_name = next()?,
@@ -128,7 +137,11 @@ pub fn try_event(line: &str, base: Timestamp, purchase_id: &str, key: &str) -> R
         }
     }
     let currency = Currency::parse(currency).map_err(|e| e.to_string())?;
-    let matched = merchant.map(|m| shop(m, zone.unwrap_or_else(|| zone_of(m)), evidence));
+    let matched = merchant.map(|m| Matched {
+        location: LocationId::new(location).unwrap(),
+        country: country.map(Into::into),
+        ..shop(m, zone.unwrap_or_else(|| zone_of(m)), evidence)
+    });
     let event = HeldEvent {
         key: EventKey::new(key).map_err(|e| e.to_string())?,
         kind,
@@ -138,7 +151,7 @@ pub fn try_event(line: &str, base: Timestamp, purchase_id: &str, key: &str) -> R
         time_known,
         posted_at: posted_at.unwrap_or(occurred_at),
         mcc,
-        channel: Channel::InStore,
+        channel,
         sequence,
         matched: None,
         content: xxhash_rust::xxh3::xxh3_64(line.as_bytes()),
@@ -162,7 +175,26 @@ pub fn plain_terms(merchant: &str, reward: Reward) -> Terms {
 pub fn terms(line: &str) -> Result<Terms, String> {
     let mut words = line.split_whitespace();
     let first = words.next().ok_or("no reward")?;
-    let reward = if first == "fixed" {
+    let reward = if let Some(text) = first.strip_prefix("steps=") {
+        let step = |text: &str| {
+            let (spend, give) = text.split_once(':')?;
+            Some(SpendStep { spend_minor: amount(spend)?, give: amount(give)? })
+        };
+        let steps: Option<Vec<_>> = text.split(',').map(step).collect();
+        Reward { what: What::Money, amount: Amount::Steps(steps.ok_or("steps are `spend:give,…`")?) }
+    } else if let Some(text) = first.strip_prefix("points=") {
+        // `points=2/1.00`: so many for each so much.
+        let (give, spend) = text.split_once('/').ok_or("points are `n/spend`")?;
+        let what = What::Points { unit: Code::parse("beans").unwrap(), expires_days: None, worth_of_100_minor: 0 };
+        let (give, spend_minor) = (give.parse().map_err(|_| "bad points")?, amount(spend).ok_or("bad spend")?);
+        Reward { what, amount: Amount::PerStep { give, spend_minor, max: None } }
+    } else if let Some(text) = first.strip_prefix("round-up=") {
+        Reward { what: What::Money, amount: Amount::RoundUp { to_minor: amount(text).ok_or("bad amount")? } }
+    } else if let Some(text) = first.strip_prefix("of=") {
+        // `of=o1`: as much again as that offer gives.
+        let offer = OfferId::new(text).map_err(|e| e.to_string())?;
+        Reward { what: What::Money, amount: Amount::OfAnother { offer, basis_points: BasisPoints::WHOLE } }
+    } else if first == "fixed" {
         Reward::fixed(words.next().and_then(amount).ok_or("bad fixed amount")?)
     } else {
         let rate = first.strip_suffix('%').ok_or("a reward is `n%` or `fixed n`")?;
@@ -189,15 +221,94 @@ pub fn terms(line: &str) -> Result<Terms, String> {
             "reward-cap" => terms.limits.reward_per_member_minor = Some(money(next()?)?),
             "cap" => {
                 let count = number(next()?)?;
-                let every = match next()? {
-                    "day" => Period::Day,
-                    "week" => Period::Week,
-                    "month" => Period::Month,
-                    "year" => Period::Year,
-                    "ever" => Period::Ever,
-                    other => return Err(format!("unknown period `{other}`")),
-                };
+                let every = period(next()?)?;
                 terms.limits.per_member = Some(CountCap { count, every });
+            }
+            "first" => terms = terms.and(count(Measure::Purchases, exactly(1), Within::Calendar(Period::Ever))),
+            "visits" => {
+                let (least, days) = (number(next()?)?, number(next()?)?);
+                terms = terms.and(count(Measure::Purchases, at_least(least), Within::Days(days)));
+            }
+            "nth" => {
+                let every = Comparison::Every(number(next()?)?.into());
+                terms = terms.and(count(Measure::Purchases, every, Within::Calendar(Period::Ever)));
+            }
+            "spends" => {
+                let reaches = Comparison::Reaches(money(next()?)?);
+                terms = terms.and(count(Measure::Spend, reaches, Within::Calendar(period(next()?)?)));
+            }
+            "each-spend" => {
+                let every = Comparison::Every(money(next()?)?);
+                terms = terms.and(count(Measure::Spend, every, Within::Calendar(period(next()?)?)));
+            }
+            "streak" => {
+                let (length, every) = (number(next()?)?, period(next()?)?);
+                terms = terms.and(count(Measure::Streak(every), at_least(length), Within::Calendar(Period::Ever)));
+            }
+            "shops" => {
+                terms =
+                    terms.and(count(Measure::Locations, at_least(number(next()?)?), Within::Calendar(Period::Ever)));
+            }
+            "categories" => {
+                let least = at_least(number(next()?)?);
+                terms = terms.and(count(Measure::Categories, least, Within::Calendar(Period::Ever)));
+            }
+            "lapsed" => {
+                terms =
+                    terms.and(count(Measure::DaysSince, at_least(number(next()?)?), Within::Calendar(Period::Ever)));
+            }
+            // Only purchases from so much on are counted, by the count before.
+            "of-min" => {
+                let least = Bounds { at_least: Some(money(next()?)?), at_most: None };
+                match &mut terms.when {
+                    Condition::All(all) => match all.last_mut() {
+                        Some(Condition::Count(count)) => count.of.push(PurchaseTest::Spend(least)),
+                        _ => return Err("`of-min` follows a count".to_owned()),
+                    },
+                    _ => return Err("`of-min` follows a count".to_owned()),
+                }
+            }
+            "not" => match &mut terms.when {
+                Condition::All(all) => {
+                    let last = all.pop().ok_or("`not` follows a condition")?;
+                    all.push(Condition::Not(Box::new(last)));
+                }
+                _ => return Err("`not` follows a condition".to_owned()),
+            },
+            "or" => match &mut terms.when {
+                Condition::All(all) if all.len() > 1 => {
+                    let last = all.split_off(all.len() - 2);
+                    all.push(Condition::Any(last));
+                }
+                _ => return Err("`or` follows two conditions".to_owned()),
+            },
+            "online" => terms = terms.and(Condition::Purchase(PurchaseTest::Channel(Channel::Online))),
+            "most" => {
+                let most = Bounds { at_least: None, at_most: Some(money(next()?)?) };
+                terms = terms.and(Condition::Purchase(PurchaseTest::Spend(most)));
+            }
+            "country" => {
+                terms = terms.and(Condition::Purchase(PurchaseTest::Countries(vec![next()?.into()])));
+            }
+            "in-mcc" => {
+                let mcc = next()?.parse().map_err(|_| "bad mcc")?;
+                terms = terms.and(Condition::Purchase(PurchaseTest::Mcc(vec![mcc..=mcc])));
+            }
+            "dates" => {
+                let (from, to) = next()?.split_once("..").ok_or("dates are `from..to`")?;
+                let date = |text: &str| text.parse().map_err(|_| "bad date");
+                terms = terms.and(Condition::Purchase(PurchaseTest::Dates(vec![date(from)?..=date(to)?])));
+            }
+            // One tier, `gold`: spend, within days, kept for days.
+            "tier" => {
+                let (spend_minor, window_days, grace_days) = (money(next()?)?, number(next()?)?, number(next()?)?);
+                let name = Code::parse("gold").unwrap();
+                terms.ladder = Some(Ladder { window_days, grace_days, tiers: vec![LadderTier { name, spend_minor }] });
+                terms = terms.and(Condition::Member(MemberTest::Tier(name)));
+            }
+            "category" => {
+                let mcc = next()?.parse().map_err(|_| "bad mcc")?;
+                terms.reach = Reach::Category { mcc: vec![mcc..=mcc], except: Vec::new() };
             }
             "hold" => terms.hold_days = number(next()?)?,
             "activation" => terms.activation = Activation::Required,
@@ -239,4 +350,27 @@ fn minute(text: &str) -> Result<u16, String> {
     let (hour, minute) = text.split_once(':').ok_or("a time is `hh:mm`")?;
     let parse = |text: &str| text.parse::<u16>().map_err(|_| format!("bad time `{text}`"));
     Ok(parse(hour)? * 60 + parse(minute)?)
+}
+
+fn period(text: &str) -> Result<Period, String> {
+    Ok(match text {
+        "day" => Period::Day,
+        "week" => Period::Week,
+        "month" => Period::Month,
+        "year" => Period::Year,
+        "ever" => Period::Ever,
+        other => return Err(format!("unknown period `{other}`")),
+    })
+}
+
+fn count(what: Measure, is: Comparison, within: Within) -> Condition {
+    Condition::Count(Count { what, of: Vec::new(), within, is })
+}
+
+fn at_least(n: u32) -> Comparison {
+    Comparison::Within(Bounds { at_least: Some(n.into()), at_most: None })
+}
+
+fn exactly(n: i64) -> Comparison {
+    Comparison::Within(Bounds { at_least: Some(n), at_most: Some(n) })
 }

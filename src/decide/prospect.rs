@@ -1,0 +1,199 @@
+//! What a member may earn now: every offer looked at as if they bought, by the evaluation
+//! that decides, with how far they are towards each condition and what it may bring them.
+
+use super::evaluate::{Case, Found};
+use super::history::{Bought, OfferStarts};
+use super::judge::Run;
+use super::member::{MemberState, zone};
+use super::refusal::Refusal;
+use super::{OfferBook, Policy};
+use crate::domain::member::Standing;
+use crate::domain::offer::{Activation, Condition, InForce, Offer, OfferVersion, Trigger};
+use crate::domain::purchase::Purchase;
+use crate::domain::time::{DAY_MS, civil_day};
+use crate::domain::{Channel, MerchantId, Timestamp, Unit};
+use std::sync::Arc;
+
+/// Days of which a member's habit at a merchant is taken.
+const HABIT_DAYS: u32 = 90;
+
+/// An offer as it stands for a member now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prospect<'a> {
+    /// The offer.
+    pub offer: &'a Arc<Offer>,
+    /// The version in force.
+    pub version: &'a OfferVersion,
+    /// Whether the member still has to opt in.
+    pub activate: bool,
+    /// Conditions over member and history, with what each needs and has; what depends on the
+    /// purchase itself is not among them.
+    pub conditions: Vec<Found>,
+    /// What a usual purchase would bring now, in the reward's unit.
+    pub next: Option<i64>,
+    /// Why a usual purchase would bring nothing now.
+    pub refusal: Option<Refusal>,
+    /// How the member buys there.
+    pub habit: Habit,
+    /// What the offer may bring in the next thirty days, minor units of its currency: the
+    /// reward of a usual purchase, for as many as are usual.
+    pub expected_minor: i64,
+}
+
+/// How a member buys at a merchant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Habit {
+    /// Purchases of the last ninety days.
+    pub purchases: u32,
+    /// Their median, minor units; `None` without any.
+    pub usual_minor: Option<i64>,
+}
+
+/// Looks at some offers for a member. Offers that are not in force, that the member is barred
+/// from, or that keep them out to measure what they bring, are left out: nobody is
+/// told. By what they may bring, then id. Linear in the member's purchases and the offers.
+#[must_use]
+pub fn prospects<'a>(
+    member: &MemberState,
+    offers: &[&'a Arc<Offer>],
+    book: &dyn OfferBook,
+    policy: &Policy,
+    mark: Timestamp,
+    now: Timestamp,
+) -> Vec<Prospect<'a>> {
+    let mut run = Run::new(member, None, book, policy, mark);
+    for (index, placed) in member.purchases.iter().enumerate() {
+        let worth = run.worth(index);
+        run.tally(placed);
+        run.remember(placed, &worth);
+    }
+    let mut found: Vec<Prospect<'a>> =
+        offers.iter().filter_map(|offer| prospect(&run, member, offer, policy, mark, now)).collect();
+    found.sort_by(|a, b| b.expected_minor.cmp(&a.expected_minor).then_with(|| a.offer.id.cmp(&b.offer.id)));
+    found
+}
+
+fn prospect<'a>(
+    run: &Run<'_>,
+    member: &MemberState,
+    offer: &'a Arc<Offer>,
+    policy: &Policy,
+    mark: Timestamp,
+    now: Timestamp,
+) -> Option<Prospect<'a>> {
+    let InForce::Version(version) = offer.in_force(now) else { return None };
+    let terms = &version.terms;
+    let standing = member.head.standing(&terms.merchant, now).map_or(Standing::Clear, |step| step.standing);
+    let kept_out = policy.held_out(&member.head.id, &offer.id, terms.holdout_percent);
+    if standing == Standing::Barred || kept_out || member.head.erased {
+        return None;
+    }
+    let there = usual(member, offer, policy, mark, now);
+    let profile = member.profile_at(now);
+    let home = profile.and_then(|profile| profile.time_zone.as_deref());
+    let shop = there.last.and_then(|purchase| purchase.matches.last());
+    let clock = shop.map(|shop| shop.time_zone.as_str()).or(home).map_or(jiff::tz::TimeZone::UTC, zone);
+    let local = now.local(&clock);
+    let local_day = civil_day(local.date());
+    if terms.ends.is_some_and(|ends| local >= ends) {
+        return None;
+    }
+    let bought = there.habit.usual_minor.map(|minor| Bought {
+        time: now,
+        time_known: true,
+        local,
+        local_day,
+        minor,
+        currency: Some(terms.currency),
+        shop,
+        mcc: there.mcc,
+        channel: there.channel,
+        cleared_at: None,
+    });
+    let is_purchase = terms.trigger == Trigger::Purchase;
+    let case = Case {
+        member,
+        terms,
+        reward: &terms.reward,
+        bought: bought.as_ref().filter(|_| is_purchase),
+        history: run.history(offer),
+        referrals: run.referrals(offer.merchant()),
+        time: now,
+        local,
+        local_day,
+        profile_at: now,
+        offer_starts: terms.starts.map_or_else(|| OfferStarts::At(offer.published_first()), OfferStarts::Local),
+    };
+    let mut conditions = Vec::new();
+    // Progress is what has been reached, so without the purchase that is only supposed.
+    Case { bought: None, ..case }.explain(&terms.when, false, &mut conditions);
+    conditions.retain(|found| found.told != Refusal::NoPurchase);
+    let not_yet = terms.starts.filter(|starts| local < *starts).map(|starts| Refusal::NotStarted { starts });
+    let given = match not_yet {
+        Some(refusal) => Err(refusal),
+        None => case.check(&terms.when).and_then(|()| case.give()).and_then(|given| match given {
+            Some(given) => run.left_of_caps(given, (local, local_day), false, terms, &terms.reward, offer).map(Some),
+            None => Ok(None),
+        }),
+    };
+    let (next, refusal) = match given {
+        Ok(next) => (next, None),
+        // Without a usual purchase nothing can be said of what depends on it.
+        Err(Refusal::NoPurchase) => (None, None),
+        Err(refusal) => (None, Some(refusal)),
+    };
+    let in_thirty_days = i64::from(there.habit.purchases) * 30 / i64::from(HABIT_DAYS);
+    let often = if is_purchase { in_thirty_days.max(i64::from(there.habit.purchases > 0)) } else { 0 };
+    let expected_minor = terms.reward.what.worth_minor(next.unwrap_or(0)).saturating_mul(often);
+    let activate = terms.activation == Activation::Required && !member.head.active(&offer.id, now);
+    Some(Prospect { offer, version, activate, conditions, next, refusal, habit: there.habit, expected_minor })
+}
+
+/// A member's purchases that an offer looks at.
+struct There<'a> {
+    habit: Habit,
+    last: Option<&'a Purchase>,
+    mcc: Option<u16>,
+    channel: Channel,
+}
+
+fn usual<'a>(member: &'a MemberState, offer: &Offer, policy: &Policy, mark: Timestamp, now: Timestamp) -> There<'a> {
+    let merchant: &MerchantId = offer.merchant();
+    let since = Timestamp::from_ms(now.as_ms() - i64::from(HABIT_DAYS) * DAY_MS);
+    let mut spent = Vec::new();
+    let mut there = There { habit: Habit::default(), last: None, mcc: None, channel: Channel::Unknown };
+    for placed in &member.purchases {
+        let theirs = if offer.is_wide() {
+            placed.tally.mcc.is_some_and(|mcc| offer.takes_category(mcc, placed.merchant.as_ref()))
+        } else {
+            placed.merchant.as_ref() == Some(merchant)
+        };
+        if !theirs || placed.unlinked || placed.time < since {
+            continue;
+        }
+        let worth = placed.worth(mark, &policy.lapse);
+        if worth.minor > 0 {
+            spent.push(worth.minor);
+            (there.last, there.mcc, there.channel) = (Some(&placed.purchase), worth.mcc, worth.channel);
+        }
+    }
+    spent.sort_unstable();
+    there.habit = Habit {
+        purchases: u32::try_from(spent.len()).unwrap_or(u32::MAX),
+        usual_minor: spent.get(spent.len() / 2).copied(),
+    };
+    there
+}
+
+impl Prospect<'_> {
+    /// What its reward is counted in.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        self.version.terms.unit()
+    }
+    /// Whether its conditions ask for anything that can be progressed towards.
+    #[must_use]
+    pub fn is_conditional(&self) -> bool {
+        self.version.terms.when != Condition::always()
+    }
+}
