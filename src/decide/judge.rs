@@ -14,8 +14,8 @@ use super::worth::{Worth, worth};
 use super::{OfferBook, Policy};
 use crate::domain::member::{Standing, month_of};
 use crate::domain::offer::{
-    Activation, Amount, Bounds, Condition, InForce, LocalTime, Offer, OfferVersion, Period, PurchaseTest, StackingMode,
-    Terms,
+    Activation, Amount, Beneficiary, Bounds, Condition, InForce, LocalTime, Offer, OfferVersion, Period, PurchaseTest,
+    StackingMode, Terms,
 };
 use crate::domain::purchase::{Purchase, Stage};
 use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp};
@@ -44,8 +44,12 @@ pub struct Line {
     pub version: u32,
     /// Who funds it.
     pub merchant: MerchantId,
-    /// Currency of the terms.
-    pub currency: crate::domain::Currency,
+    /// What the reward is counted in.
+    pub unit: crate::domain::Unit,
+    /// Who pays for it.
+    pub funding: crate::domain::offer::Funding,
+    /// The cause that gets it; `None` is the member.
+    pub cause: Option<crate::domain::Code>,
     /// What the terms give under caps and stacking, before the budget.
     pub terms_minor: i64,
     /// What is due: `terms_minor` cut to the budget's verdict.
@@ -56,6 +60,8 @@ pub struct Line {
     pub held: bool,
     /// When it may be paid; `None` while pending.
     pub available_at: Option<Timestamp>,
+    /// From when it can no longer be used; `None` is never, or not known yet.
+    pub expires_at: Option<Timestamp>,
     /// For a reward taken back after it was paid: booked as loss instead of owed.
     pub lost: bool,
     /// Why it gives nothing, or less than the terms say.
@@ -275,16 +281,26 @@ impl View<'_> {
             Some(at) if at <= self.mark || terms.hold_days == 0 => Stage::Available,
             Some(_) => Stage::Posted,
         };
+        let cause = match &terms.beneficiary {
+            Beneficiary::Member => None,
+            Beneficiary::Cause(causes) => {
+                let chosen = self.member.profile_at(self.worth.time).and_then(|profile| profile.cause);
+                chosen.filter(|cause| causes.contains(cause))
+            }
+        };
         Some(Line {
             offer: offer.id.clone(),
             version: version.version,
             merchant: terms.merchant.clone(),
-            currency: terms.currency,
+            unit: terms.unit(),
+            funding: terms.funding,
+            cause,
             terms_minor: minor,
             due_minor: minor,
             stage,
             held: standing.is_some_and(|s| s.standing == Standing::Held),
             available_at,
+            expires_at: available_at.zip(terms.reward.what.expires_days()).map(|(at, days)| at.plus_days(days)),
             lost: barred && standing.is_some_and(|s| !s.ask_back),
             refusal,
         })
