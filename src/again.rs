@@ -10,7 +10,7 @@ use crate::decide::MemberState;
 use crate::descriptor;
 use crate::domain::member::CardLink;
 use crate::domain::merchant::{Likeness, Merchant};
-use crate::domain::{Currency, LocationId, MemberId, PurchaseKey, Timestamp};
+use crate::domain::{LocationId, MemberId, PurchaseKey, Timestamp, Unit};
 use crate::engine::again::Job;
 use crate::engine::{Engine, EngineError};
 use crate::pipeline;
@@ -201,7 +201,7 @@ pub struct Preview {
     /// Purchases whose rewards would change.
     pub purchases: u64,
     /// Rewards that would be added and taken back, in minor units.
-    pub rewards: BTreeMap<Currency, (i64, i64)>,
+    pub rewards: BTreeMap<Unit, (i64, i64)>,
     /// Whether everything was looked at; else it is a part.
     pub whole: bool,
 }
@@ -213,7 +213,7 @@ impl Preview {
         let granted = |state: &MemberState, key: &PurchaseKey| -> BTreeMap<_, _> {
             let at = state.find(key);
             let grants = at.into_iter().flat_map(|at| state.purchases[at].purchase.grants.iter());
-            grants.map(|grant| ((grant.offer.clone(), grant.currency), grant.amount_minor)).collect()
+            grants.map(|grant| ((grant.offer.clone(), grant.unit), grant.amount_minor)).collect()
         };
         for placed in &after.purchases {
             let (old, new) = (granted(before, &placed.purchase.key), granted(after, &placed.purchase.key));

@@ -12,7 +12,7 @@ use crate::domain::merchant::Matched;
 use crate::domain::purchase::{AnswerLine, Stage};
 use crate::domain::{
     CardEvent, CardHash, Channel, Currency, EventKind, MemberId, MerchantMark, Money, OfferId, PurchaseId, PurchaseKey,
-    SourceName, Timestamp,
+    SourceName, Timestamp, Unit,
 };
 use crate::engine::turn::{Decided, Turn};
 use crate::engine::{Engine, EngineError, Waiting};
@@ -90,7 +90,7 @@ pub struct Outcome {
     /// Who is rewarded; `None` when nobody is concerned.
     pub member: Option<MemberId>,
     /// Rewards of its purchase; of a credit that names none, those of the purchases it moves.
-    pub rewards: Vec<(AnswerLine, Currency)>,
+    pub rewards: Vec<(AnswerLine, Unit)>,
     /// Why offers gave nothing, or less.
     pub refusals: Vec<(OfferId, Refusal, Currency)>,
 }
@@ -579,13 +579,13 @@ async fn decide_event(engine: &Arc<Engine>, turn: &mut Turn, ours: Ours) -> Resu
     let input = EventInput { purchase: purchase.clone(), event: held, matched };
     let decided = turn.step(MemberInput::Event(Box::new(input)), None).await?;
     note_currency(engine, turn, &purchase, &event);
-    let currency_of = |offer: &OfferId| currency_of(turn, offer, &decided);
+    let unit_of = |offer: &OfferId| unit_of(turn, offer, &decided);
     let outcome = Outcome {
         event: Some(event.key.to_string()),
         outcome: word(event.kind, &decided.answer),
         purchase: Some(purchase.id.clone()),
         member: Some(turn.id().clone()),
-        rewards: decided.answer.iter().filter_map(|line| Some((line.clone(), currency_of(&line.offer)?))).collect(),
+        rewards: decided.answer.iter().filter_map(|line| Some((line.clone(), unit_of(&line.offer)?))).collect(),
         refusals: refusals(turn, &decided),
     };
     for (_, refusal, _) in &outcome.refusals {
@@ -594,18 +594,18 @@ async fn decide_event(engine: &Arc<Engine>, turn: &mut Turn, ours: Ours) -> Resu
     Ok(outcome)
 }
 
-fn currency_of(turn: &Turn, offer: &OfferId, decided: &Decided) -> Option<Currency> {
-    let line = || decided.judged.iter().flat_map(|j| &j.lines).find(|line| &line.offer == offer).map(|l| l.currency);
-    granted_currency(&turn.member, decided.purchases.iter(), offer).or_else(line)
+fn unit_of(turn: &Turn, offer: &OfferId, decided: &Decided) -> Option<Unit> {
+    let line = || decided.judged.iter().flat_map(|j| &j.lines).find(|line| &line.offer == offer).map(|l| l.unit);
+    granted_unit(&turn.member, decided.purchases.iter(), offer).or_else(line)
 }
 
-/// The currency of what an offer has granted for one of some purchases.
-fn granted_currency<'a>(
+/// The unit of what an offer has granted for one of some purchases.
+fn granted_unit<'a>(
     member: &MemberState,
     mut purchases: impl Iterator<Item = &'a PurchaseKey>,
     offer: &OfferId,
-) -> Option<Currency> {
-    purchases.find_map(|key| Some(member.purchases[member.find(key)?].purchase.grant(offer)?.currency))
+) -> Option<Unit> {
+    purchases.find_map(|key| Some(member.purchases[member.find(key)?].purchase.grant(offer)?.unit))
 }
 
 /// Why offers gave nothing, or less, for the event's purchase; for a credit that names none
@@ -656,11 +656,11 @@ fn again(turn: &Turn, ours: &Ours, purchase: &PurchaseKey) -> Outcome {
         let lines = first.map_or(&[][..], |event| &event.answer);
         // A credit that named no purchase was answered with the rewards of others.
         let all = || turn.member.purchases.iter().map(|placed| &placed.purchase.key);
-        let currency_of = |offer: &OfferId| {
-            purchase.grant(offer).map(|grant| grant.currency).or_else(|| granted_currency(&turn.member, all(), offer))
+        let unit_of = |offer: &OfferId| {
+            purchase.grant(offer).map(|grant| grant.unit).or_else(|| granted_unit(&turn.member, all(), offer))
         };
-        let with_currency = |line: &AnswerLine| Some((line.clone(), currency_of(&line.offer)?));
-        outcome.rewards = lines.iter().filter_map(with_currency).collect();
+        let with_unit = |line: &AnswerLine| Some((line.clone(), unit_of(&line.offer)?));
+        outcome.rewards = lines.iter().filter_map(with_unit).collect();
     }
     outcome
 }

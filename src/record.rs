@@ -11,7 +11,7 @@ use crate::domain::merchant::{Matched, Merchant};
 use crate::domain::offer::Offer;
 use crate::domain::purchase::{AnswerLine, HeldEvent};
 use crate::domain::{
-    CardEvent, CardHash, Currency, EventKey, MemberId, MerchantId, OfferId, PurchaseKey, SourceName, Timestamp,
+    CardEvent, CardHash, EventKey, MemberId, MerchantId, OfferId, PurchaseKey, SourceName, Timestamp, Unit,
 };
 use crate::ledger::{Legs, Transfer};
 use serde::{Deserialize, Serialize};
@@ -209,9 +209,9 @@ pub struct Rematch {
 pub struct Redemption {
     /// The caller's reference, or ours.
     pub id: String,
-    /// Currency paid.
-    pub currency: Currency,
-    /// Paid, minor units.
+    /// What is paid.
+    pub unit: Unit,
+    /// How much of it.
     pub minor: i64,
     /// Lots paid out, and lots used to settle what was owed.
     pub lots: Vec<LotUse>,
@@ -338,7 +338,7 @@ impl Record {
         let Body::Member { member, input, changes } = &self.body else { return Vec::new() };
         let of_grant = |change: &GrantChange, legs: &Legs| Transfer {
             legs: *legs,
-            currency: change.grant.currency,
+            unit: change.grant.unit,
             member: member.clone(),
             merchant: Some(change.grant.merchant.clone()),
             purchase: Some(change.purchase.clone()),
@@ -362,7 +362,7 @@ impl Redemption {
         let owed: i64 = self.settled.iter().map(|lot| lot.minor).sum();
         let make = |legs: Legs, lot: Option<&LotUse>| Transfer {
             legs,
-            currency: self.currency,
+            unit: self.unit,
             member: member.clone(),
             merchant: lot.map(|lot| lot.merchant.clone()),
             purchase: lot.and_then(|lot| lot.purchase.clone()),

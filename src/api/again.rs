@@ -3,6 +3,7 @@
 
 use super::cards::{self, LinkingDocument};
 use super::merchant_document::MerchantDocument;
+use super::money::UnitView;
 use super::reply::{self, Reply};
 use super::{Doors, access, members, read};
 use crate::again::{self, Preview};
@@ -26,7 +27,7 @@ pub struct PreviewView {
     pub members: u64,
     /// Purchases whose rewards would change.
     pub purchases: u64,
-    /// Sums of the changes, by currency.
+    /// Sums of the changes, by unit.
     pub rewards: Vec<RewardChange>,
     /// False when there is more than a preview looks at: then these are part of it.
     pub complete: bool,
@@ -35,8 +36,9 @@ pub struct PreviewView {
 /// Rewards that would be added and taken back.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RewardChange {
-    /// ISO 4217.
-    pub currency: String,
+    /// Of what.
+    #[serde(flatten)]
+    pub unit: UnitView,
     /// Minor units.
     pub added_minor: i64,
     /// Minor units.
@@ -45,8 +47,10 @@ pub struct RewardChange {
 
 impl From<Preview> for PreviewView {
     fn from(preview: Preview) -> Self {
-        let change = |(currency, (added_minor, taken_back_minor)): (crate::domain::Currency, (i64, i64))| {
-            RewardChange { currency: currency.to_string(), added_minor, taken_back_minor }
+        let change = |(unit, (added_minor, taken_back_minor)): (crate::domain::Unit, (i64, i64))| RewardChange {
+            unit: unit.into(),
+            added_minor,
+            taken_back_minor,
         };
         Self {
             events_found: preview.found,

@@ -1,6 +1,6 @@
 //! Doors for those who check the books.
 
-use super::money::TransferView;
+use super::money::{TransferView, UnitView};
 use super::reply::Reply;
 use super::{Doors, access, page};
 use crate::authenticate::keys::Role::{Auditor, Operator};
@@ -13,12 +13,12 @@ use utoipa::ToSchema;
 /// The books, summed: credit less debit.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TrialBalanceView {
-    /// Whether every currency sums to zero.
+    /// Whether every unit sums to zero.
     pub balanced: bool,
-    /// Per account kind and currency.
+    /// Per account kind and unit.
     pub accounts: Vec<AccountSum>,
-    /// Per currency, over all accounts: zero when the books are right.
-    pub sums: Vec<CurrencySum>,
+    /// Per unit, over all accounts: zero when the books are right.
+    pub sums: Vec<UnitSum>,
     /// Per merchant; for operators alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merchants: Option<Vec<MerchantSum>>,
@@ -29,17 +29,19 @@ pub struct TrialBalanceView {
 pub struct AccountSum {
     /// The kind.
     pub account: &'static str,
-    /// ISO 4217.
-    pub currency: String,
+    /// Of what.
+    #[serde(flatten)]
+    pub unit: UnitView,
     /// Credit less debit, minor units.
     pub minor: i64,
 }
 
 /// What all accounts hold.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CurrencySum {
-    /// ISO 4217.
-    pub currency: String,
+pub struct UnitSum {
+    /// Of what.
+    #[serde(flatten)]
+    pub unit: UnitView,
     /// Credit less debit, minor units.
     pub minor: i64,
 }
@@ -51,8 +53,9 @@ pub struct MerchantSum {
     pub merchant: String,
     /// The kind.
     pub account: &'static str,
-    /// ISO 4217.
-    pub currency: String,
+    /// Of what.
+    #[serde(flatten)]
+    pub unit: UnitView,
     /// Credit less debit, minor units.
     pub minor: i64,
 }
@@ -69,33 +72,30 @@ pub struct TransferPage {
 /// The books, summed.
 #[utoipa::path(
     get, path = "/v1/ledger/trial-balance", operation_id = "get_trial_balance", tag = "Ledger",
-    responses((status = 200, description = "Per account kind and currency", body = TrialBalanceView)),
+    responses((status = 200, description = "Per account kind and unit", body = TrialBalanceView)),
 )]
 pub(super) async fn trial_balance(doors: &Doors, request: &Request) -> Result<Reply, Reply> {
     let caller = access::one_of(doors, request, &[Operator, Auditor])?;
     let books = doors.engine.trial_balance().await?;
     let mut sums = BTreeMap::new();
-    for ((_, currency), minor) in &books.sums {
-        *sums.entry(*currency).or_insert(0) += minor;
+    for ((_, unit), minor) in &books.sums {
+        *sums.entry(*unit).or_insert(0) += minor;
     }
-    let accounts = books.sums.iter().map(|((kind, currency), minor)| AccountSum {
+    let accounts = books.sums.iter().map(|((kind, unit), minor)| AccountSum {
         account: kind.as_str(),
-        currency: currency.to_string(),
+        unit: (*unit).into(),
         minor: *minor,
     });
-    let merchants = books.merchants.iter().map(|((merchant, kind, currency), minor)| MerchantSum {
+    let merchants = books.merchants.iter().map(|((merchant, kind, unit), minor)| MerchantSum {
         merchant: merchant.to_string(),
         account: kind.as_str(),
-        currency: currency.to_string(),
+        unit: (*unit).into(),
         minor: *minor,
     });
     Ok(Reply::ok(&TrialBalanceView {
         balanced: books.out_of_balance().is_empty(),
         accounts: accounts.collect(),
-        sums: sums
-            .iter()
-            .map(|(currency, minor)| CurrencySum { currency: currency.to_string(), minor: *minor })
-            .collect(),
+        sums: sums.iter().map(|(unit, minor)| UnitSum { unit: (*unit).into(), minor: *minor }).collect(),
         merchants: (caller.role == Operator).then(|| merchants.collect()),
     }))
 }

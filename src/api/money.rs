@@ -4,7 +4,7 @@ use super::check::{self, Fault};
 use super::reply::{self, Reply};
 use super::{Doors, access, members, page, read};
 use crate::authenticate::keys::Role::{App, Operator};
-use crate::domain::{Currency, MemberId, Timestamp};
+use crate::domain::{Currency, MemberId, Timestamp, Unit};
 use crate::engine::look::{StatementLine, StatementTransfer};
 use crate::ledger::AccountKind;
 use crate::record::Redemption;
@@ -17,18 +17,44 @@ use utoipa::ToSchema;
 /// Longest reference of a pay-out, in bytes.
 const REFERENCE_BYTES_MAX: usize = 128;
 
+/// What an amount is counted in: exactly one of these is there. Points and perks are whole:
+/// their minor unit is one of them.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct UnitView {
+    /// Money: ISO 4217.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// Points: their name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// A perk: its code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perk: Option<String>,
+}
+
+impl From<Unit> for UnitView {
+    fn from(unit: Unit) -> Self {
+        match unit {
+            Unit::Money(currency) => Self { currency: Some(currency.to_string()), ..Self::default() },
+            Unit::Points(unit) => Self { unit: Some(unit.to_string()), ..Self::default() },
+            Unit::Perk(code) => Self { perk: Some(code.to_string()), ..Self::default() },
+        }
+    }
+}
+
 /// What a member has.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BalanceView {
-    /// One per currency, in order of code; empty when there never was anything.
-    pub balances: Vec<CurrencyBalance>,
+    /// One per currency, then per kind of points, then per perk; empty when there never was anything.
+    pub balances: Vec<UnitBalance>,
 }
 
-/// What a member has in one currency.
+/// What a member has of one unit.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CurrencyBalance {
-    /// ISO 4217.
-    pub currency: String,
+pub struct UnitBalance {
+    /// Of what.
+    #[serde(flatten)]
+    pub unit: UnitView,
     /// On purchases not wholly cleared.
     pub pending_minor: i64,
     /// Cleared, inside the hold days.
@@ -65,8 +91,9 @@ pub struct TransferView {
     pub credit: &'static str,
     /// Minor units, above zero.
     pub amount_minor: i64,
-    /// ISO 4217.
-    pub currency: String,
+    /// Of what.
+    #[serde(flatten)]
+    pub unit: UnitView,
     /// The member concerned; absent in their own statement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
@@ -121,8 +148,9 @@ pub struct RedemptionView {
     pub amount_minor: i64,
     /// Owed from earlier and settled from what was available, besides.
     pub settled_minor: i64,
-    /// ISO 4217.
-    pub currency: String,
+    /// Of what.
+    #[serde(flatten)]
+    pub unit: UnitView,
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
@@ -139,7 +167,7 @@ impl TransferView {
             debit: kind(transfer.legs.debit),
             credit: kind(transfer.legs.credit),
             amount_minor: transfer.legs.minor,
-            currency: transfer.currency.to_string(),
+            unit: transfer.unit.into(),
             member: None,
             merchant: transfer.merchant.as_ref().map(ToString::to_string),
             purchase: purchase.map(|p| PurchaseName { source: p.source.to_string(), id: p.id.to_string() }),
@@ -154,13 +182,13 @@ impl TransferView {
 #[utoipa::path(
     get, path = "/v1/members/{id}/balance", operation_id = "get_balance", tag = "Money",
     params(("id" = String, Path, description = "Your id of the member")),
-    responses((status = 200, description = "Per currency", body = BalanceView)),
+    responses((status = 200, description = "Per currency, kind of points and perk", body = BalanceView)),
 )]
 pub(super) async fn balance(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
     access::one_of(doors, request, &[Operator, App])?;
     let member = members::known(doors, &read::id(params, "id")?).await?;
-    let balances = member.head.balances.iter().map(|(currency, balance)| CurrencyBalance {
-        currency: currency.to_string(),
+    let balances = member.head.balances.iter().map(|(unit, balance)| UnitBalance {
+        unit: (*unit).into(),
         pending_minor: balance.pending_minor,
         posted_minor: balance.posted_minor,
         held_minor: balance.held_minor,
@@ -247,7 +275,7 @@ pub(super) async fn redeem(doors: &Doors, params: &Params<'_, '_>, request: &Req
             member: of.to_string(),
             amount_minor: made.minor,
             settled_minor: made.settled.iter().map(|lot| lot.minor).sum(),
-            currency: made.currency.to_string(),
+            unit: made.unit.into(),
             at,
         };
         serde_json::to_string(&view).expect("our documents have a JSON form")

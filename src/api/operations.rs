@@ -46,11 +46,11 @@ pub(super) async fn metrics(doors: &Doors) -> Reply {
     match doors.engine.trial_balance().await {
         Ok(balance) => {
             let mut totals = std::collections::BTreeMap::new();
-            for ((_, currency), minor) in &balance.sums {
-                *totals.entry(*currency).or_insert(0_i128) += i128::from(*minor);
+            for ((_, unit), minor) in &balance.sums {
+                *totals.entry(*unit).or_insert(0_i128) += i128::from(*minor);
             }
-            for (currency, minor) in totals {
-                doors.engine.metrics.set_books_sum(currency, minor);
+            for (unit, minor) in totals {
+                doors.engine.metrics.set_books_sum(unit, minor);
             }
         }
         Err(error) => return error.into(),

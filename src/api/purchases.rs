@@ -1,10 +1,11 @@
 //! The door for one purchase: its events, what it is worth, and why or why not for every
 //! offer. The evaluation is the one that decides.
 
-use super::money::PurchaseName;
+use super::money::{PurchaseName, UnitView};
 use super::reply::{self, Reply};
 use super::{Doors, access, read};
 use crate::authenticate::keys::Role::{Merchant, Operator, Risk};
+use crate::catalogue::Catalogue;
 use crate::decide::judge::Line;
 use crate::decide::{Assigned, Credit, Fate, MemberState, Worth};
 use crate::domain::merchant::Evidence;
@@ -156,8 +157,9 @@ pub struct OfferLine {
     pub version: u32,
     /// Who funds it.
     pub merchant: String,
-    /// ISO 4217.
-    pub currency: String,
+    /// Of what.
+    #[serde(flatten)]
+    pub unit: UnitView,
     /// In the books for this purchase.
     pub granted_minor: i64,
     /// What the terms give now.
@@ -226,10 +228,11 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
 }
 
 fn explained(doors: &Doors, member: &MemberState, key: &PurchaseKey) -> Option<PurchaseView> {
+    let catalogue = doors.engine.catalogue();
     let explained = doors.engine.explain(member, key)?;
     let purchase = member.purchases[member.find(key)?].purchase.as_ref();
     let judged = explained.judged.as_ref().map_or(&[][..], |judged| &judged.lines);
-    let mut offers: Vec<OfferLine> = judged.iter().map(|line| of_line(line, purchase)).collect();
+    let mut offers: Vec<OfferLine> = judged.iter().map(|line| of_line(&catalogue, line, purchase)).collect();
     // An offer that lost the purchase to another shop is no candidate and may have given.
     let lost = purchase.grants.iter().filter(|grant| !judged.iter().any(|line| line.offer == grant.offer));
     offers.extend(lost.filter(|grant| grant.amount_minor != 0).map(of_grant));
@@ -302,14 +305,16 @@ fn word(stage: Stage, held: bool) -> &'static str {
     }
 }
 
-fn of_line(line: &Line, purchase: &Purchase) -> OfferLine {
+fn of_line(catalogue: &Catalogue, line: &Line, purchase: &Purchase) -> OfferLine {
+    // Amounts in words are of the terms' currency, which an offer keeps.
+    let currency = catalogue.offer(&line.offer).map(|offer| offer.newest().terms.currency);
     let granted_minor = purchase.grant(&line.offer).map_or(0, |grant| grant.amount_minor);
     let gives = line.due_minor > 0;
     OfferLine {
         offer: line.offer.to_string(),
         version: line.version,
         merchant: line.merchant.to_string(),
-        currency: line.currency.to_string(),
+        unit: line.unit.into(),
         granted_minor,
         due_minor: line.due_minor,
         state: gives.then(|| word(line.stage, line.held)),
@@ -317,7 +322,8 @@ fn of_line(line: &Line, purchase: &Purchase) -> OfferLine {
         refusal: line
             .refusal
             .as_ref()
-            .map(|refusal| RefusalView { code: refusal.code(), detail: refusal.detail(line.currency) }),
+            .zip(currency)
+            .map(|(refusal, currency)| RefusalView { code: refusal.code(), detail: refusal.detail(currency) }),
     }
 }
 
@@ -326,7 +332,7 @@ fn of_grant(grant: &Grant) -> OfferLine {
         offer: grant.offer.to_string(),
         version: grant.version,
         merchant: grant.merchant.to_string(),
-        currency: grant.currency.to_string(),
+        unit: grant.unit.into(),
         granted_minor: grant.amount_minor,
         due_minor: grant.amount_minor,
         state: Some(word(grant.stage, grant.held)),

@@ -5,6 +5,7 @@
 //! their provider asks for. A body that cannot be read at all is 400 for everybody.
 
 use super::Doors;
+use super::money::UnitView;
 use super::read;
 use super::reply::{self, Reply};
 use crate::normalise::{Acknowledgement, Unreadable};
@@ -119,7 +120,8 @@ struct RewardAnswer<'a> {
     state: &'static str,
     due_minor: i64,
     change_minor: i64,
-    currency: String,
+    #[serde(flatten)]
+    unit: UnitView,
     #[schema(value_type = Option<String>, format = DateTime)]
     available_at: Option<crate::domain::Timestamp>,
 }
@@ -140,13 +142,13 @@ fn event_answer(outcome: &Outcome) -> EventAnswer<'_> {
         rewards: outcome
             .rewards
             .iter()
-            .map(|(line, currency)| RewardAnswer {
+            .map(|(line, unit)| RewardAnswer {
                 offer: line.offer.as_str(),
                 member,
                 state: pipeline::state_word(line),
                 due_minor: line.due_minor,
                 change_minor: line.change_minor,
-                currency: currency.to_string(),
+                unit: (*unit).into(),
                 available_at: line.available_at,
             })
             .collect(),

@@ -12,7 +12,7 @@ use crate::domain::merchant::Matched;
 use crate::domain::offer::{LifeChange, Offer};
 use crate::domain::purchase::{Grant, HeldEvent, Stage};
 use crate::domain::time::DAY_MS;
-use crate::domain::{Currency, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::domain::{MemberId, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use crate::ledger::AccountKind;
 use crate::record::{Body, Envelope, LotUse, MemberInput, Record, Redemption};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -99,7 +99,7 @@ pub(super) struct Member {
     identities: HashSet<u128>,
     records: BTreeSet<u64>,
     pub(super) holdings: BTreeMap<PurchaseKey, Vec<Holding>>,
-    balances: BTreeMap<(Currency, AccountKind), i64>,
+    balances: BTreeMap<(Unit, AccountKind), i64>,
     /// Records that came before the one they follow: of another process's journal.
     waiting: BTreeMap<u64, (Place, Record)>,
 }
@@ -240,7 +240,7 @@ pub(super) struct Books<'a> {
     requests: HashMap<[u8; 16], (Timestamp, bool)>,
     letters: HashSet<u64>,
     /// Debits and credits.
-    sums: BTreeMap<(Currency, AccountKind), (i64, i64)>,
+    sums: BTreeMap<(Unit, AccountKind), (i64, i64)>,
 }
 
 impl<'a> Books<'a> {
@@ -383,7 +383,7 @@ impl<'a> Books<'a> {
                 .is_some_and(|(at, forever)| forever || request.at.as_ms().saturating_sub(at.as_ms()) < REQUEST_MS);
             self.report.look(Named::RequestKeys, !again, || format!("{name}: member {id}: request answered twice"));
         }
-        let mut moved: Vec<(Currency, AccountKind)> = Vec::new();
+        let mut moved: Vec<(Unit, AccountKind)> = Vec::new();
         self.input(member, name, &envelope, *input, &mut moved);
         for change in &changes {
             self.change(member, name, &envelope, change, &mut moved);
@@ -397,30 +397,28 @@ impl<'a> Books<'a> {
     }
 
     /// What must hold after every record.
-    fn after(&mut self, member: &Member, name: Name, moved: &mut Vec<(Currency, AccountKind)>) {
+    fn after(&mut self, member: &Member, name: Name, moved: &mut Vec<(Unit, AccountKind)>) {
         moved.sort_unstable();
         moved.dedup();
-        for (currency, kind) in moved.iter() {
-            let Some(minor) = member.balances.get(&(*currency, *kind)) else { continue };
+        for (unit, kind) in moved.iter() {
+            let Some(minor) = member.balances.get(&(*unit, *kind)) else { continue };
             let sound = if *kind == AccountKind::MemberOwed { *minor <= 0 } else { *minor >= 0 };
             self.report.look(Named::MemberBalances, sound, || {
                 let id = &member.head.id;
-                format!("{name}: member {id}: {} stands at {minor} {currency}", kind.as_str())
+                format!("{name}: member {id}: {} stands at {minor} {unit}", kind.as_str())
             });
         }
-        moved.dedup_by_key(|(currency, _)| *currency);
+        moved.dedup_by_key(|(unit, _)| *unit);
         self.report.examined(Named::DebitEqualsCredit, 1);
-        for (currency, _) in moved.iter() {
-            let of = AccountKind::ALL.iter().filter_map(|kind| self.sums.get(&(*currency, *kind)));
+        for (unit, _) in moved.iter() {
+            let of = AccountKind::ALL.iter().filter_map(|kind| self.sums.get(&(*unit, *kind)));
             let (debit, credit) =
                 of.fold((0_i128, 0_i128), |(d, c), (debit, credit)| (d + i128::from(*debit), c + i128::from(*credit)));
-            let resting = self
-                .sums
-                .get(&(*currency, AccountKind::PayOut))
-                .map_or(0, |(debit, credit)| credit.saturating_sub(*debit));
+            let resting =
+                self.sums.get(&(*unit, AccountKind::PayOut)).map_or(0, |(debit, credit)| credit.saturating_sub(*debit));
             if debit != credit || resting != 0 {
                 self.report.differ(Named::DebitEqualsCredit, || {
-                    format!("{name}: {currency}: debit {debit}, credit {credit}, {resting} rests in pay_out")
+                    format!("{name}: {unit}: debit {debit}, credit {credit}, {resting} rests in pay_out")
                 });
             }
         }
@@ -429,16 +427,16 @@ impl<'a> Books<'a> {
     fn post(
         &mut self,
         member: &mut Member,
-        currency: Currency,
+        unit: Unit,
         debit: AccountKind,
         credit: AccountKind,
         minor: i64,
-        moved: &mut Vec<(Currency, AccountKind)>,
+        moved: &mut Vec<(Unit, AccountKind)>,
     ) {
-        add(&mut self.sums.entry((currency, debit)).or_default().0, minor);
-        add(&mut self.sums.entry((currency, credit)).or_default().1, minor);
+        add(&mut self.sums.entry((unit, debit)).or_default().0, minor);
+        add(&mut self.sums.entry((unit, credit)).or_default().1, minor);
         for (kind, by) in [(debit, minor.saturating_neg()), (credit, minor)] {
-            moved.push((currency, kind));
+            moved.push((unit, kind));
             let of_member = matches!(
                 kind,
                 AccountKind::MemberPending
@@ -449,7 +447,7 @@ impl<'a> Books<'a> {
                     | AccountKind::MemberOwed
             );
             if of_member {
-                add(member.balances.entry((currency, kind)).or_default(), by);
+                add(member.balances.entry((unit, kind)).or_default(), by);
             }
         }
     }
@@ -460,7 +458,7 @@ impl<'a> Books<'a> {
         name: Name,
         envelope: &Envelope,
         input: MemberInput,
-        moved: &mut Vec<(Currency, AccountKind)>,
+        moved: &mut Vec<(Unit, AccountKind)>,
     ) {
         match input {
             MemberInput::Registered { joined_at, .. } => member.head.joined_at = joined_at,
@@ -523,10 +521,10 @@ impl<'a> Books<'a> {
         member: &mut Member,
         name: Name,
         redemption: &Redemption,
-        moved: &mut Vec<(Currency, AccountKind)>,
+        moved: &mut Vec<(Unit, AccountKind)>,
     ) {
         use AccountKind::{MemberAvailable, MemberOwed, MemberPaid, PayOut};
-        let currency = redemption.currency;
+        let unit = redemption.unit;
         let mut moves: Vec<Move<'_>> = Vec::new();
         let mut owed = redemption.settled.iter().map(|lot| (lot, lot.minor)).collect::<std::collections::VecDeque<_>>();
         for lot in &redemption.lots {
@@ -562,15 +560,12 @@ impl<'a> Books<'a> {
         // Before anything moves: may each lot be paid, and is each settled amount owed?
         for (lots, pays) in [(&redemption.lots, true), (&redemption.settled, false)] {
             for lot in lots.iter() {
-                holds &= self.may_use(member, lot, currency, pays);
+                holds &= self.may_use(member, lot, unit, pays);
             }
         }
         self.report.look(Named::PayOuts, holds, || {
             let (id, minor) = (&member.head.id, redemption.minor);
-            format!(
-                "{name}: member {id}: pay-out {} of {minor} {currency} does not follow from its lots",
-                redemption.id
-            )
+            format!("{name}: member {id}: pay-out {} of {minor} {unit} does not follow from its lots", redemption.id)
         });
         for step in moves {
             self.transfer(name, member, step.debit, step.credit, step.minor);
@@ -588,13 +583,13 @@ impl<'a> Books<'a> {
                     }
                     _ => {
                         let totals = member.head.sealed.iter_mut();
-                        for total in totals.filter(|t| t.merchant == lot.merchant && t.currency == currency) {
+                        for total in totals.filter(|t| t.merchant == lot.merchant && t.unit == unit) {
                             add(&mut total.available_minor, by);
                         }
                     }
                 }
             }
-            self.post(member, currency, step.debit, step.credit, step.minor, moved);
+            self.post(member, unit, step.debit, step.credit, step.minor, moved);
         }
         for lot in redemption.lots.iter().chain(&redemption.settled) {
             if let (Some(purchase), Some(offer)) = (&lot.purchase, &lot.offer)
@@ -608,7 +603,7 @@ impl<'a> Books<'a> {
         }
     }
 
-    fn may_use(&self, member: &mut Member, lot: &LotUse, currency: Currency, pays: bool) -> bool {
+    fn may_use(&self, member: &mut Member, lot: &LotUse, unit: Unit, pays: bool) -> bool {
         match (&lot.purchase, &lot.offer) {
             (Some(purchase), Some(offer)) => member.holding(purchase, offer).is_some_and(|holding| {
                 let grant = &holding.grant;
@@ -619,12 +614,12 @@ impl<'a> Books<'a> {
                     grant.used_minor.saturating_sub(grant.amount_minor)
                 };
                 let right = if pays { free } else { !grant.lost };
-                right && lot.minor <= most && grant.currency == currency && grant.merchant == lot.merchant
+                right && lot.minor <= most && grant.unit == unit && grant.merchant == lot.merchant
             }),
             _ => {
                 let mut totals = member.head.sealed.iter();
                 pays && totals.any(|total| {
-                    total.merchant == lot.merchant && total.currency == currency && lot.minor <= total.available_minor
+                    total.merchant == lot.merchant && total.unit == unit && lot.minor <= total.available_minor
                 })
             }
         }
@@ -642,7 +637,7 @@ impl<'a> Books<'a> {
         name: Name,
         envelope: &Envelope,
         change: &GrantChange,
-        moved: &mut Vec<(Currency, AccountKind)>,
+        moved: &mut Vec<(Unit, AccountKind)>,
     ) {
         let GrantChange { purchase, grant, transfers } = change;
         let known = member.holding(purchase, &grant.offer).map(|holding| holding.grant.clone());
@@ -657,15 +652,14 @@ impl<'a> Books<'a> {
                     )
                 });
             }
-            self.post(member, grant.currency, legs.debit, legs.credit, legs.minor, moved);
+            self.post(member, grant.unit, legs.debit, legs.credit, legs.minor, moved);
         }
-        if let Some(known) =
-            known.as_ref().filter(|known| known.currency != grant.currency || known.merchant != grant.merchant)
+        if let Some(known) = known.as_ref().filter(|known| known.unit != grant.unit || known.merchant != grant.merchant)
         {
             self.report.differ(Named::Transfers, || {
                 format!(
-                    "{name}: purchase {purchase} offer {}: from {} of {} to {} of {} without moving the money",
-                    grant.offer, known.currency, known.merchant, grant.currency, grant.merchant
+                    "{name}: purchase {purchase} offer {}: from {} of {} to {} of {} without moving it",
+                    grant.offer, known.unit, known.merchant, grant.unit, grant.merchant
                 )
             });
         }
@@ -712,7 +706,7 @@ impl<'a> Books<'a> {
         }
         let (counted, most) = (budget.granted.saturating_sub(budget.free), budget.most(at));
         self.report.look(Named::Budgets, counted <= most, || {
-            format!("{name}: offer {} has given {counted} of a budget of {most} {}", grant.offer, grant.currency)
+            format!("{name}: offer {} has given {counted} of a budget of {most} {}", grant.offer, grant.unit)
         });
     }
 
@@ -728,7 +722,7 @@ impl<'a> Books<'a> {
     ) {
         due::check(self.report, member, &self.offers, self.options, mark, Some(sealed));
         let state = due::state(member, None);
-        let mut worths: Vec<(MerchantId, Currency, i64, Timestamp)> = Vec::new();
+        let mut worths: Vec<(MerchantId, Unit, i64, Timestamp)> = Vec::new();
         let mut months: BTreeMap<PurchaseKey, i32> = BTreeMap::new();
         let assigned = crate::decide::assign(&state, None, mark, &self.options.policy.lapse);
         let places = state.purchases.iter().enumerate();
@@ -738,18 +732,18 @@ impl<'a> Books<'a> {
             let worth = crate::decide::worth(&placed.purchase, mark, &self.options.policy.lapse);
             let worth = worth.less(assigned.taken(place));
             if let (Some(merchant), Some(currency)) = (&placed.merchant, worth.currency) {
-                worths.push((merchant.clone(), currency, worth.minor, placed.time));
+                worths.push((merchant.clone(), Unit::Money(currency), worth.minor, placed.time));
             }
         }
-        let mut touched: BTreeSet<(MerchantId, Currency)> = BTreeSet::new();
-        for (merchant, currency, minor, time) in worths {
-            let total = total_of(&mut member.head.sealed, &merchant, currency);
+        let mut touched: BTreeSet<(MerchantId, Unit)> = BTreeSet::new();
+        for (merchant, unit, minor, time) in worths {
+            let total = total_of(&mut member.head.sealed, &merchant, unit);
             if minor > 0 {
                 total.purchases += 1;
                 add(&mut total.worth_minor, minor);
                 total.last_at = total.last_at.max(Some(time));
             }
-            touched.insert((merchant, currency));
+            touched.insert((merchant, unit));
         }
         for key in sealed {
             self.report.totals.purchases_sealed += 1;
@@ -763,9 +757,10 @@ impl<'a> Books<'a> {
                 format!("{name}: member {}: purchase {key} was sealed and not final", member.head.id)
             });
             for Holding { grant, .. } in holdings.into_iter().filter(|holding| holding.grant.amount_minor > 0) {
-                let total = total_of(&mut member.head.sealed, &grant.merchant, grant.currency);
+                let total = total_of(&mut member.head.sealed, &grant.merchant, grant.unit);
+                // What is a cause's is nothing that the member may have.
                 let left = grant.amount_minor.saturating_sub(grant.used_minor).max(0);
-                add(&mut total.available_minor, left);
+                add(&mut total.available_minor, if grant.cause.is_none() { left } else { 0 });
                 let month = months.get(key).copied().unwrap_or_default();
                 match total.offers.iter_mut().find(|used| used.offer == grant.offer && used.month == month) {
                     Some(used) => {
@@ -777,13 +772,13 @@ impl<'a> Books<'a> {
                         total.offers.push(SealedUse { offer: grant.offer.clone(), month, count, minor });
                     }
                 }
-                touched.insert((grant.merchant, grant.currency));
+                touched.insert((grant.merchant, grant.unit));
             }
         }
-        touched.extend(totals.iter().map(|total| (total.merchant.clone(), total.currency)));
-        for (merchant, currency) in touched {
-            let mut ours = total_of(&mut member.head.sealed, &merchant, currency).clone();
-            let theirs = totals.iter().find(|total| total.merchant == merchant && total.currency == currency);
+        touched.extend(totals.iter().map(|total| (total.merchant.clone(), total.unit)));
+        for (merchant, unit) in touched {
+            let mut ours = total_of(&mut member.head.sealed, &merchant, unit).clone();
+            let theirs = totals.iter().find(|total| total.merchant == merchant && total.unit == unit);
             let same = theirs.is_some_and(|theirs| {
                 let mut theirs = theirs.clone();
                 theirs.offers.sort();
@@ -792,10 +787,7 @@ impl<'a> Books<'a> {
             });
             if !same {
                 self.report.differ(Named::Sealing, || {
-                    format!(
-                        "{name}: member {}: totals at {merchant} in {currency} are not what was sealed",
-                        member.head.id
-                    )
+                    format!("{name}: member {}: totals at {merchant} in {unit} are not what was sealed", member.head.id)
                 });
             }
         }
@@ -805,7 +797,7 @@ impl<'a> Books<'a> {
     /// Decides every member again and sums up.
     pub(super) fn close(self) {
         let Self { options, report, mut members, offers, marks, sums, letters, .. } = self;
-        let mut rewards: BTreeMap<(Currency, u8, &'static str), (u64, i64)> = BTreeMap::new();
+        let mut rewards: BTreeMap<(Unit, u8, &'static str), (u64, i64)> = BTreeMap::new();
         report.totals.dead_letters = letters.len() as u64;
         report.totals.members = members.len() as u64;
         for member in members.values_mut() {
@@ -827,42 +819,34 @@ impl<'a> Books<'a> {
                     (false, Stage::Posted) => (1, "posted"),
                     (false, Stage::Available) => (2, "available"),
                 };
-                let line = rewards.entry((grant.currency, order, state)).or_default();
+                let line = rewards.entry((grant.unit, order, state)).or_default();
                 line.0 += 1;
                 add(&mut line.1, grant.amount_minor.saturating_sub(grant.used_minor).max(0));
             }
             for total in member.head.sealed.iter().filter(|total| total.available_minor != 0) {
-                add(&mut rewards.entry((total.currency, 4, "sealed")).or_default().1, total.available_minor);
+                add(&mut rewards.entry((total.unit, 4, "sealed")).or_default().1, total.available_minor);
             }
         }
-        for ((currency, kind), (debit, credit)) in sums {
+        for ((unit, kind), (debit, credit)) in sums {
             let balance = credit.saturating_sub(debit);
             match kind {
-                AccountKind::MemberPaid => add(&mut rewards.entry((currency, 5, "paid")).or_default().1, balance),
+                AccountKind::MemberPaid => add(&mut rewards.entry((unit, 5, "paid")).or_default().1, balance),
                 AccountKind::MemberOwed => {
-                    add(&mut rewards.entry((currency, 6, "owed")).or_default().1, balance.saturating_neg());
+                    add(&mut rewards.entry((unit, 6, "owed")).or_default().1, balance.saturating_neg());
                 }
                 _ => {}
             }
             let (debit_minor, credit_minor) = (balance.saturating_neg().max(0), balance.max(0));
-            report.trial_balance.push(TrialLine { account: kind, currency, debit_minor, credit_minor });
+            report.trial_balance.push(TrialLine { account: kind, unit, debit_minor, credit_minor });
         }
-        let line = |((currency, _, state), (rewards, minor))| RewardLine { state, currency, rewards, minor };
+        let line = |((unit, _, state), (rewards, minor))| RewardLine { state, unit, rewards, minor };
         report.totals.rewards = rewards.into_iter().map(line).collect();
     }
 }
 
-fn total_of<'a>(totals: &'a mut Vec<SealedTotal>, merchant: &MerchantId, currency: Currency) -> &'a mut SealedTotal {
-    let place = totals.iter().position(|t| &t.merchant == merchant && t.currency == currency).unwrap_or_else(|| {
-        totals.push(SealedTotal {
-            merchant: merchant.clone(),
-            currency,
-            purchases: 0,
-            worth_minor: 0,
-            last_at: None,
-            available_minor: 0,
-            offers: Vec::new(),
-        });
+fn total_of<'a>(totals: &'a mut Vec<SealedTotal>, merchant: &MerchantId, unit: Unit) -> &'a mut SealedTotal {
+    let place = totals.iter().position(|t| &t.merchant == merchant && t.unit == unit).unwrap_or_else(|| {
+        totals.push(SealedTotal::new(merchant.clone(), unit));
         totals.len() - 1
     });
     &mut totals[place]

@@ -169,7 +169,10 @@ fn equal(granted: Option<&Grant>, line: &Line, budgeted: bool) -> bool {
             && grant.available_at == line.available_at
             && grant.version == line.version
             && grant.merchant == line.merchant
-            && grant.currency == line.currency);
+            && grant.unit == line.unit
+            && grant.funding == line.funding
+            && grant.cause == line.cause
+            && grant.expires_at == line.expires_at);
     amount && lost && place
 }
 

@@ -2,9 +2,10 @@
 //! differences, then the totals and the trial balance. Printed as aligned tables for a
 //! person, serialised for a program.
 
-use crate::domain::{Currency, Money};
+use crate::domain::Unit;
 use crate::ledger::AccountKind;
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -26,11 +27,11 @@ pub enum Named {
     Identities,
     /// No request answered twice.
     RequestKeys,
-    /// Two different accounts, a positive amount, one currency per reward.
+    /// Two different accounts, a positive amount, one unit per reward.
     Transfers,
     /// A correction names an earlier record of the member.
     Corrections,
-    /// Debits equal credits per currency after every record, and nothing rests in pay-out.
+    /// Debits equal credits per unit after every record, and nothing rests in pay-out.
     DebitEqualsCredit,
     /// No account of a member below zero after any record.
     MemberBalances,
@@ -89,7 +90,7 @@ impl Named {
             Self::Documents => ("merchants and offers only grow", "versions"),
             Self::Identities => ("no event twice", "events"),
             Self::RequestKeys => ("no request twice", "requests"),
-            Self::Transfers => ("two accounts, positive, one currency", "transfers"),
+            Self::Transfers => ("two accounts, positive, one unit", "transfers"),
             Self::Corrections => ("corrections name an earlier record", "corrections"),
             Self::DebitEqualsCredit => ("debit equals credit", "records"),
             Self::MemberBalances => ("no member below zero", "balances"),
@@ -167,13 +168,14 @@ pub struct Totals {
     pub rewards: Vec<RewardLine>,
 }
 
-/// Rewards that stand at one place, in one currency.
+/// Rewards that stand at one place, of one unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RewardLine {
     /// `pending`, `posted`, `available`, `held`, `sealed`, `paid` or `owed`.
     pub state: &'static str,
-    /// The currency.
-    pub currency: Currency,
+    /// Of what.
+    #[serde(flatten, serialize_with = "named")]
+    pub unit: Unit,
     /// How many rewards; 0 for `sealed`, `paid` and `owed`, which are sums.
     pub rewards: u64,
     /// How much can still be paid of them, or was paid, or is owed.
@@ -185,8 +187,9 @@ pub struct RewardLine {
 pub struct TrialLine {
     /// The kind of account.
     pub account: AccountKind,
-    /// The currency.
-    pub currency: Currency,
+    /// Of what.
+    #[serde(flatten, serialize_with = "named")]
+    pub unit: Unit,
     /// All debits, minor units.
     pub debit_minor: i64,
     /// All credits, minor units.
@@ -202,7 +205,7 @@ pub struct Report {
     pub journals: Vec<JournalRead>,
     /// What was counted.
     pub totals: Totals,
-    /// Sums per account kind and currency.
+    /// Sums per account kind and unit.
     pub trial_balance: Vec<TrialLine>,
     /// What a reader should know and what is no difference.
     pub notes: Vec<String>,
@@ -273,10 +276,23 @@ fn grouped(count: u64) -> String {
     text
 }
 
-/// An amount without its currency, which has a column of its own.
-fn amount(minor: i64, currency: Currency) -> String {
-    let text = Money::new(minor, currency).to_string();
+/// An amount without its unit, which has a column of its own.
+fn amount(minor: i64, unit: Unit) -> String {
+    let Unit::Money(currency) = unit else { return minor.to_string() };
+    let text = unit.shown(minor);
     text.strip_suffix(currency.as_str()).map_or(text.clone(), |amount| amount.trim_end().to_owned())
+}
+
+/// A unit as a field named for its kind, as the API names it.
+fn named<S: Serializer>(unit: &Unit, to: S) -> Result<S::Ok, S::Error> {
+    let kind = match unit {
+        Unit::Money(_) => "currency",
+        Unit::Points(_) => "unit",
+        Unit::Perk(_) => "perk",
+    };
+    let mut map = to.serialize_map(Some(1))?;
+    map.serialize_entry(kind, &unit.to_string())?;
+    map.end()
 }
 
 impl fmt::Display for Report {
@@ -328,31 +344,31 @@ impl fmt::Display for Report {
         }
         for line in &totals.rewards {
             let count = if line.rewards == 0 { String::new() } else { grouped(line.rewards) };
-            let minor = amount(line.minor, line.currency);
-            writeln!(f, " {:<18}  {count:>14}  {minor:>18} {}", line.state, line.currency)?;
+            let minor = amount(line.minor, line.unit);
+            writeln!(f, " {:<18}  {count:>14}  {minor:>18} {}", line.state, line.unit)?;
         }
         if !self.trial_balance.is_empty() {
             writeln!(f, "\n {:<18}  {:>18}  {:>18}", "trial balance", "debit", "credit")?;
         }
-        let mut currency = None;
+        let mut unit = None;
         let mut sums = (0_i64, 0_i64);
-        let end = |f: &mut fmt::Formatter<'_>, currency: Option<Currency>, sums: (i64, i64)| match currency {
-            Some(currency) => {
-                let (debit, credit) = (amount(sums.0, currency), amount(sums.1, currency));
-                writeln!(f, " {:<18}  {debit:>18}  {credit:>18} {currency}", "=")
+        let end = |f: &mut fmt::Formatter<'_>, unit: Option<Unit>, sums: (i64, i64)| match unit {
+            Some(unit) => {
+                let (debit, credit) = (amount(sums.0, unit), amount(sums.1, unit));
+                writeln!(f, " {:<18}  {debit:>18}  {credit:>18} {unit}", "=")
             }
             None => Ok(()),
         };
         for line in &self.trial_balance {
-            if currency != Some(line.currency) {
-                end(f, currency, sums)?;
-                (currency, sums) = (Some(line.currency), (0, 0));
+            if unit != Some(line.unit) {
+                end(f, unit, sums)?;
+                (unit, sums) = (Some(line.unit), (0, 0));
             }
             sums = (sums.0.saturating_add(line.debit_minor), sums.1.saturating_add(line.credit_minor));
-            let (debit, credit) = (amount(line.debit_minor, line.currency), amount(line.credit_minor, line.currency));
-            writeln!(f, " {:<18}  {debit:>18}  {credit:>18} {}", line.account.as_str(), line.currency)?;
+            let (debit, credit) = (amount(line.debit_minor, line.unit), amount(line.credit_minor, line.unit));
+            writeln!(f, " {:<18}  {debit:>18}  {credit:>18} {}", line.account.as_str(), line.unit)?;
         }
-        end(f, currency, sums)?;
+        end(f, unit, sums)?;
         for note in &self.notes {
             writeln!(f, "\n note: {note}")?;
         }

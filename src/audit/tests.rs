@@ -269,7 +269,7 @@ async fn inv_03_inv_04_inv_05_a_whole_life_is_clean() {
     require_clean(&report);
     // The books' own sums are the audit's.
     for line in &report.trial_balance {
-        let theirs = sums.get(&(line.account, line.currency)).copied().unwrap_or(0);
+        let theirs = sums.get(&(line.account, line.unit)).copied().unwrap_or(0);
         assert_eq!(theirs, line.credit_minor - line.debit_minor, "{}", line.account.as_str());
     }
     let words: Vec<_> = report.totals.rewards.iter().map(|line| line.state).collect();
@@ -299,7 +299,7 @@ async fn inv_06_two_years_later_sealed_and_replayed_it_is_clean_in_any_order() {
         require_clean(&report);
         assert!(report.totals.purchases_sealed > 0, "{report}");
         for line in &report.trial_balance {
-            let theirs = sums.get(&(line.account, line.currency)).copied().unwrap_or(0);
+            let theirs = sums.get(&(line.account, line.unit)).copied().unwrap_or(0);
             assert_eq!(theirs, line.credit_minor - line.debit_minor);
         }
     }

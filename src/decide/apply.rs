@@ -4,7 +4,7 @@
 use super::member::MemberState;
 use super::settle::GrantChange;
 use crate::domain::purchase::{HeldEvent, Purchase};
-use crate::domain::{CardHash, PurchaseKey, Timestamp};
+use crate::domain::{CardHash, PurchaseKey, Timestamp, Unit};
 use crate::ledger;
 use crate::record::{Envelope, EventInput, LotUse, MemberInput, Redemption, Rematch};
 
@@ -55,7 +55,7 @@ pub fn apply_input(member: &mut MemberState, input: &MemberInput, touched: &mut 
             member.purchases.retain(|placed| !sealed.contains(&placed.purchase.key));
             for total in totals {
                 let same = |old: &&mut crate::domain::member::SealedTotal| {
-                    old.merchant == total.merchant && old.currency == total.currency
+                    old.merchant == total.merchant && old.unit == total.unit
                 };
                 match member.head.sealed.iter_mut().find(same) {
                     Some(old) => old.clone_from(total),
@@ -93,7 +93,7 @@ pub fn apply_changes(member: &mut MemberState, envelope: &Envelope, changes: &[G
             touched.purchase(&change.purchase);
         }
         for legs in &change.transfers {
-            post(member, change.grant.currency, *legs);
+            post(member, change.grant.unit, *legs);
         }
     }
     let head = &mut member.head;
@@ -102,10 +102,10 @@ pub fn apply_changes(member: &mut MemberState, envelope: &Envelope, changes: &[G
     head.mark = head.mark.max(envelope.mark);
 }
 
-fn post(member: &mut MemberState, currency: crate::domain::Currency, legs: ledger::Legs) {
+fn post(member: &mut MemberState, unit: Unit, legs: ledger::Legs) {
     let balances = &mut member.head.balances;
-    let at = balances.binary_search_by_key(&currency, |(c, _)| *c).unwrap_or_else(|at| {
-        balances.insert(at, (currency, crate::domain::member::Balance::default()));
+    let at = balances.binary_search_by_key(&unit, |(of, _)| *of).unwrap_or_else(|at| {
+        balances.insert(at, (unit, crate::domain::member::Balance::default()));
         at
     });
     ledger::post(&mut balances[at].1, legs);
@@ -144,22 +144,16 @@ fn move_event(member: &mut MemberState, rematch: &Rematch, touched: &mut Touched
 fn redeem(member: &mut MemberState, redemption: &Redemption, touched: &mut Touched) {
     for (uses, sign) in [(&redemption.lots, 1), (&redemption.settled, -1)] {
         for lot in uses {
-            use_lot(member, lot, sign * lot.minor, redemption.currency, touched);
+            use_lot(member, lot, sign * lot.minor, redemption.unit, touched);
         }
     }
     let id = member.head.id.clone();
     for transfer in redemption.transfers(&id) {
-        post(member, transfer.currency, transfer.legs);
+        post(member, transfer.unit, transfer.legs);
     }
 }
 
-fn use_lot(
-    member: &mut MemberState,
-    lot: &LotUse,
-    minor: i64,
-    currency: crate::domain::Currency,
-    touched: &mut Touched,
-) {
+fn use_lot(member: &mut MemberState, lot: &LotUse, minor: i64, unit: Unit, touched: &mut Touched) {
     match (&lot.purchase, &lot.offer) {
         (Some(purchase), Some(offer)) => {
             if let Some(at) = member.find(purchase) {
@@ -172,7 +166,7 @@ fn use_lot(
         }
         _ => {
             let sealed = member.head.sealed.iter_mut();
-            for total in sealed.filter(|total| total.merchant == lot.merchant && total.currency == currency) {
+            for total in sealed.filter(|total| total.merchant == lot.merchant && total.unit == unit) {
                 total.available_minor -= minor;
             }
         }

@@ -581,7 +581,7 @@ impl<'a> Run<'a> {
     fn cause(&self, at: &At<'_>, terms: &Terms, offer: &Offer) -> Option<Code> {
         let Beneficiary::Cause(causes) = &terms.beneficiary else { return None };
         if self.member.head.erased {
-            return at.placed.purchase.grant(&offer.id).and_then(|_grant| None);
+            return at.placed.purchase.grant(&offer.id).and_then(|grant| grant.cause);
         }
         let chosen = self.member.profile_at(at.profile_at)?.cause?;
         causes.contains(&chosen).then_some(chosen)
@@ -767,11 +767,11 @@ fn takes(offer: &Offer, placed: &Placed) -> bool {
 fn sealed_at(member: &MemberState, merchant: &MerchantId) -> Sealed {
     let totals = || member.head.sealed.iter().filter(|total| &total.merchant == merchant && total.purchases > 0);
     // Spend counts in one currency: the one most was bought in.
-    let most = totals().max_by_key(|total| (total.purchases, std::cmp::Reverse(total.currency)));
+    let most = totals().max_by_key(|total| (total.purchases, std::cmp::Reverse(total.unit)));
     Sealed {
         purchases: totals().map(|total| i64::from(total.purchases)).sum(),
         spend_minor: most.map_or(0, |total| total.worth_minor),
-        currency: most.map(|total| total.currency),
+        currency: most.and_then(|total| total.unit.currency()),
         last_at: totals().filter_map(|total| total.last_at).max(),
     }
 }

@@ -59,7 +59,9 @@ fn granted(old: Option<&Grant>, line: &Line) -> Grant {
         offer: line.offer.clone(),
         version: line.version,
         merchant: line.merchant.clone(),
-        currency: line.currency,
+        unit: line.unit,
+        funding: line.funding,
+        cause: line.cause,
         terms_minor: line.terms_minor,
         amount_minor: line.due_minor,
         stage,
@@ -67,6 +69,7 @@ fn granted(old: Option<&Grant>, line: &Line) -> Grant {
         used_minor: old.map_or(0, |old| old.used_minor),
         lost: line.lost,
         available_at: line.available_at,
+        expires_at: line.expires_at,
         record: old.map_or(0, |old| old.record),
     }
 }

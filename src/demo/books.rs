@@ -9,7 +9,7 @@ use crate::commands::Failure;
 use crate::config::Settings;
 use crate::decide::MemberState;
 use crate::domain::member::Balance;
-use crate::domain::{Currency, EventKind, Money, PurchaseId, PurchaseKey, SourceName, Timestamp};
+use crate::domain::{EventKind, Money, PurchaseId, PurchaseKey, SourceName, Timestamp, Unit};
 use crate::engine::Engine;
 use crate::engine::look::TrialBalance;
 use crate::ledger::AccountKind;
@@ -47,9 +47,9 @@ pub struct Books {
     /// Sums of all accounts.
     pub trial: TrialBalance,
     /// Sums of all members' balances.
-    pub balances: BTreeMap<Currency, Balance>,
+    pub balances: BTreeMap<Unit, Balance>,
     /// What refunds, cancellations and disputes took back.
-    pub clawed_back: BTreeMap<Currency, i64>,
+    pub clawed_back: BTreeMap<Unit, i64>,
     /// Why offers gave nothing, or less: how often, by code.
     pub refused: BTreeMap<&'static str, u64>,
     /// Per shop, in the town's order.
@@ -103,13 +103,13 @@ pub async fn pay_day(engine: &Arc<Engine>, town: &Town) -> Result<Vec<Paid>, Fai
     let mut paid = Vec::new();
     for (place, person) in town.people.iter().enumerate() {
         let Some(state) = engine.load(&person.id).await? else { continue };
-        for (currency, balance) in &state.head.balances {
+        for (unit, balance) in &state.head.balances {
             let minor = balance.available_minor - balance.owed_minor;
-            if minor > 0 {
+            if let Some(currency) = unit.currency().filter(|_| minor > 0) {
                 engine
-                    .redeem(&person.id, format!("payday-{place}"), *currency, minor, None, |_, _| String::new())
+                    .redeem(&person.id, format!("payday-{place}"), currency, minor, None, |_, _| String::new())
                     .await?;
-                paid.push(Paid { person: place, money: Money::new(minor, *currency) });
+                paid.push(Paid { person: place, money: Money::new(minor, currency) });
             }
         }
         if paid.len() >= PAID_MEMBERS {
@@ -145,8 +145,8 @@ pub async fn gather(engine: &Arc<Engine>, town: &Town, paid: Vec<Paid>, paid_at:
 
 impl Books {
     fn member(&mut self, engine: &Engine, town: &Town, state: &MemberState) {
-        for (currency, balance) in &state.head.balances {
-            let sum = self.balances.entry(*currency).or_default();
+        for (unit, balance) in &state.head.balances {
+            let sum = self.balances.entry(*unit).or_default();
             sum.pending_minor += balance.pending_minor;
             sum.posted_minor += balance.posted_minor;
             sum.held_minor += balance.held_minor;
@@ -183,10 +183,10 @@ impl Books {
             for event in placed.purchase.events.iter().filter(|event| takes(event.kind)) {
                 let lost: i64 = event.answer.iter().map(|line| line.change_minor.min(0)).sum();
                 // A refund that names no purchase stands alone and has no grants of its own.
-                let granted_in = placed.purchase.grants.first().map(|grant| grant.currency);
-                let currency = granted_in.or(event.amount.map(|money| money.currency)).filter(|_| lost < 0);
-                if let Some(currency) = currency {
-                    *self.clawed_back.entry(currency).or_default() -= lost;
+                let granted_in = placed.purchase.grants.first().map(|grant| grant.unit);
+                let unit = granted_in.or(event.amount.map(|money| money.currency.into())).filter(|_| lost < 0);
+                if let Some(unit) = unit {
+                    *self.clawed_back.entry(unit).or_default() -= lost;
                 }
             }
         }
@@ -270,18 +270,18 @@ fn budgets(town: &Town, books: &Books) -> Proof {
 
 fn zero(books: &Books) -> Proof {
     let out = books.trial.out_of_balance();
-    let currencies: Vec<String> = books.balances.keys().map(ToString::to_string).collect();
+    let units: Vec<String> = books.balances.keys().map(ToString::to_string).collect();
     let detail = if out.is_empty() {
-        format!("debits equal credits in {}", currencies.join(", "))
+        format!("debits equal credits in {}", units.join(", "))
     } else {
         format!("out by {out:?} minor units")
     };
-    Proof { what: "trial balance is zero".to_owned(), holds: out.is_empty() && !currencies.is_empty(), detail }
+    Proof { what: "trial balance is zero".to_owned(), holds: out.is_empty() && !units.is_empty(), detail }
 }
 
 fn members(books: &Books) -> Proof {
     let mut wrong = Vec::new();
-    for (currency, balance) in &books.balances {
+    for (unit, balance) in &books.balances {
         for (kind, minor) in [
             (AccountKind::MemberPending, balance.pending_minor),
             (AccountKind::MemberPosted, balance.posted_minor),
@@ -290,14 +290,14 @@ fn members(books: &Books) -> Proof {
             (AccountKind::MemberPaid, balance.paid_minor),
             (AccountKind::MemberOwed, -balance.owed_minor),
         ] {
-            let account = books.trial.sums.get(&(kind, *currency)).copied().unwrap_or(0);
+            let account = books.trial.sums.get(&(kind, *unit)).copied().unwrap_or(0);
             if account != minor {
-                wrong.push(format!("{} {currency}: members {minor}, account {account}", kind.as_str()));
+                wrong.push(format!("{} {unit}: members {minor}, account {account}", kind.as_str()));
             }
         }
     }
     let detail = match wrong.first() {
-        None => format!("{} members, {} currencies", books.members.len(), books.balances.len()),
+        None => format!("{} members, {} units", books.members.len(), books.balances.len()),
         Some(first) => first.clone(),
     };
     Proof { what: "members' balances equal accounts".to_owned(), holds: wrong.is_empty(), detail }

@@ -7,7 +7,7 @@ use super::poster::Tally;
 use super::town::{CITIES, Person, SOURCES, Town};
 use crate::commands::Failure;
 use crate::domain::purchase::{AnswerLine, HeldEvent, Stage};
-use crate::domain::{Currency, EventKind, Money};
+use crate::domain::{Currency, EventKind, Money, Unit};
 use crate::ledger::AccountKind;
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
@@ -160,8 +160,8 @@ impl Told<'_> {
         writeln!(out, "\n{}", style.heading("Cashback"))?;
         let heads = ["pending", "posted", "available", "paid out", "owed", "clawed back"];
         writeln!(out, "  {:<4}{}", "", heads.map(|head| format!("{head:>15}")).concat())?;
-        for (currency, balance) in &self.books.balances {
-            let clawed = self.books.clawed_back.get(currency).copied().unwrap_or(0);
+        for (unit, balance) in &self.books.balances {
+            let clawed = self.books.clawed_back.get(unit).copied().unwrap_or(0);
             let all = [
                 balance.pending_minor,
                 balance.posted_minor,
@@ -170,8 +170,8 @@ impl Told<'_> {
                 balance.owed_minor,
                 clawed,
             ];
-            let cells = all.map(|minor| format!("{:>15}", Money::new(minor, *currency).to_string()));
-            writeln!(out, "  {currency:<4}{}", cells.concat())?;
+            let cells = all.map(|minor| format!("{:>15}", unit.shown(minor)));
+            writeln!(out, "  {unit:<4}{}", cells.concat())?;
         }
         let paid = self.books.paid.len();
         writeln!(out, "  {}", style.faint(&format!("{paid} pay-outs after the first midnight")))
@@ -255,18 +255,17 @@ impl Told<'_> {
             let line = format!("  {when}  {did:<52}{}", if earned.is_empty() { earned } else { style.faint(&earned) });
             writeln!(out, "{}", line.trim_end())?;
         }
-        for (currency, balance) in &state.head.balances {
+        for (unit, balance) in &state.head.balances {
             let has = [
                 (balance.pending_minor, "pending"),
                 (balance.posted_minor, "posted and held for some days yet"),
                 (balance.available_minor, "to be paid"),
             ];
             let has = has.iter().filter(|(minor, _)| *minor > 0);
-            let has: Vec<String> =
-                has.map(|(minor, says)| format!("{} {says}", Money::new(*minor, *currency))).collect();
+            let has: Vec<String> = has.map(|(minor, says)| format!("{} {says}", unit.shown(*minor))).collect();
             let mut all = if has.is_empty() { Vec::new() } else { vec![format!("has {}", has.join(", "))] };
             if balance.owed_minor > 0 {
-                all.push(format!("owes {} that was paid before a refund", Money::new(balance.owed_minor, *currency)));
+                all.push(format!("owes {} that was paid before a refund", unit.shown(balance.owed_minor)));
             }
             let all = if all.is_empty() { "has nothing more to come".to_owned() } else { all.join(", and ") };
             writeln!(out, "  In the end {first} {all}.")?;
@@ -276,18 +275,18 @@ impl Told<'_> {
 
     fn accounts(&self, out: &mut String, style: Style) -> std::fmt::Result {
         writeln!(out, "\n{}", style.heading("Trial balance (credit less debit)"))?;
-        let currencies: Vec<Currency> = self.books.balances.keys().copied().collect();
-        let line = |out: &mut String, name: &str, minor: &dyn Fn(Currency) -> i64| {
-            let cells = currencies.iter().map(|c| format!("{:>18}", Money::new(minor(*c), *c).to_string()));
+        let units: Vec<Unit> = self.books.balances.keys().copied().collect();
+        let line = |out: &mut String, name: &str, minor: &dyn Fn(Unit) -> i64| {
+            let cells = units.iter().map(|unit| format!("{:>18}", unit.shown(minor(*unit))));
             writeln!(out, "  {name:<18}{}", cells.collect::<String>())
         };
-        let sum = |kind, currency| self.books.trial.sums.get(&(kind, currency)).copied().unwrap_or(0);
+        let sum = |kind, unit| self.books.trial.sums.get(&(kind, unit)).copied().unwrap_or(0);
         for kind in AccountKind::ALL {
-            if currencies.iter().any(|currency| sum(kind, *currency) != 0) {
-                line(out, kind.as_str(), &|currency| sum(kind, currency))?;
+            if units.iter().any(|unit| sum(kind, *unit) != 0) {
+                line(out, kind.as_str(), &|unit| sum(kind, unit))?;
             }
         }
-        line(out, "sum", &|currency| AccountKind::ALL.iter().map(|kind| sum(*kind, currency)).sum())
+        line(out, "sum", &|unit| AccountKind::ALL.iter().map(|kind| sum(*kind, unit)).sum())
     }
 
     fn proofs(&self, out: &mut String, style: Style) -> std::fmt::Result {

@@ -121,7 +121,7 @@ pub struct LinkFact {
     pub at: Timestamp,
 }
 
-/// What a member has, per currency, in minor units.
+/// What a member has of one unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Balance {
     /// Not wholly cleared.
@@ -138,13 +138,14 @@ pub struct Balance {
     pub owed_minor: i64,
 }
 
-/// What sealed purchases at one merchant left behind, for history and for pay-outs.
+/// What sealed purchases at one merchant left behind of one unit, for history and for
+/// pay-outs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedTotal {
     /// Where they were made.
     pub merchant: MerchantId,
-    /// In which currency.
-    pub currency: super::Currency,
+    /// What it is counted in; purchases are counted under their currency.
+    pub unit: super::Unit,
     /// How many stood.
     pub purchases: u32,
     /// What they were worth, minor units.
@@ -155,6 +156,14 @@ pub struct SealedTotal {
     pub available_minor: i64,
     /// Rewards per offer and month.
     pub offers: Vec<SealedUse>,
+}
+
+impl SealedTotal {
+    /// Nothing sealed yet.
+    #[must_use]
+    pub fn new(merchant: MerchantId, unit: super::Unit) -> Self {
+        Self { merchant, unit, purchases: 0, worth_minor: 0, last_at: None, available_minor: 0, offers: Vec::new() }
+    }
 }
 
 /// What sealed purchases of one local month used of an offer.
@@ -203,8 +212,8 @@ pub struct MemberHead {
     pub activations: Vec<ActivationStep>,
     /// Standings as set.
     pub standings: Vec<StandingStep>,
-    /// Per currency, in order of code.
-    pub balances: Vec<(super::Currency, Balance)>,
+    /// Per unit, in order: money by code, points, perks.
+    pub balances: Vec<(super::Unit, Balance)>,
     /// The latest daily mark this member was decided under.
     pub mark: Timestamp,
     /// What sealed purchases left behind.
@@ -273,9 +282,10 @@ impl MemberHead {
     pub fn referrer_trust(&self) -> (bool, bool) {
         (true, false)
     }
-    /// The balance in a currency, zero when there is none.
+    /// The balance of a unit, zero when there is none.
     #[must_use]
-    pub fn balance(&self, currency: super::Currency) -> Balance {
-        self.balances.iter().find(|(c, _)| *c == currency).map_or_else(Balance::default, |(_, b)| *b)
+    pub fn balance(&self, unit: impl Into<super::Unit>) -> Balance {
+        let unit = unit.into();
+        self.balances.iter().find(|(of, _)| *of == unit).map_or_else(Balance::default, |(_, b)| *b)
     }
 }

@@ -2,9 +2,10 @@
 //! made, and what each offer has granted for it so far.
 
 use super::merchant::Matched;
+use super::offer::Funding;
 use super::{
-    CardHash, Channel, Code, Currency, EventKey, EventKind, MemberId, MerchantId, Money, OfferId, PurchaseKey,
-    Sequence, Timestamp,
+    CardHash, Channel, Code, EventKey, EventKind, MemberId, MerchantId, Money, OfferId, PurchaseKey, Sequence,
+    Timestamp, Unit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -77,8 +78,12 @@ pub struct Grant {
     pub version: u32,
     /// Who funds it.
     pub merchant: MerchantId,
-    /// Currency of the amounts.
-    pub currency: Currency,
+    /// What the amounts are counted in.
+    pub unit: Unit,
+    /// Who pays for it.
+    pub funding: Funding,
+    /// The cause that gets it; `None` is the member.
+    pub cause: Option<Code>,
     /// What the terms gave at the last decision, before the budget.
     pub terms_minor: i64,
     /// What was granted: also the budget's verdict when the offer has one.
@@ -94,6 +99,8 @@ pub struct Grant {
     pub lost: bool,
     /// When it may be paid; `None` while pending.
     pub available_at: Option<Timestamp>,
+    /// From when it can no longer be used; `None` is never.
+    pub expires_at: Option<Timestamp>,
     /// Number of the record that changed it last, which a correction names.
     pub record: u64,
 }

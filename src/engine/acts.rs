@@ -6,7 +6,7 @@ use super::{Engine, EngineError};
 use crate::decide::MemberState;
 use crate::domain::member::{ActivationStep, CardLink, LinkFact, Sealed};
 use crate::domain::purchase::Stage;
-use crate::domain::{CardHash, Currency, MemberId, OfferId, SourceName, Timestamp};
+use crate::domain::{CardHash, MemberId, OfferId, SourceName, Timestamp, Unit};
 use crate::record::{LotUse, MemberInput, Redemption, RequestKey};
 use std::sync::Arc;
 
@@ -316,7 +316,7 @@ impl Engine {
         self: &Arc<Self>,
         member: &MemberId,
         id: String,
-        currency: Currency,
+        unit: impl Into<Unit>,
         minor: i64,
         named: Option<Named>,
         answer: impl FnOnce(&Redemption, Timestamp) -> String,
@@ -330,13 +330,14 @@ impl Engine {
         if !turn.is_known() {
             return Err(ActError::UnknownMember);
         }
-        let balance = turn.member.head.balance(currency);
+        let unit = unit.into();
+        let balance = turn.member.head.balance(unit);
         let available_minor = balance.available_minor - balance.owed_minor;
         if minor > available_minor {
             return Err(ActError::NotEnough { available_minor: available_minor.max(0), wanted_minor: minor });
         }
-        let (lots, settled) = choose_lots(&turn.member, currency, minor + balance.owed_minor, balance.owed_minor);
-        let redemption = Redemption { id, currency, minor, lots, settled };
+        let (lots, settled) = choose_lots(&turn.member, unit, minor + balance.owed_minor, balance.owed_minor);
+        let redemption = Redemption { id, unit, minor, lots, settled };
         let answer = answer(&redemption, turn.now());
         let request = named.map(|named| named.answered(turn.now(), answer.clone()));
         turn.step(MemberInput::Redeemed(Box::new(redemption)), request).await?;
@@ -366,10 +367,10 @@ fn slot_of(member: &MemberState) -> Option<u64> {
 
 /// Takes `take` minor units from available lots, sealed ones first, then oldest first,
 /// and `owed` from the grants that were taken back after use.
-fn choose_lots(member: &MemberState, currency: Currency, take: i64, owed: i64) -> (Vec<LotUse>, Vec<LotUse>) {
+fn choose_lots(member: &MemberState, unit: Unit, take: i64, owed: i64) -> (Vec<LotUse>, Vec<LotUse>) {
     let mut lots = Vec::new();
     let mut left = take;
-    for total in member.head.sealed.iter().filter(|t| t.currency == currency && t.available_minor > 0) {
+    for total in member.head.sealed.iter().filter(|t| t.unit == unit && t.available_minor > 0) {
         let minor = total.available_minor.min(left);
         if minor > 0 {
             lots.push(LotUse { purchase: None, offer: None, merchant: total.merchant.clone(), minor });
@@ -379,7 +380,7 @@ fn choose_lots(member: &MemberState, currency: Currency, take: i64, owed: i64) -
     let mut settled = Vec::new();
     let mut to_settle = owed;
     for placed in &member.purchases {
-        for grant in placed.purchase.grants.iter().filter(|grant| grant.currency == currency) {
+        for grant in placed.purchase.grants.iter().filter(|grant| grant.unit == unit) {
             let payable = grant.stage == Stage::Available && !grant.held;
             let minor = if payable { grant.remaining_minor().min(left) } else { 0 };
             let excess = if grant.lost { 0 } else { grant.excess_minor().min(to_settle) };

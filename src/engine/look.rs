@@ -4,7 +4,7 @@ use super::{Engine, EngineError};
 use crate::decide::{Assigned, Judged, MemberState, Scope, Worth, assign, judge, worth};
 use crate::domain::merchant::Merchant;
 use crate::domain::offer::Offer;
-use crate::domain::{Currency, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::domain::{MemberId, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use crate::journal::{Position, ReadError};
 use crate::ledger::{AccountKind, Legs, Transfer};
 use crate::record::{self, Body, DeadLetter, Record, RequestKey};
@@ -29,8 +29,8 @@ pub struct StatementLine {
 pub struct StatementTransfer {
     /// Both accounts and the amount.
     pub legs: Legs,
-    /// The one currency.
-    pub currency: Currency,
+    /// The one unit.
+    pub unit: Unit,
     /// The merchant concerned.
     pub merchant: Option<MerchantId>,
     /// For which purchase.
@@ -51,7 +51,7 @@ impl StatementLine {
                 .into_iter()
                 .map(|t| StatementTransfer {
                     legs: t.legs,
-                    currency: t.currency,
+                    unit: t.unit,
                     merchant: t.merchant,
                     purchase: t.purchase,
                     offer: t.offer,
@@ -61,22 +61,22 @@ impl StatementLine {
     }
 }
 
-/// Sums of the books: credit minus debit, per account kind and currency.
+/// Sums of the books: credit minus debit, per account kind and unit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrialBalance {
-    /// Per kind and currency.
-    pub sums: BTreeMap<(AccountKind, Currency), i64>,
+    /// Per kind and unit.
+    pub sums: BTreeMap<(AccountKind, Unit), i64>,
     /// What each merchant's accounts hold.
-    pub merchants: BTreeMap<(MerchantId, AccountKind, Currency), i64>,
+    pub merchants: BTreeMap<(MerchantId, AccountKind, Unit), i64>,
 }
 
 impl TrialBalance {
-    /// What does not balance, per currency; empty when the books are right.
+    /// What does not balance, per unit; empty when the books are right.
     #[must_use]
-    pub fn out_of_balance(&self) -> BTreeMap<Currency, i64> {
+    pub fn out_of_balance(&self) -> BTreeMap<Unit, i64> {
         let mut totals = BTreeMap::new();
-        for ((_, currency), minor) in &self.sums {
-            *totals.entry(*currency).or_insert(0) += minor;
+        for ((_, unit), minor) in &self.sums {
+            *totals.entry(*unit).or_insert(0) += minor;
         }
         totals.retain(|_, minor| *minor != 0);
         totals
@@ -133,7 +133,7 @@ pub struct Explained<'a> {
 
 impl Engine {
     /// Sums the books: one scan where the keeper counts, bounded by the number of merchants
-    /// and currencies.
+    /// and units.
     ///
     /// # Errors
     /// When the store fails.
@@ -144,11 +144,11 @@ impl Engine {
             loop {
                 let page = self.keeper().scan(partition, b"s", after.as_deref(), 1024).await?;
                 for (key, value) in &page {
-                    let Some((kind, currency, owner)) = keys::sum_parts(key) else { continue };
+                    let Some((kind, unit, owner)) = keys::sum_parts(key) else { continue };
                     let minor = keys::counter(Some(value));
-                    *balance.sums.entry((kind, currency)).or_default() += minor;
+                    *balance.sums.entry((kind, unit)).or_default() += minor;
                     if let Some(owner) = owner {
-                        *balance.merchants.entry((owner, kind, currency)).or_default() += minor;
+                        *balance.merchants.entry((owner, kind, unit)).or_default() += minor;
                     }
                 }
                 match page.last() {

@@ -7,7 +7,7 @@ use crate::decide::member::Placed;
 use crate::decide::{LapsePolicy, MemberState, assign};
 use crate::domain::member::{SealedTotal, SealedUse, month_of};
 use crate::domain::purchase::Stage;
-use crate::domain::{MemberId, PurchaseKey, Timestamp};
+use crate::domain::{MemberId, MerchantId, PurchaseKey, Timestamp, Unit};
 use crate::record::{Body, MemberInput, RequestKey};
 use crate::store::{Batch, CATALOGUE, Partition, keys};
 use bytes::Bytes;
@@ -187,7 +187,7 @@ fn is_final(placed: &Placed, mark: Timestamp, lapse: &LapsePolicy) -> bool {
     })
 }
 
-/// Totals per merchant and currency once some purchases are sealed into them.
+/// Totals per merchant and unit once some purchases are sealed into them.
 fn totals_after(
     member: &MemberState,
     sealed: &[PurchaseKey],
@@ -202,53 +202,47 @@ fn totals_after(
     let places = member.purchases.iter().enumerate();
     for (place, placed) in places.filter(|(_, placed)| sealed.contains(&placed.purchase.key)) {
         let worth = placed.worth(mark, lapse).less(assigned.taken(place));
-        let (Some(merchant), Some(currency)) = (&placed.merchant, worth.currency) else { continue };
-        // A purchase's rewards may be funded by another merchant's offers after it moved;
-        // they are summed where they are funded.
-        let mut merchants = vec![merchant.clone()];
-        merchants.extend(placed.purchase.grants.iter().map(|grant| grant.merchant.clone()));
-        merchants.sort();
-        merchants.dedup();
-        for funder in merchants {
-            let place =
-                totals.iter().position(|t| t.merchant == funder && t.currency == currency).unwrap_or_else(|| {
-                    let known = member.head.sealed.iter().find(|t| t.merchant == funder && t.currency == currency);
-                    totals.push(known.cloned().unwrap_or(SealedTotal {
-                        merchant: funder.clone(),
-                        currency,
-                        purchases: 0,
-                        worth_minor: 0,
-                        last_at: None,
-                        available_minor: 0,
-                        offers: Vec::new(),
-                    }));
-                    totals.len() - 1
-                });
-            let total = &mut totals[place];
-            if &funder == merchant && worth.minor > 0 {
+        if let (Some(merchant), Some(currency)) = (&placed.merchant, worth.currency) {
+            let total = total_of(member, &mut totals, merchant, Unit::Money(currency));
+            if worth.minor > 0 {
                 total.purchases += 1;
                 total.worth_minor += worth.minor;
                 total.last_at = total.last_at.max(Some(placed.time));
             }
-            let own = placed.purchase.grants.iter().filter(|g| g.merchant == funder && g.amount_minor > 0);
-            for grant in own {
+        }
+        // A purchase's rewards may be funded by another merchant's offers after it moved;
+        // they are summed where they are funded.
+        for grant in placed.purchase.grants.iter().filter(|grant| grant.amount_minor > 0) {
+            let total = total_of(member, &mut totals, &grant.merchant, grant.unit);
+            if grant.cause.is_none() {
                 total.available_minor += grant.remaining_minor();
-                let month = month_of(placed.local_day);
-                let same = |used: &&mut SealedUse| used.offer == grant.offer && used.month == month;
-                match total.offers.iter_mut().find(same) {
-                    Some(used) => {
-                        used.count += 1;
-                        used.minor += grant.amount_minor;
-                    }
-                    None => total.offers.push(SealedUse {
-                        offer: grant.offer.clone(),
-                        month,
-                        count: 1,
-                        minor: grant.amount_minor,
-                    }),
+            }
+            let (month, minor) = (month_of(placed.local_day), grant.amount_minor);
+            let same = |used: &&mut SealedUse| used.offer == grant.offer && used.month == month;
+            match total.offers.iter_mut().find(same) {
+                Some(used) => {
+                    used.count += 1;
+                    used.minor += minor;
                 }
+                None => total.offers.push(SealedUse { offer: grant.offer.clone(), month, count: 1, minor }),
             }
         }
     }
     totals
+}
+
+/// The total of a merchant and unit as it grows: what was sealed before is in it.
+fn total_of<'a>(
+    member: &MemberState,
+    totals: &'a mut Vec<SealedTotal>,
+    merchant: &MerchantId,
+    unit: Unit,
+) -> &'a mut SealedTotal {
+    let is_it = |total: &SealedTotal| &total.merchant == merchant && total.unit == unit;
+    let place = totals.iter().position(is_it).unwrap_or_else(|| {
+        let known = member.head.sealed.iter().find(|total| is_it(total));
+        totals.push(known.cloned().unwrap_or_else(|| SealedTotal::new(merchant.clone(), unit)));
+        totals.len() - 1
+    });
+    &mut totals[place]
 }

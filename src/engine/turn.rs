@@ -532,7 +532,7 @@ fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
         for (kind, minor) in [(transfer.legs.debit, -transfer.legs.minor), (transfer.legs.credit, transfer.legs.minor)]
         {
             let owner = if kind.owner() == Owner::Merchant { transfer.merchant.as_ref() } else { None };
-            add(&mut batch.adds, keys::sum(kind, transfer.currency, owner), minor);
+            add(&mut batch.adds, keys::sum(kind, transfer.unit, owner), minor);
         }
     }
     for (offer, by) in granted_changes(record) {

@@ -1,6 +1,6 @@
 //! The double-entry ledger: the chart of accounts, transfers, and their sums.
 //!
-//! A transfer has two legs, one currency and a positive amount, and is never changed:
+//! A transfer has two legs, one unit and a positive amount, and is never changed:
 //! a correction is a new transfer that names the record it corrects. Pure; balances
 //! are derived, so this file has no state of its own.
 //!
@@ -20,7 +20,7 @@
 
 use crate::domain::member::Balance;
 use crate::domain::purchase::{Grant, Stage};
-use crate::domain::{Currency, MemberId, MerchantId, OfferId, PurchaseKey};
+use crate::domain::{MemberId, MerchantId, OfferId, PurchaseKey, Unit};
 use serde::{Deserialize, Serialize};
 
 /// A kind of account; with its owner it is an account.
@@ -136,8 +136,8 @@ impl Legs {
 pub struct Transfer {
     /// The legs.
     pub legs: Legs,
-    /// The one currency.
-    pub currency: Currency,
+    /// The one unit.
+    pub unit: Unit,
     /// The member concerned.
     pub member: MemberId,
     /// The merchant concerned; `None` when the operator alone is.
@@ -235,14 +235,17 @@ pub fn is_sound(balance: &Balance) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Timestamp;
+    use crate::domain::offer::Funding;
+    use crate::domain::{Currency, Timestamp};
 
     fn grant(amount: i64, stage: Stage, held: bool, used: i64, lost: bool) -> Grant {
         Grant {
             offer: OfferId::new("o").unwrap(),
             version: 1,
             merchant: MerchantId::new("m").unwrap(),
-            currency: Currency::parse("USD").unwrap(),
+            unit: Unit::Money(Currency::parse("USD").unwrap()),
+            funding: Funding::default(),
+            cause: None,
             terms_minor: amount,
             amount_minor: amount,
             stage,
@@ -250,6 +253,7 @@ mod tests {
             used_minor: used,
             lost,
             available_at: None::<Timestamp>,
+            expires_at: None,
             record: 7,
         }
     }

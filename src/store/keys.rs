@@ -11,7 +11,7 @@
 //! | `c` card | hint: who holds a card, from when to when |
 //! | `u` source 0 purchase | hint: whose purchase it is |
 //! | `k` request key | an answer kept for a repeated request |
-//! | `s` kind currency owner | sum of an account kind (counter) |
+//! | `s` kind unit 0 owner | sum of an account kind (counter) |
 //! | `g` offer | granted under an offer (counter) |
 //! | `z` | the partition's latest daily mark |
 //! | `M` merchant, `O` offer | version, document (catalogue) |
@@ -21,7 +21,7 @@
 
 use super::{Key, Partition};
 use crate::domain::member::MemberHead;
-use crate::domain::{CardHash, Currency, EventKey, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::domain::{CardHash, Code, Currency, EventKey, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use crate::ledger::AccountKind;
 use crate::record::{RecordError, decode, encode};
 use bytes::Bytes;
@@ -156,18 +156,35 @@ pub fn request(key: &[u8; 16]) -> Key {
 }
 /// Sum of an account kind for an owner; members' kinds are summed over all members.
 #[must_use]
-pub fn sum(kind: AccountKind, currency: Currency, owner: Option<&MerchantId>) -> Key {
+pub fn sum(kind: AccountKind, unit: Unit, owner: Option<&MerchantId>) -> Key {
     let mut key = vec![b's', kind as u8];
-    key.extend_from_slice(currency.as_str().as_bytes());
+    let mut put = |of: u8, text: &str| {
+        key.push(of);
+        key.extend_from_slice(text.as_bytes());
+        key.push(0);
+    };
+    match &unit {
+        Unit::Money(currency) => put(b'm', currency.as_str()),
+        Unit::Points(code) => put(b'p', code.as_str()),
+        Unit::Perk(code) => put(b'k', code.as_str()),
+    }
     key.extend_from_slice(owner.map_or("", MerchantId::as_str).as_bytes());
     key
 }
-/// Kind, currency and owner of a sum.
+/// Kind, unit and owner of a sum.
 #[must_use]
-pub fn sum_parts(key: &[u8]) -> Option<(AccountKind, Currency, Option<MerchantId>)> {
+pub fn sum_parts(key: &[u8]) -> Option<(AccountKind, Unit, Option<MerchantId>)> {
     let kind = *AccountKind::ALL.get(usize::from(*key.get(1)?))?;
-    let currency = Currency::parse(std::str::from_utf8(key.get(2..5)?).ok()?).ok()?;
-    Some((kind, currency, MerchantId::new(std::str::from_utf8(key.get(5..)?).ok()?).ok()))
+    let (of, rest) = (*key.get(2)?, key.get(3..)?);
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    let text = std::str::from_utf8(&rest[..end]).ok()?;
+    let unit = match of {
+        b'm' => Unit::Money(Currency::parse(text).ok()?),
+        b'p' => Unit::Points(Code::parse(text).ok()?),
+        b'k' => Unit::Perk(Code::parse(text).ok()?),
+        _ => return None,
+    };
+    Some((kind, unit, MerchantId::new(std::str::from_utf8(&rest[end + 1..]).ok()?).ok()))
 }
 /// Granted under an offer, in this partition.
 #[must_use]

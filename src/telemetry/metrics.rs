@@ -7,7 +7,7 @@ use super::instruments::{
     COUNTS, Counters, Histogram, HistogramsBy, Reading, ReadingsBy, SIZES, TIMES, Vocabulary, Words,
 };
 use super::proofs::{Proofs, Shown, What};
-use crate::domain::{Currency, SourceName};
+use crate::domain::SourceName;
 use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::family::Family;
@@ -241,7 +241,7 @@ impl Metrics {
         let books = Family::default();
         page.add(
             "books_out_of_balance_minor_units",
-            "Sum of all balances per currency; anything but 0 is a fault of ours",
+            "Sum of all balances per currency, points or perk; anything but 0 is a fault of ours",
             &books,
         );
         let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("target", std::env::consts::ARCH)]);
@@ -410,10 +410,10 @@ impl Metrics {
     pub fn set_replayed_records(&self, records: u64) {
         self.replayed_records.set(i64::try_from(records).unwrap_or(i64::MAX));
     }
-    /// The sum of all balances of a currency, which must be 0.
-    pub fn set_books_sum(&self, currency: Currency, sum_minor: i128) {
+    /// The sum of all balances of a unit, which must be 0.
+    pub fn set_books_sum(&self, unit: crate::domain::Unit, sum_minor: i128) {
         let shown = i64::try_from(sum_minor).unwrap_or(if sum_minor < 0 { i64::MIN } else { i64::MAX });
-        self.books.get_or_create(&[("currency", currency.to_string())]).set(shown);
+        self.books.get_or_create(&[("unit", unit.to_string())]).set(shown);
     }
 }
 
@@ -454,7 +454,7 @@ mod tests {
         metrics.budget_spent();
         metrics.checkpoint(Duration::from_secs(20), 1 << 20);
         metrics.set_replayed_records(7);
-        metrics.set_books_sum(Currency::parse("USD").unwrap(), 0);
+        metrics.set_books_sum(crate::domain::Currency::parse("USD").unwrap().into(), 0);
         metrics.publish_counter("connections_refused", "Connections refused", || 5);
         metrics.publish_gauge("connections_open", "Connections open", || 6);
         metrics
@@ -530,7 +530,7 @@ mod tests {
             ("ringfence_checkpoint_seconds_bucket{le=\"16.777216\"}", 0.0),
             ("ringfence_checkpoint_seconds_count", 1.0),
             ("ringfence_replayed_records", 7.0),
-            ("ringfence_books_out_of_balance_minor_units{currency=\"USD\"}", 0.0),
+            ("ringfence_books_out_of_balance_minor_units{unit=\"USD\"}", 0.0),
             ("ringfence_connections_refused_total", 5.0),
             ("ringfence_connections_open", 6.0),
         ] {

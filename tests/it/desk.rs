@@ -11,7 +11,7 @@ use ringfence::domain::member::{Balance, CardLink, MemberHead};
 use ringfence::domain::offer::{LifeChange, LifeStep, Offer, OfferVersion, Terms};
 use ringfence::domain::purchase::{Grant, HeldEvent, Stage};
 use ringfence::domain::{
-    CardHash, Currency, EventKey, MemberId, MerchantId, OfferId, PurchaseId, PurchaseKey, SourceName, Timestamp,
+    CardHash, Currency, EventKey, MemberId, MerchantId, OfferId, PurchaseId, PurchaseKey, SourceName, Timestamp, Unit,
 };
 use ringfence::ledger::{AccountKind, Owner, is_sound};
 use ringfence::record::{Body, Envelope, EventInput, LotUse, MemberInput, Record, Redemption};
@@ -74,14 +74,14 @@ pub struct Step {
 
 /// A grant's amount, stage, whether it is frozen, and when it may be paid.
 pub type Granted = (i64, Stage, bool, Option<Timestamp>);
-/// Per account, owner (of a merchant's) and currency.
-pub type Sums = BTreeMap<(AccountKind, Option<MerchantId>, Currency), i64>;
+/// Per account, owner (of a merchant's) and unit.
+pub type Sums = BTreeMap<(AccountKind, Option<MerchantId>, Unit), i64>;
 
 /// Everything about grants and books that may not depend on order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Books {
     pub grants: BTreeMap<(PurchaseKey, OfferId), Granted>,
-    pub balances: Vec<(Currency, Balance)>,
+    pub balances: Vec<(Unit, Balance)>,
     pub sums: Sums,
 }
 
@@ -211,7 +211,7 @@ impl Desk {
             for (kind, by) in [(transfer.legs.debit, -transfer.legs.minor), (transfer.legs.credit, transfer.legs.minor)]
             {
                 let of = if kind.owner() == Owner::Merchant { transfer.merchant.clone() } else { None };
-                *self.sums.entry((kind, of, transfer.currency)).or_default() += by;
+                *self.sums.entry((kind, of, transfer.unit)).or_default() += by;
             }
         }
         Step { judged, changes, moved }
@@ -242,15 +242,16 @@ impl Desk {
 
     /// Pays out, oldest lots first, what is owed before that; `false` when there is not enough.
     /// Chosen anew here, so that the engine's choice is not its own judge.
-    pub fn redeem(&mut self, minor: i64, currency: Currency) -> bool {
-        let balance = self.member.head.balance(currency);
+    pub fn redeem(&mut self, minor: i64, unit: impl Into<Unit>) -> bool {
+        let unit = unit.into();
+        let balance = self.member.head.balance(unit);
         if minor <= 0 || minor > balance.available_minor - balance.owed_minor {
             return false;
         }
         let (mut left, mut owed) = (minor + balance.owed_minor, balance.owed_minor);
         let (mut lots, mut settled) = (Vec::new(), Vec::new());
         for placed in &self.member.purchases {
-            for grant in placed.purchase.grants.iter().filter(|grant| grant.currency == currency) {
+            for grant in placed.purchase.grants.iter().filter(|grant| grant.unit == unit) {
                 let part = |minor| LotUse {
                     purchase: Some(placed.purchase.key.clone()),
                     offer: Some(grant.offer.clone()),
@@ -269,7 +270,7 @@ impl Desk {
         }
         assert_eq!((left, owed), (0, 0), "what is available lies in lots, what is owed in excess grants");
         let id = format!("r{}", self.number + 1);
-        self.step(MemberInput::Redeemed(Box::new(Redemption { id, currency, minor, lots, settled })));
+        self.step(MemberInput::Redeemed(Box::new(Redemption { id, unit, minor, lots, settled })));
         true
     }
 
@@ -320,14 +321,14 @@ impl Desk {
     /// What must hold after every step, whatever it was: the books balance, nothing is
     /// negative, and the accounts hold exactly what the grants say.
     pub fn audit(&self) {
-        let mut per_currency = BTreeMap::<Currency, i64>::new();
-        for ((_, _, currency), minor) in &self.sums {
-            *per_currency.entry(*currency).or_default() += minor;
+        let mut per_unit = BTreeMap::<Unit, i64>::new();
+        for ((_, _, unit), minor) in &self.sums {
+            *per_unit.entry(*unit).or_default() += minor;
         }
-        assert!(per_currency.values().all(|sum| *sum == 0), "books out of balance: {:?}", self.sums);
-        for (currency, balance) in &self.member.head.balances {
+        assert!(per_unit.values().all(|sum| *sum == 0), "books out of balance: {:?}", self.sums);
+        for (unit, balance) in &self.member.head.balances {
             assert!(is_sound(balance), "negative: {balance:?}");
-            let sum = |kind| self.sums.get(&(kind, None, *currency)).copied().unwrap_or(0);
+            let sum = |kind| self.sums.get(&(kind, None, *unit)).copied().unwrap_or(0);
             use AccountKind as A;
             let from_sums = Balance {
                 pending_minor: sum(A::MemberPending),
@@ -339,7 +340,7 @@ impl Desk {
             };
             assert_eq!(*balance, from_sums, "the member's balance and the ledger differ");
             let of = |pick: &dyn Fn(&Grant) -> i64| -> i64 {
-                self.grants().filter(|(_, grant)| grant.currency == *currency).map(|(_, grant)| pick(grant)).sum()
+                self.grants().filter(|(_, grant)| grant.unit == *unit).map(|(_, grant)| pick(grant)).sum()
             };
             let in_stage = |stage| of(&|g| if g.stage == stage && !g.held { g.remaining_minor() } else { 0 });
             let from_grants = Balance {
