@@ -1,7 +1,7 @@
 //! A member's state as decisions read it: the head and the open purchases in their order.
 
 use crate::domain::member::{CardLink, MemberHead, Profile, ProfileStep};
-use crate::domain::purchase::Purchase;
+use crate::domain::purchase::{Occasion, Purchase, Referral};
 use crate::domain::time::civil_day;
 use crate::domain::{MerchantId, OfferId, PurchaseKey, SourceName, Timestamp};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::worth::{LapsePolicy, worth};
 pub struct Placed {
     /// The purchase.
     pub purchase: Arc<Purchase>,
-    /// Its time: purchases are taken by it, then by key.
+    /// Its time: purchases are taken by it, then by key. Of what is no purchase, when it was.
     pub time: Timestamp,
     /// The shop's civil day of that time, for calendar caps; UTC when unknown.
     pub local_day: i32,
@@ -29,16 +29,24 @@ impl Placed {
     pub fn new(purchase: Purchase) -> Self {
         // Neither time nor shop depends on the mark or the lapse.
         let worth = worth(&purchase, Timestamp::default(), &LapsePolicy::default());
-        let (time, merchant) = (worth.time, worth.shop.map(|shop| shop.merchant.clone()));
+        let time = purchase.occasion.as_ref().map_or(worth.time, Occasion::at);
+        let merchant = worth.shop.map(|shop| shop.merchant.clone());
         let zone = worth.shop.map_or(jiff::tz::TimeZone::UTC, |shop| zone(&shop.time_zone));
         let local_day = civil_day(time.local(&zone).date());
         let unlinked = purchase.unlinked().next().is_some();
         Self { purchase: Arc::new(purchase), time, local_day, merchant, unlinked }
     }
-    /// What purchases are ordered by.
+    /// What purchases are ordered by: their time, then their key; referrals by the purchase
+    /// that qualified them, and those that share it by their own key.
     #[must_use]
-    pub fn order(&self) -> (Timestamp, &PurchaseKey) {
-        (self.time, &self.purchase.key)
+    pub fn order(&self) -> (Timestamp, &PurchaseKey, &PurchaseKey) {
+        let own = &self.purchase.key;
+        match &self.purchase.occasion {
+            Some(Occasion::Referral(Referral { qualified: Some(qualified), .. })) => {
+                (self.time, &qualified.purchase, own)
+            }
+            _ => (self.time, own, own),
+        }
     }
 }
 

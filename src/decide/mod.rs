@@ -10,11 +10,12 @@ pub mod apply;
 pub mod assign;
 pub mod judge;
 pub mod member;
+pub mod referral;
 pub mod refusal;
 pub mod settle;
 pub mod worth;
 
-pub use apply::{Touched, apply_changes, apply_input};
+pub use apply::{Touched, apply_changes, apply_input, signal_hash};
 pub use assign::{Assigned, Credit, Fate, assign};
 pub use judge::{Ask, Judged, Line, Scope, concerned, judge};
 pub use member::{Before, MemberState};

@@ -3,8 +3,8 @@
 
 use super::merchant::Matched;
 use super::{
-    CardHash, Channel, Code, Currency, EventKey, EventKind, MemberId, MerchantId, Money, OfferId, PurchaseKey,
-    Sequence, Timestamp,
+    CardHash, Channel, Code, Currency, EventKey, EventKind, MemberId, MerchantId, Money, OfferId, PurchaseId,
+    PurchaseKey, Sequence, SourceName, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -140,6 +140,47 @@ pub enum Occasion {
     },
     /// A member whom this one referred, as their own state says.
     Referral(Referral),
+    /// The member spent points on an offer: an act, never decided again.
+    Exchange {
+        /// The offer.
+        offer: OfferId,
+        /// Its version.
+        version: u32,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Referral {
+    /// The time by which it is taken: of the purchase that qualifies it, else when it was made.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.qualified.as_ref().map_or(self.referred_at, |qualified| qualified.at)
+    }
+}
+
+/// Under which source entries that are no purchases are kept; no real source has these names.
+pub const SIGNAL: &str = "signal";
+/// As [`SIGNAL`].
+pub const REFERRAL: &str = "referral";
+/// As [`SIGNAL`].
+pub const EXCHANGE: &str = "exchange";
+
+/// The key of an entry that is no purchase.
+#[must_use]
+pub fn entry_key(source: &str, id: PurchaseId) -> PurchaseKey {
+    PurchaseKey { source: SourceName::new(source).expect("one of the words above"), id }
+}
+
+impl Occasion {
+    /// When it was.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Signal { at, .. } | Self::Exchange { at, .. } => *at,
+            Self::Referral(referral) => referral.at(),
+        }
+    }
 }
 
 /// A referral as the referrer holds it: a register that follows the referred member's state.
