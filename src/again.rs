@@ -66,12 +66,17 @@ impl Again {
                 let all = jobs.len() < JOBS_MAX;
                 let (tellings, others): (Vec<_>, Vec<_>) =
                     jobs.into_iter().filter(|(_, job)| mine(job)).partition(|(_, job)| job.tells());
-                // Side by side, so that they share the journal's syncs.
+                // Side by side, so that they share the journal's syncs; one that fails does not
+                // keep the others.
+                let mut failed = None;
                 for some in tellings.chunks(TOLD_AT_ONCE) {
                     let telling = some.iter().map(|(key, _)| again.do_one(&engine, key));
                     for one in futures_util::future::join_all(telling).await {
-                        one?;
+                        failed = one.err().or(failed);
                     }
+                }
+                if let Some(error) = failed {
+                    return Err(error);
                 }
                 for (key, _) in others {
                     let one = again.do_one(&engine, &key).await?;

@@ -12,6 +12,7 @@ use super::values::{self, Bad, Rate, bad};
 use super::{BURST_MAX, PER_SECOND_MAX, ReadFile, SOURCES_MAX, read_rate};
 use crate::authenticate::{SECRETS_MAX, Scheme};
 use crate::domain::SourceName;
+use crate::domain::purchase::{EXCHANGE, REFERRAL, SIGNAL};
 use crate::normalise::Format;
 use std::collections::BTreeMap;
 
@@ -285,8 +286,7 @@ fn schemes_of(reader: &mut Reader<'_>, path: &str, auth: &[Scheme], entries: &[S
 }
 
 /// Words under which a member's entries that are no purchases are kept.
-const RESERVED: [&str; 3] =
-    [crate::domain::purchase::SIGNAL, crate::domain::purchase::REFERRAL, crate::domain::purchase::EXCHANGE];
+const RESERVED: [&str; 3] = [SIGNAL, REFERRAL, EXCHANGE];
 
 fn parse_source_name(text: &str) -> Result<SourceName, Bad> {
     const RIGHT: &str = "1 to 64 lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit";

@@ -143,3 +143,7 @@ pub fn key(offer: &OfferId, referred: &MemberId) -> PurchaseKey {
     });
     entry_key(REFERRAL, id)
 }
+
+#[cfg(test)]
+#[path = "referral_tests.rs"]
+mod tests;

@@ -349,3 +349,30 @@ impl MemberHead {
         self.balances.iter().find(|(c, _)| *c == currency).map_or_else(Balance::default, |(_, b)| *b)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_birthday_changes_once_a_year_whatever_the_order() {
+        let day = |day: u32| Timestamp::start_of_day(day);
+        for (said, again) in [
+            (&[(10, Some((2, 29))), (11, Some((3, 1)))][..], None),
+            (&[(10, Some((2, 29))), (11, Some((3, 1))), (375, Some((3, 2)))], Some(376)),
+            (&[(10, Some((2, 29))), (11, Some((3, 1))), (376, Some((3, 2)))], None),
+            (&[(10, Some((2, 29))), (11, None), (12, Some((2, 29))), (13, Some((3, 1)))], None),
+            (&[(10, Some((2, 29))), (11, Some((3, 1))), (12, None), (13, Some((2, 29)))], Some(376)),
+            (&[(20, Some((3, 1))), (30, Some((3, 2))), (10, Some((2, 29)))], Some(385)),
+            (&[(20, Some((3, 1))), (20, Some((3, 2))), (20, Some((3, 3)))], None),
+        ] {
+            let mut steps = Vec::new();
+            for (at, birthday) in said {
+                let profile = Profile { birthday: *birthday, ..Profile::default() };
+                put_profile(&mut steps, ProfileStep { at: day(*at), profile });
+            }
+            assert!(steps.is_sorted_by_key(|step| step.at));
+            assert_eq!(birthday_changes_again(&steps), again.map(day), "{said:?}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::world::{self, BOOTSTRAP, Service};
 use ringfence::audit::{AuditOptions, audit};
+use ringfence::authenticate::keys::KEY_RANDOM_BYTES;
 use ringfence::authenticate::{NewKey, Role};
 use ringfence::decide::{MemberState, Policy};
 use ringfence::domain::offer::Trigger;
@@ -60,7 +61,7 @@ async fn a_profile_counts_from_its_own_time() {
 async fn the_past_is_an_operators_to_say() {
     let service = Service::start(&[]).await;
     let new = NewKey { role: Role::App, merchant: None, label: None };
-    let (_, app) = service.doors.keys.create(new, service.clock.now(), &[7; 48]).unwrap();
+    let (_, app) = service.doors.keys.create(new, service.clock.now(), &[7; KEY_RANDOM_BYTES]).unwrap();
     let put = |body: Value| {
         let (service, app) = (&service, app.expose().to_owned());
         async move { service.call_with("PUT", "/v1/members/ann", &app, &[], &body.to_string()).await }

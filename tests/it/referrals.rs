@@ -349,6 +349,7 @@ async fn the_service_tells_by_itself_and_no_answer_waits() {
     service.call("PUT", "/v1/members/ann", "{}").await;
     service.call("PUT", "/v1/members/bob", &json!({"referred_by": "ann"}).to_string()).await;
     service.call("PUT", "/v1/members/bob/cards/visa-eu/tok_bob", "").await;
+    service.clock.set(at("2026-11-21T15:00:00Z"));
     let (status, _) = service.post("visa-eu", world::event("e1", "clearing", "p1", "tok_bob", 2_500, ONE, "111")).await;
     assert_eq!(status, 200);
     // Whatever is left is done by now, by the service or by this.
