@@ -11,7 +11,7 @@ use crate::descriptor;
 use crate::domain::member::CardLink;
 use crate::domain::merchant::{Likeness, Merchant};
 use crate::domain::{LocationId, MemberId, PurchaseKey, Timestamp, Unit};
-use crate::engine::again::Job;
+use crate::engine::again::{JOBS_MAX, Job};
 use crate::engine::{Engine, EngineError};
 use crate::pipeline;
 use crate::record::{self, Sighting};
@@ -21,6 +21,8 @@ use crate::telemetry::WebhookOutcome;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Sides of referrals told side by side.
+const TOLD_AT_ONCE: usize = 64;
 /// Sightings decided side by side.
 const PAGE: usize = 256;
 /// How far back events wait for the purchase they follow: networks clear within days.
@@ -59,11 +61,31 @@ impl Again {
         let (again, engine) = (Arc::clone(self), Arc::clone(engine));
         let task = tokio::spawn(async move {
             let mut done = Done::default();
-            for (key, job) in engine.jobs().await? {
-                if mine(&job) {
+            loop {
+                let jobs = engine.jobs().await?;
+                let all = jobs.len() < JOBS_MAX;
+                let (tellings, others): (Vec<_>, Vec<_>) =
+                    jobs.into_iter().filter(|(_, job)| mine(job)).partition(|(_, job)| job.tells());
+                // Side by side, so that they share the journal's syncs; one that fails does not
+                // keep the others.
+                let mut failed = None;
+                for some in tellings.chunks(TOLD_AT_ONCE) {
+                    let telling = some.iter().map(|(key, _)| again.do_one(&engine, key));
+                    for one in futures_util::future::join_all(telling).await {
+                        failed = one.err().or(failed);
+                    }
+                }
+                if let Some(error) = failed {
+                    return Err(error);
+                }
+                for (key, _) in others {
                     let one = again.do_one(&engine, &key).await?;
                     done.found += one.found;
                     done.ours += one.ours;
+                }
+                // Tellings may be more than are looked at together.
+                if all || tellings.is_empty() {
+                    break;
                 }
             }
             Ok(done)
@@ -79,6 +101,16 @@ impl Again {
             None => Done::default(),
             Some(Job::Members { merchant, since }) => {
                 Done { found: 0, ours: engine.decide_again(&merchant, since).await? }
+            }
+            Some(Job::Referral { referrer, referred }) => {
+                engine.settle_referral(&referrer, &referred).await?;
+                engine.note_job(key, None).await?;
+                Done::default()
+            }
+            Some(Job::Referrer { referrer }) => {
+                engine.settle_referrals(&referrer).await?;
+                engine.note_job(key, None).await?;
+                Done::default()
             }
             Some(Job::Seen { clues, since, moves, next }) => {
                 let done = seen(engine, key, clues, since, moves, next).await?;

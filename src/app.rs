@@ -388,11 +388,16 @@ struct Housework {
 
 async fn keep_house(doors: Arc<Doors>, checkpoint_every: Duration, stopped: oneshot::Receiver<()>) {
     let mut work = Housework::default();
+    let (stop_telling, telling_stopped) = tokio::sync::watch::channel(false);
+    let telling = tokio::spawn(tell_referrals(Arc::clone(&doors), telling_stopped));
     tokio::select! {
         biased;
         _ = stopped => {}
         () = look_after_house(&doors, checkpoint_every, &mut work) => {}
     }
+    // What it has under way is waited for: it holds the store.
+    stop_telling.send_replace(true);
+    let _ = telling.await;
     for thread in [work.looking, work.merging].into_iter().flatten() {
         let _ = thread.await;
     }
@@ -458,6 +463,23 @@ async fn look_after_house(doors: &Arc<Doors>, checkpoint_every: Duration, work: 
         }
         if let Err(error) = engine.mark_day(engine.clock.now()).await {
             tracing::error!(error = %Chain(&error), "the daily mark is not complete; it goes on in a second");
+        }
+    }
+}
+
+/// Tells the sides of referrals what there is to tell, whenever a commit has left it: no
+/// answer waits for it.
+async fn tell_referrals(doors: Arc<Doors>, mut stopped: tokio::sync::watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopped.changed() => return,
+            () = doors.engine.jobs_left() => {}
+        }
+        let stop = stopped.clone();
+        let done = doors.again.go_on(&doors.engine, move |job| job.tells() && !*stop.borrow());
+        if let Err(error) = done.await {
+            tracing::error!(error = %Chain(&error), "a referral could not be told; it is tried again at the next change");
         }
     }
 }

@@ -50,10 +50,11 @@
 //!
 //! # Facts and acts
 //!
-//! A *fact* counts from its own time: card events, links, activations, standings, offer
-//! versions, daily marks. A purchase is judged by the facts in force at its time, so their
-//! order of arrival cannot matter. An *act* spends what is there: a pay-out, a budget's
-//! verdict. Acts are recorded in order of arrival and never decided again.
+//! A *fact* counts from its own time: card events, links, activations, profiles, signals,
+//! referrals, standings, offer versions, daily marks. A purchase is judged by the facts in
+//! force at its time, so their order of arrival cannot matter. An *act* spends what is there:
+//! a pay-out, a budget's verdict. Acts are recorded in order of arrival and never decided
+//! again.
 //!
 //! # Invariants
 //!

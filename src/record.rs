@@ -6,12 +6,15 @@
 //! new version.
 
 use crate::decide::GrantChange;
-use crate::domain::member::{ActivationStep, CardLink, LinkFact, RecordRef, Sealed, SealedTotal, StandingStep};
+use crate::domain::member::{
+    ActivationStep, CardLink, LinkFact, RecordRef, ReferrerTold, SealedProfile, SealedTotal, StandingStep,
+};
 use crate::domain::merchant::{Matched, Merchant};
 use crate::domain::offer::Offer;
-use crate::domain::purchase::{AnswerLine, HeldEvent};
+use crate::domain::purchase::{AnswerLine, HeldEvent, Qualified, Referral};
 use crate::domain::{
-    CardEvent, CardHash, EventKey, MemberId, MerchantId, OfferId, PurchaseKey, SourceName, Timestamp, Unit,
+    CardEvent, CardHash, Code, EventKey, MemberId, MerchantId, OfferId, PurchaseId, PurchaseKey, SourceName, Timestamp,
+    Unit,
 };
 use crate::ledger::{Legs, Transfer};
 use serde::{Deserialize, Serialize};
@@ -129,8 +132,8 @@ pub enum MemberInput {
         joined_at: Timestamp,
         /// Who referred them.
         referred_by: Option<(MemberId, Timestamp)>,
-        /// Personal fields.
-        profile: Option<Sealed>,
+        /// Personal fields from an instant on; `None` leaves them as they were.
+        profile: Option<SealedProfile>,
         /// Shared identifiers, all of them.
         links: Vec<LinkFact>,
     },
@@ -161,6 +164,8 @@ pub enum MemberInput {
         /// Identities of sealed purchases' events before here are forgotten: anything as
         /// old is refused before any look-up.
         forget_before: Timestamp,
+        /// Which of the sealed purchases qualified the member's referral, per offer.
+        qualified: Vec<(OfferId, Qualified)>,
     },
     /// An event that is held already was seen at another shop once the merchants were known
     /// better.
@@ -171,6 +176,12 @@ pub enum MemberInput {
     StandingSet(StandingStep),
     /// Paid out.
     Redeemed(Box<Redemption>),
+    /// The member did something that is no purchase.
+    Signalled(Signal),
+    /// A member whom this one referred qualified, or no longer does, or is trusted otherwise.
+    ReferralTold(Referral),
+    /// Who referred this member is trusted so far.
+    ReferrerTold(ReferrerTold),
     /// The person was erased; the books stay.
     Erased {
         /// Where their key lay, to be erased with them.
@@ -202,6 +213,21 @@ pub struct Rematch {
     pub matched: Option<Matched>,
     /// Its time, which a wall clock's reading takes from the shop.
     pub occurred_at: Timestamp,
+}
+
+/// Something a member did that is no purchase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signal {
+    /// The same however often it is told.
+    pub id: PurchaseId,
+    /// What, in the operator's words.
+    pub kind: Code,
+    /// The one offer it concerns.
+    pub offer: Option<OfferId>,
+    /// When.
+    pub at: Timestamp,
+    /// An offer asked for its kind: it is an entry among the purchases. Else it is counted.
+    pub entry: bool,
 }
 
 /// A pay-out, from the oldest lots first.

@@ -176,7 +176,8 @@ pub struct JobsView {
 /// A job that is not done.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct JobView {
-    /// `members` of a merchant whose offers changed, or `events` that were seen.
+    /// `members` of a merchant whose offers changed, `events` that were seen, or `referrals`
+    /// whose sides are told.
     pub kind: &'static str,
     /// The merchant, for `members`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -185,8 +186,9 @@ pub struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clues: Option<usize>,
     /// Concerns what happened from here on.
-    #[schema(value_type = String, format = DateTime)]
-    pub since: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
 }
 
 /// Lists what is still being decided again.
@@ -198,9 +200,14 @@ pub(super) async fn jobs(doors: &Doors, request: &Request) -> Result<Reply, Repl
     access::one_of(doors, request, &[Operator])?;
     let view = |job: Job| match job {
         Job::Members { merchant, since } => {
-            JobView { kind: "members", merchant: Some(merchant.to_string()), clues: None, since }
+            JobView { kind: "members", merchant: Some(merchant.to_string()), clues: None, since: Some(since) }
         }
-        Job::Seen { clues, since, .. } => JobView { kind: "events", merchant: None, clues: Some(clues.len()), since },
+        Job::Seen { clues, since, .. } => {
+            JobView { kind: "events", merchant: None, clues: Some(clues.len()), since: Some(since) }
+        }
+        Job::Referral { .. } | Job::Referrer { .. } => {
+            JobView { kind: "referrals", merchant: None, clues: None, since: None }
+        }
     };
     let jobs = doors.engine.jobs().await?.into_iter().map(|(_, job)| view(job)).collect();
     Ok(Reply::ok(&JobsView { jobs }))

@@ -4,7 +4,8 @@
 
 use super::reply::{self, CODES, Reply};
 use super::{
-    again, books, cards, health, ingest, members, merchants, money, offers, operations, purchases, shelf, webhooks,
+    again, books, cards, health, ingest, members, merchants, money, offers, operations, purchases, shelf, signals,
+    webhooks,
 };
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -42,6 +43,7 @@ use utoipa::{Modify, OpenApi};
         members::delete,
         members::opt_in,
         members::opt_out,
+        signals::post,
         cards::put,
         cards::delete,
         money::balance,

@@ -3,7 +3,8 @@
 
 use super::check::{self, Fault};
 use crate::decide::MemberState;
-use crate::domain::{MemberId, OfferId, Timestamp};
+use crate::domain::member::{Profile, ProfileStep};
+use crate::domain::{Code, MemberId, OfferId, Timestamp};
 use crate::engine::acts::{PER_MEMBER_MAX, Registration};
 use crate::engine::{Engine, EngineError};
 use serde::{Deserialize, Serialize};
@@ -28,19 +29,29 @@ pub struct MemberDocument {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub referred_by: Option<MemberId>,
-    /// Region in your own words. Kept sealed, as the next three.
+    /// Region in your own words. Kept sealed, as the next four.
     #[serde(default)]
     pub region: Option<String>,
     /// IANA zone.
     #[serde(default)]
     pub time_zone: Option<String>,
-    /// Month and day, `--02-29` included; the year is not wanted.
+    /// Month and day, `--02-29` included; the year is not wanted. May change once a year.
     #[serde(default)]
     #[schema(example = "--02-29")]
     pub birthday: Option<String>,
     /// Groups in your own words.
     #[serde(default)]
     pub segments: Vec<String>,
+    /// The cause that the member's donations go to, a short name as offers say it.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "trees")]
+    pub cause: Option<Code>,
+    /// From when region, zone, birthday, segments and cause count, until the next that were
+    /// said for a later time; without it now. For an instant that was named before they
+    /// replace what was said. The past is an operator's to say.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub profile_from: Option<Timestamp>,
     /// Identifiers that others may share; kept as keyed hashes alone.
     #[serde(default)]
     pub links: Vec<LinkDocument>,
@@ -71,21 +82,43 @@ impl std::fmt::Debug for LinkDocument {
     }
 }
 
-/// The personal fields, as they are sealed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Profile {
+/// The personal fields as they count now.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct ProfileView {
     /// Region in the caller's words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// IANA zone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
     /// Month and day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub birthday: Option<String>,
     /// Groups in the caller's words.
-    #[serde(default)]
     pub segments: Vec<String>,
+    /// The cause that donations go to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// From when these count; absent when nothing was said yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub profile_from: Option<Timestamp>,
+}
+
+impl ProfileView {
+    fn of(member: &MemberState, now: Timestamp) -> Self {
+        let Some(ProfileStep { at, profile }) = member.profiles.iter().rev().find(|step| step.at <= now) else {
+            return Self::default();
+        };
+        Self {
+            region: profile.region.clone(),
+            time_zone: profile.time_zone.as_ref().map(ToString::to_string),
+            birthday: profile.birthday.map(|(month, day)| format!("--{month:02}-{day:02}")),
+            segments: profile.segments.clone(),
+            cause: profile.cause.map(|cause| cause.to_string()),
+            profile_from: Some(*at),
+        }
+    }
 }
 
 /// A member as they are.
@@ -105,7 +138,7 @@ pub struct MemberView {
     pub referred_by: Option<String>,
     /// Personal fields.
     #[serde(flatten)]
-    pub profile: Profile,
+    pub profile: ProfileView,
     /// Shared identifiers, without their values.
     pub links: Vec<LinkView>,
     /// Cards, oldest link first.
@@ -166,11 +199,12 @@ impl MemberDocument {
         let segments = self.segments.iter().enumerate();
         let profile = Profile {
             region: self.region.map(|region| check::text("region", &region, 64)).transpose()?,
-            time_zone: self.time_zone.map(|zone| check::zone("time_zone", &zone)).transpose()?.map(Into::into),
+            time_zone: self.time_zone.map(|zone| check::zone("time_zone", &zone)).transpose()?,
             birthday: self.birthday.map(|day| birthday(&day)).transpose()?,
             segments: segments
                 .map(|(n, segment)| check::text(&format!("segments[{n}]"), segment, 64))
                 .collect::<Result<_, _>>()?,
+            cause: self.cause,
         };
         let mut seen = BTreeSet::new();
         let mut links = Vec::with_capacity(self.links.len());
@@ -186,9 +220,8 @@ impl MemberDocument {
             }
             links.push((kind.to_string(), value.to_string(), link.verified, link.at));
         }
-        let said = profile != Profile::default();
-        let profile = said.then(|| serde_json::to_vec(&profile).expect("our documents have a JSON form"));
-        Ok(Registration { joined_at: self.joined_at, referred_by: self.referred_by, profile, links })
+        let Self { joined_at, referred_by, profile_from, .. } = self;
+        Ok(Registration { joined_at, referred_by, profile, profile_from, links })
     }
 }
 
@@ -200,8 +233,6 @@ impl MemberView {
     pub(super) fn of(engine: &Engine, member: &MemberState, now: Timestamp) -> Result<Self, EngineError> {
         let head = &member.head;
         let open = |sealed: &crate::domain::member::Sealed| engine.open_sealed(&head.id, sealed);
-        let profile = head.profile.as_ref().map(open).transpose()?.flatten();
-        let profile = profile.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let cards = head.cards.iter().map(|card| {
             let token = card.token.as_ref().map(open).transpose()?.flatten();
             let token = token.and_then(|bytes| String::from_utf8(bytes).ok());
@@ -214,8 +245,8 @@ impl MemberView {
             version: head.version,
             erased: head.erased,
             joined_at: head.joined_at,
-            referred_by: head.referred_by.as_ref().map(|(by, _)| by.to_string()),
-            profile,
+            referred_by: head.referred_by.as_ref().filter(|_| !head.erased).map(|(by, _)| by.to_string()),
+            profile: ProfileView::of(member, now),
             links: head
                 .links
                 .iter()
@@ -228,14 +259,14 @@ impl MemberView {
 }
 
 /// `--MM-DD`, a day that some year has.
-fn birthday(text: &str) -> Result<String, Fault> {
+fn birthday(text: &str) -> Result<(i8, i8), Fault> {
     let parts = text.strip_prefix("--").and_then(|text| text.split_once('-'));
     let digits = |text: &str| (text.len() == 2).then(|| text.parse::<i8>().ok()).flatten();
     let day = parts.and_then(|(month, day)| Some((digits(month)?, digits(day)?)));
     // A leap year, so that the 29th of February is a birthday.
     let day = day.filter(|(month, day)| jiff::civil::Date::new(2000, *month, *day).is_ok());
     let detail = "must be a month and a day, such as --02-29; the year is not wanted";
-    day.map(|_| text.to_owned()).ok_or_else(|| Fault::bad("birthday", detail))
+    day.ok_or_else(|| Fault::bad("birthday", detail))
 }
 
 #[cfg(test)]
@@ -264,6 +295,8 @@ mod tests {
             (r#"{"birthday":"1990-02-29"}"#, "bad_value", "birthday"),
             (r#"{"birthday":"--02-30"}"#, "bad_value", "birthday"),
             (r#"{"birthday":"--2-3"}"#, "bad_value", "birthday"),
+            (r#"{"cause":"Plant trees"}"#, "bad_value", "cause"),
+            (r#"{"profile_from":"soon"}"#, "bad_value", "profile_from"),
             (r#"{"segments":"gold"}"#, "wrong_type", "segments"),
             (r#"{"segments":["a",""]}"#, "bad_value", "segments[1]"),
             (r#"{"region":"4242 4242 4242 4242"}"#, "card_number", "region"),
@@ -278,9 +311,10 @@ mod tests {
     }
 
     #[test]
-    fn a_leap_day_is_a_birthday_and_nothing_said_is_no_profile() {
-        assert!(read("{}").unwrap().profile.is_none());
-        let said = read(r#"{"birthday":"--02-29","segments":["gold"]}"#).unwrap().profile.unwrap();
-        assert_eq!(String::from_utf8(said).unwrap(), r#"{"birthday":"--02-29","segments":["gold"]}"#);
+    fn a_leap_day_is_a_birthday_and_nothing_said_is_an_empty_profile() {
+        assert_eq!(read("{}").unwrap().profile, Profile::default());
+        let said = read(r#"{"birthday":"--02-29","segments":["gold"],"cause":"trees"}"#).unwrap().profile;
+        assert_eq!((said.birthday, said.segments), (Some((2, 29)), vec!["gold".to_owned()]));
+        assert_eq!(said.cause, Some(Code::parse("trees").unwrap()));
     }
 }

@@ -5,6 +5,7 @@ use super::reply::{self, Reply};
 use super::{Doors, access, read};
 use crate::authenticate::keys::Role::{App, Operator};
 use crate::decide::MemberState;
+use crate::domain::member::ProfileStep;
 use crate::domain::{MemberId, OfferId, Timestamp};
 use crate::wire::Request;
 use matchit::Params;
@@ -60,8 +61,11 @@ pub(super) async fn put(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     let engine = &doors.engine;
     let now = engine.clock.now();
     let said = document.into_registration(&id, now)?;
-    if said.links.iter().any(|(.., at)| at.is_some()) {
+    if said.profile_from.is_some() || said.links.iter().any(|(.., at)| at.is_some()) {
         let before = engine.load(&id).await?;
+        let profiles = before.as_ref().map_or(&[][..], |member| &member.profiles);
+        let same = |step: &ProfileStep| Some(step.at) == said.profile_from && step.profile == said.profile;
+        read::counts_from(&caller, "profile_from", said.profile_from, now, profiles.iter().any(same))?;
         let before = before.as_ref().map_or(&[][..], |member| &member.head.links);
         for (place, (kind, value, _, at)) in said.links.iter().enumerate() {
             let hash = engine.link_hash(kind, value);

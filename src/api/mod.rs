@@ -23,6 +23,7 @@ pub mod read;
 pub mod reply;
 pub mod routes;
 pub mod shelf;
+mod signals;
 #[cfg(test)]
 mod tests;
 pub mod webhooks;

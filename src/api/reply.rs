@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::borrow::Cow;
 
 /// Every code a refusal may have, in order.
-pub const CODES: [&str; 57] = [
+pub const CODES: [&str; 58] = [
     "amount_negative",
     "amount_not_exact",
     "amount_not_integer",
@@ -30,6 +30,7 @@ pub const CODES: [&str; 57] = [
     "bad_value",
     "batch_empty",
     "batch_too_large",
+    "birthday_changed",
     "body_broken",
     "body_too_large",
     "body_too_slow",
@@ -303,6 +304,8 @@ impl From<ActError> for Reply {
             ActError::UnknownCard => not_found("the member has no such card"),
             ActError::NotEnough { .. } => conflict("not_enough_available", error.to_string()),
             ActError::KeyReused => conflict("idempotency_key_reused", error.to_string()),
+            ActError::BirthdayChanged { .. } => impossible("birthday_changed", "birthday", error.to_string()),
+            ActError::SignalDiffers => conflict("event_differs", error.to_string()),
             ActError::TooMany(_) => impossible("too_many", "", error.to_string()),
             ActError::Engine(error) => error.into(),
         }

@@ -3,6 +3,7 @@
 use super::reply::{self, Reply};
 use super::{
     Doors, again, books, cards, docs, health, ingest, members, merchants, money, offers, operations, purchases, shelf,
+    signals,
 };
 use crate::telemetry::RouteGroup;
 use crate::wire::Request;
@@ -37,6 +38,8 @@ pub enum Route {
     CardPreview,
     /// What is still being decided again.
     Jobs,
+    /// What a member did that is no purchase.
+    Signals,
     /// One activation of a member.
     Activation,
     /// What a member has.
@@ -71,7 +74,7 @@ pub enum Route {
 
 impl Route {
     /// Every route with its path and what it takes.
-    pub(super) const ALL: [(&'static str, Self, &'static str); 29] = [
+    pub(super) const ALL: [(&'static str, Self, &'static str); 30] = [
         ("/healthz", Self::Health, "GET"),
         ("/readyz", Self::Ready, "GET"),
         ("/metrics", Self::Metrics, "GET"),
@@ -86,6 +89,7 @@ impl Route {
         ("/v1/members/{id}/cards/{source}/{token}/preview", Self::CardPreview, "POST"),
         ("/v1/jobs", Self::Jobs, "GET"),
         ("/v1/members/{id}/activations/{offer}", Self::Activation, "DELETE, PUT"),
+        ("/v1/members/{id}/signals", Self::Signals, "POST"),
         ("/v1/members/{id}/balance", Self::Balance, "GET"),
         ("/v1/members/{id}/statement", Self::Statement, "GET"),
         ("/v1/members/{id}/redemptions", Self::Redemptions, "POST"),
@@ -156,6 +160,7 @@ pub(super) async fn answer(doors: &Doors, route: Route, params: &Params<'_, '_>,
         (Route::Card, "DELETE") => cards::delete(doors, params, request).await,
         (Route::Activation, "PUT") => members::opt_in(doors, params, request).await,
         (Route::Activation, "DELETE") => members::opt_out(doors, params, request).await,
+        (Route::Signals, "POST") => signals::post(doors, params, request).await,
         (Route::Balance, "GET") => money::balance(doors, params, request).await,
         (Route::Statement, "GET") => money::statement(doors, params, request).await,
         (Route::Redemptions, "POST") => money::redeem(doors, params, request).await,

@@ -5,12 +5,13 @@
 use super::AuditOptions;
 use super::due;
 use super::frames::At;
+use super::keys::{Keys, Opened};
 use super::report::{Named, Report, RewardLine, TrialLine};
 use crate::decide::{GrantChange, OfferBook, OffersApart};
-use crate::domain::member::{MemberHead, RecordRef, SealedTotal, SealedUse};
+use crate::domain::member::{MemberHead, ProfileStep, RecordRef, SealedProfile, SealedTotal, SealedUse, put_profile};
 use crate::domain::merchant::Matched;
 use crate::domain::offer::{LifeChange, Offer};
-use crate::domain::purchase::{Grant, HeldEvent, Stage};
+use crate::domain::purchase::{Grant, HeldEvent, Occasion, SIGNAL, Stage, entry_key};
 use crate::domain::time::DAY_MS;
 use crate::domain::{MemberId, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use crate::ledger::AccountKind;
@@ -94,6 +95,12 @@ pub(super) struct Member {
     last: Option<RecordRef>,
     /// Cards, activations, standings, sealed totals: what decisions read besides purchases.
     pub(super) head: MemberHead,
+    /// Profiles as they were opened.
+    pub(super) profiles: Vec<ProfileStep>,
+    /// A profile could not be opened: what rests on it cannot be decided again.
+    pub(super) closed: bool,
+    /// What is no purchase, under its key.
+    pub(super) occasions: BTreeMap<PurchaseKey, Occasion>,
     /// Card events in the order of their arrival.
     pub(super) events: Vec<(PurchaseKey, HeldEvent, Option<Matched>)>,
     identities: HashSet<u128>,
@@ -112,6 +119,9 @@ impl Member {
             mark: Timestamp::default(),
             last: None,
             head: MemberHead::new(id, envelope.at),
+            profiles: Vec::new(),
+            closed: false,
+            occasions: BTreeMap::new(),
             events: Vec::new(),
             identities: HashSet::new(),
             records: BTreeSet::new(),
@@ -229,8 +239,8 @@ pub(super) struct Books<'a> {
     options: &'a AuditOptions,
     report: &'a mut Report,
     withdrawn: HashSet<(u32, u16, u64)>,
-    /// Several journals: a member's records may come out of order.
-    several: bool,
+    /// Members' keys, per journal. Of several journals a member's records may come out of order.
+    keys: Vec<Option<Keys>>,
     numbers: HashMap<(u32, u16), Numbers>,
     members: BTreeMap<MemberId, Member>,
     merchants: HashMap<MerchantId, u64>,
@@ -248,13 +258,13 @@ impl<'a> Books<'a> {
         options: &'a AuditOptions,
         withdrawn: HashSet<(u32, u16, u64)>,
         report: &'a mut Report,
-        several: bool,
+        keys: Vec<Option<Keys>>,
     ) -> Self {
         Self {
             options,
             report,
             withdrawn,
-            several,
+            keys,
             numbers: HashMap::new(),
             members: BTreeMap::new(),
             merchants: HashMap::new(),
@@ -347,7 +357,9 @@ impl<'a> Books<'a> {
             return;
         };
         let version = record.envelope.version;
-        if self.several && Some(version) != member.head.version.checked_add(1) && !member.waiting.contains_key(&version)
+        if self.keys.len() > 1
+            && Some(version) != member.head.version.checked_add(1)
+            && !member.waiting.contains_key(&version)
         {
             member.waiting.insert(version, (place, record));
         } else {
@@ -461,7 +473,21 @@ impl<'a> Books<'a> {
         moved: &mut Vec<(Unit, AccountKind)>,
     ) {
         match input {
-            MemberInput::Registered { joined_at, .. } => member.head.joined_at = joined_at,
+            MemberInput::Registered { joined_at, referred_by, profile, .. } => {
+                member.head.joined_at = joined_at;
+                let changed = match (&member.head.referred_by, &referred_by) {
+                    (Some((known, _)), Some((by, _))) => known != by,
+                    (known, by) => known.is_some() || by.is_some(),
+                };
+                if changed {
+                    member.head.referrer.clear();
+                    member.head.qualified.clear();
+                }
+                member.head.referred_by = referred_by;
+                if let Some(step) = profile {
+                    self.open_profile(member, name, &step);
+                }
+            }
             MemberInput::CardLinked { link, replaces } => {
                 if let Some(old) = replaces {
                     member.end_card(old, link.from);
@@ -485,7 +511,7 @@ impl<'a> Books<'a> {
                     member.events.push((input.purchase, event, input.matched));
                 }
             }
-            MemberInput::TimePassed { sealed, totals, forget_before } => {
+            MemberInput::TimePassed { sealed, totals, forget_before, qualified } => {
                 let retention = i64::from(self.options.retention_days) * DAY_MS;
                 if forget_before.as_ms() > envelope.mark.as_ms().saturating_sub(retention) {
                     self.report.differ(Named::Sealing, || format!("{name}: forgets what may still be delivered"));
@@ -493,6 +519,7 @@ impl<'a> Books<'a> {
                 if !sealed.is_empty() {
                     self.seal(member, name, envelope.mark, &sealed, &totals);
                 }
+                member.head.qualified.extend(qualified);
             }
             MemberInput::Rematched(rematch) => {
                 let is_it = |(purchase, event, _): &&mut (PurchaseKey, HeldEvent, Option<Matched>)| {
@@ -509,9 +536,64 @@ impl<'a> Books<'a> {
                 }
             }
             MemberInput::DecidedAgain => {}
+            MemberInput::Signalled(signal) => {
+                if signal.entry {
+                    let occasion = Occasion::Signal { kind: signal.kind, offer: signal.offer, at: signal.at };
+                    let known = member.occasions.insert(entry_key(SIGNAL, signal.id), occasion);
+                    self.report.look(Named::Identities, known.is_none(), || {
+                        format!("{name}: member {}: a signal came before", member.head.id)
+                    });
+                }
+            }
+            MemberInput::ReferralTold(told) => {
+                let key = crate::decide::referral::key(&told.offer, &told.referred);
+                let newer = match member.occasions.get(&key) {
+                    Some(Occasion::Referral(held)) => held.version < told.version,
+                    held => held.is_none(),
+                };
+                self.report.look(Named::Identities, newer, || {
+                    format!("{name}: member {}: {key} was told as new or newer before", member.head.id)
+                });
+                if newer {
+                    member.occasions.insert(key, Occasion::Referral(told));
+                }
+            }
+            MemberInput::ReferrerTold(told) => {
+                member.head.referrer.retain(|known| known.offer != told.offer || known.version > told.version);
+                if !member.head.referrer.iter().any(|known| known.offer == told.offer) {
+                    member.head.referrer.push(told);
+                }
+            }
             MemberInput::StandingSet(step) => member.head.standings.push(step),
             MemberInput::Redeemed(redemption) => self.redeem(member, name, &redemption, moved),
-            MemberInput::Erased { .. } => member.head.erased = true,
+            MemberInput::Erased { .. } => {
+                member.head.erased = true;
+                member.profiles.clear();
+                member.closed = false;
+            }
+        }
+    }
+
+    fn open_profile(&mut self, member: &mut Member, name: Name, step: &SealedProfile) {
+        let keys = self.keys.get(name.place.journal).and_then(Option::as_ref);
+        let opened = keys.map(|keys| keys.open(&step.sealed, member.partition, &member.head.id));
+        let profile = match &opened {
+            Some(Opened::Plain(plain)) => crate::record::decode(plain).map_err(|_| "it is not a profile"),
+            // Of a person who was erased since; or there is no file of keys, which is said.
+            Some(Opened::Erased) | None => {
+                member.closed = true;
+                self.report.totals.profiles_closed += 1;
+                return;
+            }
+            Some(Opened::Broken(why)) => Err(*why),
+        };
+        member.closed |= profile.is_err();
+        self.report.look(Named::Profiles, profile.is_ok(), || {
+            let why = profile.as_ref().err().copied().unwrap_or_default();
+            format!("{name}: member {}: the profile does not open: {why}", member.head.id)
+        });
+        if let Ok(profile) = profile {
+            put_profile(&mut member.profiles, ProfileStep { at: step.at, profile });
         }
     }
 
@@ -664,7 +746,8 @@ impl<'a> Books<'a> {
             });
         }
         self.raise(name, envelope.at, known.as_ref().map_or(0, |known| known.amount_minor), grant);
-        let event_there = member.events.iter().rev().any(|(key, _, _)| key == purchase);
+        let event_there =
+            member.events.iter().rev().any(|(key, _, _)| key == purchase) || member.occasions.contains_key(purchase);
         let used = known.as_ref().map_or(0, |known| known.used_minor);
         let list = member.holdings.entry(purchase.clone()).or_default();
         let place = list.iter().position(|holding| holding.grant.offer == grant.offer).unwrap_or_else(|| {
@@ -747,7 +830,8 @@ impl<'a> Books<'a> {
         }
         for key in sealed {
             self.report.totals.purchases_sealed += 1;
-            let known = member.events.iter().any(|(purchase, _, _)| purchase == key);
+            let known =
+                member.events.iter().any(|(purchase, _, _)| purchase == key) || member.occasions.remove(key).is_some();
             let holdings = member.holdings.remove(key).unwrap_or_default();
             let last = holdings.iter().all(|Holding { grant, .. }| {
                 let at_rest = grant.amount_minor == 0 || (grant.stage == Stage::Available && !grant.held);
@@ -826,6 +910,14 @@ impl<'a> Books<'a> {
             for total in member.head.sealed.iter().filter(|total| total.available_minor != 0) {
                 add(&mut rewards.entry((total.unit, 4, "sealed")).or_default().1, total.available_minor);
             }
+        }
+        if report.totals.not_decided > 0 {
+            let note = format!(
+                "{} times a member's rewards were not decided again, because {} profiles do not open: their person was \
+                 erased later, or no member.keys is beside the journal",
+                report.totals.not_decided, report.totals.profiles_closed
+            );
+            report.notes.push(note);
         }
         for ((unit, kind), (debit, credit)) in sums {
             let balance = credit.saturating_sub(debit);

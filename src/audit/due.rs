@@ -53,6 +53,10 @@ pub(super) fn state(member: &Member, dice: Option<&mut Dice>) -> MemberState {
         purchase.events.push(event);
     }
     let mut state = MemberState::new(member.head.clone());
+    state.profiles.clone_from(&member.profiles);
+    for (key, occasion) in &member.occasions {
+        state.place(Purchase { occasion: Some(occasion.clone()), ..Purchase::new(key.clone()) });
+    }
     for mut purchase in purchases {
         purchase.events.sort_by(|a, b| (a.occurred_at, a.kind, &a.key).cmp(&(b.occurred_at, b.kind, &b.key)));
         state.place(purchase);
@@ -61,7 +65,7 @@ pub(super) fn state(member: &Member, dice: Option<&mut Dice>) -> MemberState {
 }
 
 /// Checks a member under a mark; `only` some purchases when they are being sealed. Says
-/// how many purchases there are.
+/// how many purchases there are. Nothing is guessed of a member whose profiles do not open.
 pub(super) fn check(
     report: &mut Report,
     member: &Member,
@@ -70,10 +74,14 @@ pub(super) fn check(
     mark: Timestamp,
     only: Option<&[PurchaseKey]>,
 ) -> u64 {
-    if member.events.is_empty() && member.holdings.is_empty() {
+    if member.events.is_empty() && member.occasions.is_empty() && member.holdings.is_empty() {
         return 0;
     }
     let fixed = state(member, None);
+    if member.closed {
+        report.totals.not_decided += 1;
+        return fixed.purchases.len() as u64;
+    }
     let looked = |key: &PurchaseKey| only.is_none_or(|only| only.contains(key));
     let judged = decide(member, &fixed, offers, options, mark);
     compare(report, Named::GrantedEqualsDue, member, &fixed, &judged, offers, &looked);

@@ -8,6 +8,7 @@
 mod books;
 mod due;
 mod frames;
+mod keys;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -92,7 +93,8 @@ pub fn audit(journal_dirs: &[PathBuf], options: &AuditOptions) -> Result<Report,
     for dir in journal_dirs {
         ends.push(first_pass(dir, &mut report, &mut withdrawn)?);
     }
-    let mut books = Books::new(&options, withdrawn, &mut report, journal_dirs.len() > 1);
+    let keys = journal_dirs.iter().map(|dir| keys::Keys::read(dir)).collect();
+    let mut books = Books::new(&options, withdrawn, &mut report, keys);
     let mut streams = Vec::new();
     for (journal, (dir, end)) in journal_dirs.iter().zip(ends).enumerate() {
         let mut stream = Stream { journal, frames: Frames::open(dir, Some(end))?, ready: VecDeque::new() };

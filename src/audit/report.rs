@@ -23,6 +23,8 @@ pub enum Named {
     MemberChain,
     /// Merchants and offers: versions without a gap, offers only grow.
     Documents,
+    /// Profiles open, whose key was not erased.
+    Profiles,
     /// No event of a card twice.
     Identities,
     /// No request answered twice.
@@ -57,12 +59,13 @@ pub enum Named {
 
 impl Named {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Frames,
         Self::Records,
         Self::Numbers,
         Self::MemberChain,
         Self::Documents,
+        Self::Profiles,
         Self::Identities,
         Self::RequestKeys,
         Self::Transfers,
@@ -88,6 +91,7 @@ impl Named {
             Self::Numbers => ("record numbers unique", "records"),
             Self::MemberChain => ("members' chains", "records"),
             Self::Documents => ("merchants and offers only grow", "versions"),
+            Self::Profiles => ("profiles open", "profiles"),
             Self::Identities => ("no event twice", "events"),
             Self::RequestKeys => ("no request twice", "requests"),
             Self::Transfers => ("two accounts, positive, one unit", "transfers"),
@@ -162,6 +166,10 @@ pub struct Totals {
     pub merchants: u64,
     /// Offers.
     pub offers: u64,
+    /// Profiles whose key was erased, or is not there.
+    pub profiles_closed: u64,
+    /// Times a member was not decided again, because a profile did not open.
+    pub not_decided: u64,
     /// Dead letters on the shelf.
     pub dead_letters: u64,
     /// Rewards by where they stand.

@@ -269,6 +269,12 @@ impl Catalogue {
         self.overlay.offers.get(id).or_else(|| self.base.offer(id))
     }
 
+    /// Offers that are found otherwise than by the merchant of a purchase. O(1).
+    #[must_use]
+    pub fn apart(&self) -> &OffersApart {
+        &self.apart
+    }
+
     /// The offers that a merchant funds, whatever their state, by id. O(1), beyond a search
     /// in the overlay.
     #[must_use]
@@ -587,7 +593,7 @@ impl crate::decide::OfferBook for Catalogue {
         Self::offer(self, id)
     }
     fn apart(&self) -> &OffersApart {
-        &self.apart
+        Self::apart(self)
     }
     fn offers_of(&self, merchant: &MerchantId) -> &[Arc<Offer>] {
         Self::offers_of(self, merchant)

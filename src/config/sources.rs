@@ -12,6 +12,7 @@ use super::values::{self, Bad, Rate, bad};
 use super::{BURST_MAX, PER_SECOND_MAX, ReadFile, SOURCES_MAX, read_rate};
 use crate::authenticate::{SECRETS_MAX, Scheme};
 use crate::domain::SourceName;
+use crate::domain::purchase::{EXCHANGE, REFERRAL, SIGNAL};
 use crate::normalise::Format;
 use std::collections::BTreeMap;
 
@@ -284,11 +285,17 @@ fn schemes_of(reader: &mut Reader<'_>, path: &str, auth: &[Scheme], entries: &[S
     schemes
 }
 
+/// Words under which a member's entries that are no purchases are kept.
+const RESERVED: [&str; 3] = [SIGNAL, REFERRAL, EXCHANGE];
+
 fn parse_source_name(text: &str) -> Result<SourceName, Bad> {
     const RIGHT: &str = "1 to 64 lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit";
     let fits = text.len() <= 64
         && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
+    if RESERVED.contains(&text) {
+        return bad(format!("`{text}` is a word of ours for what is no purchase"), "another name");
+    }
     match SourceName::new(text) {
         Ok(name) if fits => Ok(name),
         _ => bad(format!("{} cannot stand in an address", values::quoted(text)), RIGHT),

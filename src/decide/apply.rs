@@ -2,11 +2,13 @@
 //! run this same code, so they cannot differ.
 
 use super::member::MemberState;
+use super::referral;
 use super::settle::GrantChange;
-use crate::domain::purchase::{HeldEvent, Purchase};
-use crate::domain::{CardHash, PurchaseKey, Timestamp, Unit};
+use crate::domain::member::{SealedProfile, SignalCount};
+use crate::domain::purchase::{HeldEvent, Occasion, Purchase, Referral, SIGNAL, entry_key};
+use crate::domain::{CardHash, MemberId, PurchaseId, PurchaseKey, Timestamp, Unit};
 use crate::ledger;
-use crate::record::{Envelope, EventInput, LotUse, MemberInput, Redemption, Rematch};
+use crate::record::{Envelope, EventInput, LotUse, MemberInput, Redemption, Rematch, Signal};
 
 /// What a record touched besides the head, so that only that is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,14 +29,23 @@ impl Touched {
     }
 }
 
-/// Applies the input, before anything is decided.
+/// Applies the input, before anything is decided. Whoever has the members' keys opens the
+/// profiles after a registration: they are sealed here.
 pub fn apply_input(member: &mut MemberState, input: &MemberInput, touched: &mut Touched) {
     match input {
         MemberInput::Registered { joined_at, referred_by, profile, links } => {
             let head = &mut member.head;
             head.joined_at = *joined_at;
+            let who = |by: &Option<(MemberId, Timestamp)>| by.as_ref().map(|(by, _)| by.clone());
+            if who(&head.referred_by) != who(referred_by) {
+                // What was known is of somebody else.
+                head.referrer.clear();
+                head.qualified.clear();
+            }
             head.referred_by.clone_from(referred_by);
-            head.profile.clone_from(profile);
+            if let Some(step) = profile {
+                put_profile(&mut head.profiles, step);
+            }
             head.links.clone_from(links);
         }
         MemberInput::CardLinked { link, replaces, .. } => {
@@ -46,7 +57,8 @@ pub fn apply_input(member: &mut MemberState, input: &MemberInput, touched: &mut 
         MemberInput::CardUnlinked { card, at } => end_card(member, *card, *at),
         MemberInput::Activated(step) => member.head.activations.push(step.clone()),
         MemberInput::Event(input) => insert_event(member, input, touched),
-        MemberInput::TimePassed { sealed, totals, forget_before } => {
+        MemberInput::TimePassed { sealed, totals, forget_before, qualified } => {
+            member.head.qualified.extend(qualified.iter().cloned());
             for placed in member.purchases.iter().filter(|placed| sealed.contains(&placed.purchase.key)) {
                 let young = placed.purchase.events.iter().filter(|event| event.occurred_at >= *forget_before);
                 touched.outlived.extend(young.map(|event| (event.clone(), placed.purchase.key.clone())));
@@ -68,15 +80,34 @@ pub fn apply_input(member: &mut MemberState, input: &MemberInput, touched: &mut 
         MemberInput::DecidedAgain => {}
         MemberInput::StandingSet(step) => member.head.standings.push(step.clone()),
         MemberInput::Redeemed(redemption) => redeem(member, redemption, touched),
+        MemberInput::Signalled(signal) if signal.entry => {
+            let mut purchase = Purchase::new(entry_key(SIGNAL, signal.id.clone()));
+            let Signal { kind, offer, at, .. } = signal.clone();
+            purchase.occasion = Some(Occasion::Signal { kind, offer, at });
+            touched.purchase(&purchase.key);
+            member.place(purchase);
+        }
+        MemberInput::Signalled(signal) => count_signal(&mut member.head.signals, signal),
+        MemberInput::ReferralTold(told) => hold_referral(member, told, touched),
+        MemberInput::ReferrerTold(told) => {
+            let known = &mut member.head.referrer;
+            match known.iter_mut().find(|known| known.offer == told.offer) {
+                Some(known) if known.version < told.version => known.clone_from(told),
+                Some(_) => {}
+                None => known.push(told.clone()),
+            }
+        }
         MemberInput::Erased { .. } => {
             let head = &mut member.head;
             head.erased = true;
-            head.profile = None;
+            head.signals.clear();
+            head.profiles.clear();
             head.links.clear();
-            head.referred_by = None;
+            // Who referred them stays: the referrer's books go on resting on it.
             for link in &mut head.cards {
                 link.token = None;
             }
+            member.profiles.clear();
         }
     }
 }
@@ -100,6 +131,54 @@ pub fn apply_changes(member: &mut MemberState, envelope: &Envelope, changes: &[G
     head.version = envelope.version;
     head.last = Some(crate::domain::member::RecordRef { process: envelope.process, number: envelope.number });
     head.mark = head.mark.max(envelope.mark);
+}
+
+/// Ids of one kind's signals that are remembered.
+const RECENT_MAX: usize = 16;
+
+/// Counts a signal that no offer asked for.
+fn count_signal(counts: &mut Vec<SignalCount>, signal: &Signal) {
+    let Signal { kind, at, .. } = *signal;
+    let place = counts.iter().position(|count| count.kind == kind).unwrap_or_else(|| {
+        counts.push(SignalCount { kind, count: 0, first: at, last: at, recent: Vec::new() });
+        counts.len() - 1
+    });
+    let count = &mut counts[place];
+    count.count += 1;
+    (count.first, count.last) = (count.first.min(at), count.last.max(at));
+    if count.recent.len() == RECENT_MAX {
+        count.recent.remove(0);
+    }
+    count.recent.push(signal_hash(&signal.id));
+}
+
+/// By which a counted signal is known again.
+#[must_use]
+pub fn signal_hash(id: &PurchaseId) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(id.as_str().as_bytes())
+}
+
+/// Holds what is told of a referral, unless something newer is held.
+fn hold_referral(member: &mut MemberState, told: &Referral, touched: &mut Touched) {
+    let key = referral::key(&told.offer, &told.referred);
+    let known = member.find(&key).map(|at| member.purchases[at].purchase.as_ref().clone());
+    let mut purchase = known.unwrap_or_else(|| Purchase::new(key));
+    if let Some(Occasion::Referral(held)) = &purchase.occasion
+        && held.version >= told.version
+    {
+        return;
+    }
+    purchase.occasion = Some(Occasion::Referral(told.clone()));
+    touched.purchase(&purchase.key);
+    member.place(purchase);
+}
+
+/// Puts a profile at its place; what was said for the same instant is replaced.
+fn put_profile(profiles: &mut Vec<SealedProfile>, step: &SealedProfile) {
+    match profiles.binary_search_by_key(&step.at, |known| known.at) {
+        Ok(place) => profiles[place].clone_from(step),
+        Err(place) => profiles.insert(place, step.clone()),
+    }
 }
 
 fn post(member: &mut MemberState, unit: Unit, legs: ledger::Legs) {

@@ -513,7 +513,7 @@ impl<'a> Run<'a> {
         };
         let terms = &version.terms;
         let reward = at.reward(terms)?;
-        let trust = self.trust(at, terms);
+        let trust = self.trust(at, terms, offer);
         let case = self.case(at, offer, terms, reward);
         let cause = self.cause(at, terms, offer);
         let given = match self.refuse(at, &case, offer, life, trust.barred) {
@@ -561,14 +561,14 @@ impl<'a> Run<'a> {
     }
 
     /// Whether the member, and for a referral the other side, are trusted.
-    fn trust(&self, at: &At<'_>, terms: &Terms) -> Trust {
+    fn trust(&self, at: &At<'_>, terms: &Terms, offer: &Offer) -> Trust {
         let standing = self.member.head.standing(&terms.merchant, at.time);
         let barred = standing.is_some_and(|step| step.standing == Standing::Barred);
         let held = standing.is_some_and(|step| step.standing == Standing::Held);
         let lost = barred && standing.is_some_and(|step| !step.ask_back);
         let (other_clear, other_barred) = match (&at.placed.purchase.occasion, &terms.trigger) {
             (Some(Occasion::Referral(referral)), _) => (referral.clear, referral.barred),
-            (None, Trigger::Referral { .. }) => self.member.head.referrer_trust(),
+            (None, Trigger::Referral { .. }) => self.member.head.referrer_trust(&offer.id),
             _ => (true, false),
         };
         // A referral is paid only when both are clear.

@@ -14,7 +14,7 @@ use super::worth::{LapsePolicy, Tally, Worth};
 pub struct Placed {
     /// The purchase.
     pub purchase: Arc<Purchase>,
-    /// Its time: purchases are taken by it, then by key.
+    /// Its time: purchases are taken by it, then by key. Of what is no purchase, when it was.
     pub time: Timestamp,
     /// What a wall clock at the shop showed then; UTC when the shop is unknown.
     pub local: civil::DateTime,
@@ -33,11 +33,7 @@ impl Placed {
     #[must_use]
     pub fn new(purchase: Purchase) -> Self {
         let tally = Tally::of(&purchase);
-        let time = match &purchase.occasion {
-            None => tally.time,
-            Some(Occasion::Signal { at, .. } | Occasion::Exchange { at, .. }) => *at,
-            Some(Occasion::Referral(referral)) => referral.at(),
-        };
+        let time = purchase.occasion.as_ref().map_or(tally.time, Occasion::at);
         let shop = tally.shop(&purchase);
         let merchant = shop.map(|shop| shop.merchant.clone());
         let zone = shop.map_or(jiff::tz::TimeZone::UTC, |shop| zone(&shop.time_zone));
@@ -47,12 +43,15 @@ impl Placed {
         Self { purchase: Arc::new(purchase), time, local, local_day, merchant, unlinked, tally }
     }
     /// What purchases are ordered by: their time, then their key; referrals by the purchase
-    /// that qualified them.
+    /// that qualified them, and those that share it by their own key.
     #[must_use]
-    pub fn order(&self) -> (Timestamp, &PurchaseKey) {
+    pub fn order(&self) -> (Timestamp, &PurchaseKey, &PurchaseKey) {
+        let own = &self.purchase.key;
         match &self.purchase.occasion {
-            Some(Occasion::Referral(Referral { qualified: Some(qualified), .. })) => (self.time, &qualified.purchase),
-            _ => (self.time, &self.purchase.key),
+            Some(Occasion::Referral(Referral { qualified: Some(qualified), .. })) => {
+                (self.time, &qualified.purchase, own)
+            }
+            _ => (self.time, own, own),
         }
     }
     /// What it is worth under the latest daily mark, by its own events.

@@ -21,7 +21,7 @@ pub mod settle;
 mod stack;
 pub mod worth;
 
-pub use apply::{Touched, apply_changes, apply_input};
+pub use apply::{Touched, apply_changes, apply_input, signal_hash};
 pub use assign::{Assigned, Credit, Fate, assign};
 pub use book::{OfferBook, OffersApart};
 pub use judge::{Ask, Judged, Line, Scope, concerned, explain, judge};

@@ -174,7 +174,7 @@ fn usual<'a>(member: &'a MemberState, offer: &Offer, policy: &Policy, mark: Time
         let worth = placed.worth(mark, &policy.lapse);
         if worth.minor > 0 {
             spent.push(worth.minor);
-            (there.last, there.mcc, there.channel) = (Some(&placed.purchase), worth.mcc, worth.channel);
+            (there.last, there.mcc, there.channel) = (Some(placed.purchase.as_ref()), worth.mcc, worth.channel);
         }
     }
     spent.sort_unstable();

@@ -2,7 +2,8 @@
 //! with a time from which they count, so a purchase is judged by those in force at
 //! its own time.
 
-use super::{CardHash, MerchantId, OfferId, SourceName, Timestamp};
+use super::purchase::Qualified;
+use super::{CardHash, Code, MerchantId, OfferId, SourceName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 
@@ -96,7 +97,7 @@ pub struct Profile {
     /// Groups in the operator's words.
     pub segments: Vec<String>,
     /// The cause their donations go to.
-    pub cause: Option<super::Code>,
+    pub cause: Option<Code>,
 }
 
 /// A profile from an instant on.
@@ -106,6 +107,73 @@ pub struct ProfileStep {
     pub at: Timestamp,
     /// What was said; it replaces all that was said before.
     pub profile: Profile,
+}
+
+/// A profile from an instant on, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedProfile {
+    /// From when it counts.
+    pub at: Timestamp,
+    /// The [`Profile`], encoded as records are.
+    pub sealed: Sealed,
+}
+
+/// Days between two changes of a birthday.
+pub const BIRTHDAY_DAYS: u32 = 365;
+
+/// Puts a step at its place, oldest first, in place of what was said for the same instant.
+pub fn put_profile(steps: &mut Vec<ProfileStep>, step: ProfileStep) {
+    match steps.binary_search_by_key(&step.at, |known| known.at) {
+        Ok(place) => steps[place] = step,
+        Err(place) => steps.insert(place, step),
+    }
+}
+
+/// When a birthday may change, if these steps change it twice within [`BIRTHDAY_DAYS`]. To
+/// say it first is no change, and neither is to leave it out: the one said last stands.
+#[must_use]
+pub fn birthday_changes_again(steps: &[ProfileStep]) -> Option<Timestamp> {
+    let mut said = None;
+    let mut changed: Option<Timestamp> = None;
+    for (at, birthday) in steps.iter().filter_map(|step| Some((step.at, step.profile.birthday?))) {
+        if said.replace(birthday).is_some_and(|before| before != birthday) {
+            let again = changed.map(|before| before.plus_days(BIRTHDAY_DAYS));
+            if again.is_some_and(|again| at < again) {
+                return again;
+            }
+            changed = Some(at);
+        }
+    }
+    None
+}
+
+/// Signals of a kind that no offer asked for when they came: counted, for screening.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalCount {
+    /// The kind.
+    pub kind: Code,
+    /// How many.
+    pub count: u64,
+    /// The earliest.
+    pub first: Timestamp,
+    /// The latest.
+    pub last: Timestamp,
+    /// Hashes of the last ids, newest last: the same again is not counted.
+    pub recent: Vec<u64>,
+}
+
+/// How far who referred a member is trusted, as their own state says: a register that
+/// follows it. The higher version wins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferrerTold {
+    /// Under which offer.
+    pub offer: OfferId,
+    /// Version of the referrer's state that this says.
+    pub version: u64,
+    /// Whether they are trusted: the reward is frozen while they are not.
+    pub clear: bool,
+    /// Whether they are barred: nothing is due.
+    pub barred: bool,
 }
 
 /// A link to another member or a shared identifier, for screening.
@@ -200,8 +268,14 @@ pub struct MemberHead {
     pub joined_at: Timestamp,
     /// Who referred them, and when.
     pub referred_by: Option<(super::MemberId, Timestamp)>,
-    /// Region, time zone, birthday and segments, sealed; `None` when nothing was given.
-    pub profile: Option<Sealed>,
+    /// What was said of the person, sealed, oldest first.
+    pub profiles: Vec<SealedProfile>,
+    /// What is known of who referred them, per offer; nothing until it was told.
+    pub referrer: Vec<ReferrerTold>,
+    /// Purchases that qualified the referral and are sealed, per offer.
+    pub qualified: Vec<(OfferId, Qualified)>,
+    /// Signals that no offer asked for, per kind.
+    pub signals: Vec<SignalCount>,
     /// The person was erased; the books stay.
     pub erased: bool,
     /// Shared identifiers.
@@ -232,7 +306,10 @@ impl MemberHead {
             last: None,
             joined_at,
             referred_by: None,
-            profile: None,
+            profiles: Vec::new(),
+            referrer: Vec::new(),
+            qualified: Vec::new(),
+            signals: Vec::new(),
             erased: false,
             links: Vec::new(),
             cards: Vec::new(),
@@ -277,15 +354,44 @@ impl MemberHead {
         let both = [newest(None), newest(Some(merchant))];
         both.into_iter().flatten().filter(|s| s.since <= purchase_at).max_by_key(|s| s.standing)
     }
-    /// Whether who referred the member is trusted: clear, and barred.
+    /// Whether who referred the member is trusted where an offer is concerned: clear, and
+    /// barred. Not clear until it was told.
     #[must_use]
-    pub fn referrer_trust(&self) -> (bool, bool) {
-        (true, false)
+    pub fn referrer_trust(&self, offer: &OfferId) -> (bool, bool) {
+        let told = self.referrer.iter().find(|told| &told.offer == offer);
+        told.map_or((false, false), |told| (told.clear, told.barred))
     }
     /// The balance of a unit, zero when there is none.
     #[must_use]
     pub fn balance(&self, unit: impl Into<super::Unit>) -> Balance {
         let unit = unit.into();
         self.balances.iter().find(|(of, _)| *of == unit).map_or_else(Balance::default, |(_, b)| *b)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_birthday_changes_once_a_year_whatever_the_order() {
+        let day = |day: u32| Timestamp::start_of_day(day);
+        for (said, again) in [
+            (&[(10, Some((2, 29))), (11, Some((3, 1)))][..], None),
+            (&[(10, Some((2, 29))), (11, Some((3, 1))), (375, Some((3, 2)))], Some(376)),
+            (&[(10, Some((2, 29))), (11, Some((3, 1))), (376, Some((3, 2)))], None),
+            (&[(10, Some((2, 29))), (11, None), (12, Some((2, 29))), (13, Some((3, 1)))], None),
+            (&[(10, Some((2, 29))), (11, Some((3, 1))), (12, None), (13, Some((2, 29)))], Some(376)),
+            (&[(20, Some((3, 1))), (30, Some((3, 2))), (10, Some((2, 29)))], Some(385)),
+            (&[(20, Some((3, 1))), (20, Some((3, 2))), (20, Some((3, 3)))], None),
+        ] {
+            let mut steps = Vec::new();
+            for (at, birthday) in said {
+                let profile = Profile { birthday: *birthday, ..Profile::default() };
+                put_profile(&mut steps, ProfileStep { at: day(*at), profile });
+            }
+            assert!(steps.is_sorted_by_key(|step| step.at));
+            assert_eq!(birthday_changes_again(&steps), again.map(day), "{said:?}");
+        }
     }
 }

@@ -4,8 +4,8 @@
 use super::merchant::Matched;
 use super::offer::Funding;
 use super::{
-    CardHash, Channel, Code, EventKey, EventKind, MemberId, MerchantId, Money, OfferId, PurchaseKey, Sequence,
-    Timestamp, Unit,
+    CardHash, Channel, Code, EventKey, EventKind, MemberId, MerchantId, Money, OfferId, PurchaseId, PurchaseKey,
+    Sequence, SourceName, Timestamp, Unit,
 };
 use serde::{Deserialize, Serialize};
 
@@ -163,6 +163,30 @@ impl Referral {
     #[must_use]
     pub fn at(&self) -> Timestamp {
         self.qualified.as_ref().map_or(self.referred_at, |qualified| qualified.at)
+    }
+}
+
+/// Under which source entries that are no purchases are kept; no real source has these names.
+pub const SIGNAL: &str = "signal";
+/// As [`SIGNAL`].
+pub const REFERRAL: &str = "referral";
+/// As [`SIGNAL`].
+pub const EXCHANGE: &str = "exchange";
+
+/// The key of an entry that is no purchase.
+#[must_use]
+pub fn entry_key(source: &str, id: PurchaseId) -> PurchaseKey {
+    PurchaseKey { source: SourceName::new(source).expect("one of the words above"), id }
+}
+
+impl Occasion {
+    /// When it was.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Signal { at, .. } | Self::Exchange { at, .. } => *at,
+            Self::Referral(referral) => referral.at(),
+        }
     }
 }
 

@@ -4,7 +4,9 @@
 use super::turn::Turn;
 use super::{Engine, EngineError};
 use crate::decide::MemberState;
-use crate::domain::member::{ActivationStep, CardLink, LinkFact, Sealed};
+use crate::domain::member::{
+    ActivationStep, CardLink, LinkFact, Profile, ProfileStep, Sealed, birthday_changes_again, put_profile,
+};
 use crate::domain::purchase::Stage;
 use crate::domain::{CardHash, MemberId, OfferId, SourceName, Timestamp, Unit};
 use crate::record::{LotUse, MemberInput, Redemption, RequestKey};
@@ -47,6 +49,15 @@ pub enum ActError {
     /// The member has more links, cards or activations than we keep.
     #[error("a member may have at most {0} of these")]
     TooMany(usize),
+    /// The birthday was changed less than a year before.
+    #[error("a birthday may change once a year, this one again from {again} on")]
+    BirthdayChanged {
+        /// From when it may.
+        again: Timestamp,
+    },
+    /// The id is another signal's.
+    #[error("this id was given to another signal; give a new signal a new id")]
+    SignalDiffers,
     /// The engine could not.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -54,6 +65,9 @@ pub enum ActError {
 
 /// Cards, links or activation steps of one member.
 pub const PER_MEMBER_MAX: usize = 1000;
+
+/// Profiles of one member, from the first to the newest.
+pub const PROFILES_MAX: usize = 200;
 
 /// A request that named itself: the same again is answered as the first time, another
 /// one under the same name is refused.
@@ -81,8 +95,10 @@ pub struct Registration {
     pub joined_at: Option<Timestamp>,
     /// Who referred them.
     pub referred_by: Option<MemberId>,
-    /// Personal fields as a document; `None` when there are none.
-    pub profile: Option<Vec<u8>>,
+    /// Personal fields; they replace those said before.
+    pub profile: Profile,
+    /// From when they count; `None` is now, unless they are as they were.
+    pub profile_from: Option<Timestamp>,
     /// Shared identifiers: kind, value, verified, from when.
     pub links: Vec<(String, String, bool, Option<Timestamp>)>,
 }
@@ -151,23 +167,18 @@ impl Engine {
             Some((known, at)) if *known == by => (by, *at),
             _ => (by, now),
         });
-        let old_profile = match &head.profile {
-            Some(sealed) => self.open_sealed(member, sealed)?,
-            None => None,
-        };
+        let profile = new_profile(&turn.member, said.profile, said.profile_from, now)?;
         let same = !created
             && joined_at == head.joined_at
             && referred_by == head.referred_by
             && links == head.links
-            && said.profile == old_profile;
+            && profile.is_none();
         if same {
             return Ok((Arc::new(turn.member.clone()), false));
         }
         let slot = slot_of(&turn.member);
-        let profile = match said.profile {
-            Some(plain) => Some(self.seal(member, slot, turn.next_reference(), &plain)?),
-            None => None,
-        };
+        let seal = |step| self.seal_profile(member, slot, turn.next_reference(), &step);
+        let profile = profile.map(seal).transpose()?;
         turn.step(MemberInput::Registered { joined_at, referred_by, profile, links }, None).await?;
         Ok((turn.commit().await?, created))
     }
@@ -362,7 +373,39 @@ fn check_version(turn: &Turn, if_match: Option<u64>) -> Result<(), ActError> {
 /// Where the member's key lies, when anything was ever sealed with it.
 fn slot_of(member: &MemberState) -> Option<u64> {
     let tokens = member.head.cards.iter().filter_map(|link| link.token.as_ref());
-    member.head.profile.iter().chain(tokens).map(|sealed: &Sealed| sealed.slot).next()
+    let profiles = member.head.profiles.iter().map(|step| &step.sealed);
+    profiles.chain(tokens).map(|sealed: &Sealed| sealed.slot).next()
+}
+
+/// The step that a registration adds to the member's profiles; `None` when they stay.
+fn new_profile(
+    member: &MemberState,
+    said: Profile,
+    from: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Option<ProfileStep>, ActError> {
+    let nothing = Profile::default();
+    let in_force = member.profile_at(now).unwrap_or(&nothing);
+    let known = |at: Timestamp| member.profiles.iter().find(|step| step.at == at);
+    // What is so already is not said again, unless somebody names its time: a step dated
+    // before it may come later.
+    let same = match from {
+        None => *in_force == said,
+        Some(at) => known(at).is_some_and(|step| step.profile == said),
+    };
+    if same {
+        return Ok(None);
+    }
+    let step = ProfileStep { at: from.unwrap_or(now), profile: said };
+    if member.profiles.len() >= PROFILES_MAX && known(step.at).is_none() {
+        return Err(ActError::TooMany(PROFILES_MAX));
+    }
+    let mut steps = member.profiles.clone();
+    put_profile(&mut steps, step.clone());
+    match birthday_changes_again(&steps) {
+        Some(again) => Err(ActError::BirthdayChanged { again }),
+        None => Ok(Some(step)),
+    }
 }
 
 /// Takes `take` minor units from available lots, sealed ones first, then oldest first,

@@ -1,12 +1,12 @@
 //! Jobs that decide again what the past brings: an offer that counts since a time before it
-//! was written, a card that is linked since a time before, a shop that becomes known. Each
-//! is put into the state with the commit that causes it and stays there until it is done, so
+//! was written, a card that is linked since a time before, a shop that becomes known; and
+//! those that tell one side of a referral what the other's state says. Each is put into the state with the commit that causes it and stays there until it is done, so
 //! that a restart goes on with it; done twice it changes nothing.
 
 use super::{Engine, EngineError};
 use crate::decide::MemberState;
 use crate::domain::{CardHash, MemberId, MerchantId, Timestamp};
-use crate::record::{self, MemberInput, Record};
+use crate::record::{self, Envelope, MemberInput, Record};
 use crate::sightings::{Clue, Segment};
 use crate::store::{Batch, CATALOGUE, Key};
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 /// Members decided side by side, and keys read at a time.
 const PAGE: usize = 256;
-/// Jobs that are looked at together: there are few.
-const JOBS_MAX: usize = 10_000;
+/// Jobs that are looked at together: there are few, except of referrals.
+pub const JOBS_MAX: usize = 10_000;
 
 /// Something to be decided again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,18 @@ pub enum Job {
         /// Segments of the sightings below this one are done.
         next: Segment,
     },
+    /// What one side of a referral must be told of the other's state.
+    Referral {
+        /// Who made it.
+        referrer: MemberId,
+        /// Who was referred.
+        referred: MemberId,
+    },
+    /// The same for all whom a member referred.
+    Referrer {
+        /// Who made them.
+        referrer: MemberId,
+    },
 }
 
 impl Job {
@@ -53,8 +65,11 @@ impl Job {
         let envelope = &record.envelope;
         match self {
             Self::Members { merchant, since } => members_key(merchant, *since),
-            Self::Seen { .. } => {
-                [b"js".as_slice(), &envelope.partition.to_be_bytes(), &envelope.number.to_be_bytes()].concat()
+            Self::Seen { .. } => of_record(b"js", envelope),
+            // A key of its own for each change: one that is just done does not take the next
+            // one with it.
+            Self::Referral { referrer, .. } | Self::Referrer { referrer } => {
+                [of_record(b"jr", envelope).as_slice(), referrer.as_str().as_bytes()].concat()
             }
         }
     }
@@ -64,6 +79,24 @@ impl Job {
     pub fn batch(&self, record: &Record) -> Batch {
         kept(self.key(record), Some(self))
     }
+
+    /// Puts a job of a referral into the state once, however many records of a replay may
+    /// have caused it.
+    #[must_use]
+    pub fn of_pair(referrer: MemberId, referred: MemberId) -> Batch {
+        let key = [b"jp", referrer.as_str().as_bytes(), &[0], referred.as_str().as_bytes()].concat();
+        kept(key, Some(&Self::Referral { referrer, referred }))
+    }
+
+    /// Whether it tells sides of referrals.
+    #[must_use]
+    pub fn tells(&self) -> bool {
+        matches!(self, Self::Referral { .. } | Self::Referrer { .. })
+    }
+}
+
+fn of_record(kind: &[u8], envelope: &Envelope) -> Key {
+    [kind, &envelope.partition.to_be_bytes(), &envelope.number.to_be_bytes()].concat()
 }
 
 fn members_key(merchant: &MerchantId, since: Timestamp) -> Key {
@@ -162,11 +195,19 @@ impl Engine {
         if !concerned(&turn.member) {
             return Ok(false);
         }
-        let decided = turn.step(MemberInput::DecidedAgain, None).await?;
-        if !decided.changed {
-            return Ok(false);
+        let referrer = turn.member.head.referred_by.as_ref().map(|(by, _)| by.clone());
+        let referrer =
+            referrer.filter(|_| turn.catalogue().apart().referral().iter().any(|o| o.merchant() == merchant));
+        let changed = turn.step(MemberInput::DecidedAgain, None).await?.changed;
+        if changed {
+            turn.commit().await?;
+        } else {
+            drop(turn);
         }
-        turn.commit().await?;
-        Ok(true)
+        if let Some(referrer) = referrer {
+            // Other terms may make another purchase the one that qualifies.
+            self.settle_referral(&referrer, &member).await?;
+        }
+        Ok(changed)
     }
 }

@@ -1,7 +1,7 @@
 //! Reading what is there: statements, sums, documents. Nothing here changes anything.
 
 use super::{Engine, EngineError};
-use crate::decide::{Assigned, Judged, MemberState, Scope, Worth, assign, judge, worth};
+use crate::decide::{Assigned, Judged, MemberState, Scope, Worth, assign, judge};
 use crate::domain::merchant::Merchant;
 use crate::domain::offer::Offer;
 use crate::domain::{MemberId, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
@@ -264,7 +264,7 @@ impl Engine {
         let (judged, _) = judge(member, &scope, catalogue.as_ref(), &self.policy, mark, &BTreeMap::new());
         let judged = judged.into_iter().find(|judged| judged.index == at);
         let assigned = assign(member, Some(&merchants), mark, &self.policy.lapse);
-        let worth = worth(&placed.purchase, mark, &self.policy.lapse).less(assigned.taken(at));
+        let worth = placed.worth(mark, &self.policy.lapse).less(assigned.taken(at));
         Some(Explained { place: at, worth, assigned, judged })
     }
 
@@ -353,45 +353,4 @@ impl Engine {
         let found = self.keeper().get(CATALOGUE, &keys::dead_letter(id)).await?;
         Ok(found.map(|bytes| record::decode(&bytes)).transpose()?)
     }
-
-    /// The member's own view of a sealed field.
-    ///
-    /// # Errors
-    /// When the key file fails, or the field is not ours.
-    pub fn open_sealed(
-        &self,
-        member: &MemberId,
-        sealed: &crate::domain::member::Sealed,
-    ) -> Result<Option<Vec<u8>>, EngineError> {
-        let nonce = nonce(sealed.record, self.partition(member));
-        self.vault.unseal(sealed.slot, nonce, member.as_str().as_bytes(), &sealed.bytes).map_err(EngineError::from)
-    }
-
-    /// Seals a field under the member's key, made now if there is none.
-    ///
-    /// # Errors
-    /// When the key file fails.
-    pub fn seal(
-        &self,
-        member: &MemberId,
-        slot: Option<u64>,
-        record: crate::domain::member::RecordRef,
-        plain: &[u8],
-    ) -> Result<crate::domain::member::Sealed, EngineError> {
-        let slot = match slot {
-            Some(slot) => slot,
-            None => self.vault.create(getrandom::fill)?,
-        };
-        let bytes = self.vault.seal(slot, nonce(record, self.partition(member)), member.as_str().as_bytes(), plain)?;
-        Ok(crate::domain::member::Sealed { slot, record, bytes })
-    }
-}
-
-/// Unique per key: a record number is never given twice by one process and partition.
-fn nonce(record: crate::domain::member::RecordRef, partition: u16) -> [u8; 12] {
-    let mut nonce = [0; 12];
-    nonce[..4].copy_from_slice(&record.process.to_le_bytes());
-    nonce[4..6].copy_from_slice(&partition.to_le_bytes());
-    nonce[6..].copy_from_slice(&record.number.to_le_bytes()[..6]);
-    nonce
 }

@@ -4,8 +4,10 @@
 
 use super::{Engine, EngineError};
 use crate::decide::member::Placed;
+use crate::decide::referral::qualified;
 use crate::decide::{LapsePolicy, MemberState, assign};
 use crate::domain::member::{SealedTotal, SealedUse, month_of};
+use crate::domain::offer::Offer;
 use crate::domain::purchase::Stage;
 use crate::domain::{MemberId, MerchantId, PurchaseKey, Timestamp, Unit};
 use crate::record::{Body, MemberInput, RequestKey};
@@ -125,7 +127,7 @@ impl Engine {
         let input = self.sealing(&turn.member, sealed, mark);
         let seals = matches!(&input, MemberInput::TimePassed { sealed, .. } if !sealed.is_empty());
         let decided = turn.step_at(input, None, mark).await?;
-        let says = seals || decided.changed;
+        let says = seals || decided.changed || !turn.news().is_empty();
         if !says {
             turn.forget_steps();
         }
@@ -141,16 +143,27 @@ impl Engine {
         let totals = totals_after(member, &sealed, mark, &self.policy.lapse);
         let forget_before =
             Timestamp::from_ms(mark.as_ms() - i64::from(self.options.retention_days) * crate::domain::time::DAY_MS);
-        MemberInput::TimePassed { sealed, totals, forget_before }
+        let catalogue = self.catalogue_now();
+        let qualifies = |offer: &Arc<Offer>| {
+            let (place, qualified) = qualified(member, offer, mark, &self.policy.lapse)?;
+            sealed.contains(&member.purchases[place].purchase.key).then(|| (offer.id.clone(), qualified))
+        };
+        let qualified = catalogue.apart().referral().iter().filter_map(qualifies).collect();
+        MemberInput::TimePassed { sealed, totals, forget_before, qualified }
     }
 
     /// The oldest final purchases of a member who has more than the bound.
     #[must_use]
     pub fn too_many_open(&self, member: &MemberState) -> Vec<PurchaseKey> {
-        let over = member.purchases.len().saturating_sub(self.options.open_purchases_max);
+        let bought = member.purchases.iter().filter(|placed| placed.purchase.occasion.is_none()).count();
+        let over = bought.saturating_sub(self.options.open_purchases_max);
         let mark = self.mark(self.partition(&member.head.id)).max(member.head.mark);
         // Daily and weekly caps look at single purchases: the last month stays open.
-        let old = |at: &usize| member.purchases[*at].time.plus_days(31) < self.clock.now();
+        // Nor is what is no purchase sealed early: it would count anew when it is told again.
+        let old = |at: &usize| {
+            let placed = &member.purchases[*at];
+            placed.time.plus_days(31) < self.clock.now() && placed.purchase.occasion.is_none()
+        };
         let mut sealed = Vec::new();
         for unit in final_units(member, mark, &self.policy.lapse) {
             if sealed.len() >= over {
@@ -179,6 +192,10 @@ fn is_final(placed: &Placed, mark: Timestamp, lapse: &LapsePolicy) -> bool {
     let worth = placed.worth(mark, lapse);
     if worth.lapses_at.is_some_and(|at| at > mark) {
         return false;
+    }
+    if placed.purchase.occasion.is_some() {
+        // Totals are of purchases at merchants: what was rewarded without one stays.
+        return placed.purchase.grants.iter().all(|grant| grant.amount_minor == 0 && grant.used_minor == 0);
     }
     placed.purchase.grants.iter().all(|grant| {
         let paid_back = grant.excess_minor() > 0;

@@ -11,8 +11,11 @@ pub mod budgets;
 pub mod catalogue;
 pub mod look;
 pub mod marks;
+pub mod referral;
 mod rounds;
+mod sealed;
 pub mod secrets;
+pub mod signal;
 pub mod start;
 pub mod turn;
 
@@ -142,6 +145,8 @@ pub struct Engine {
     /// One daily mark at a time.
     marking: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
+    /// A commit has left a job that nobody waits for.
+    jobs_left: tokio::sync::Notify,
     /// The journal holds something that the state does not: nothing more is committed.
     fell_behind: AtomicBool,
 }
@@ -210,6 +215,11 @@ impl Engine {
         Timestamp::from_ms(self.marks[usize::from(partition)].load(Ordering::Acquire))
     }
 
+    /// Comes back when a commit has left a job that nobody waits for, or had before.
+    pub async fn jobs_left(&self) {
+        self.jobs_left.notified().await;
+    }
+
     fn next_number(&self, partition: Partition) -> u64 {
         let place = if partition == CATALOGUE { self.numbers.len() - 1 } else { usize::from(partition) };
         self.numbers[place].fetch_add(1, Ordering::AcqRel) + 1
@@ -249,7 +259,7 @@ impl Engine {
     }
 
     async fn read(&self, member: &MemberId) -> Result<Option<Arc<MemberState>>, EngineError> {
-        Ok(read_member(self.keeper.as_ref(), self.partition(member), member).await?.map(Arc::new))
+        Ok(read_member(self.keeper.as_ref(), &self.vault, self.partition(member), member).await?.map(Arc::new))
     }
 
     /// Where replay must begin so that nothing is missing: below it, everything
@@ -345,15 +355,17 @@ impl Engine {
     }
 }
 
-/// A member as the state has it: one read and a scan of its purchases.
+/// A member as the state has it: one read and a scan of its purchases, profiles opened.
 async fn read_member(
     keeper: &dyn Keeper,
+    vault: &Vault,
     partition: Partition,
     member: &MemberId,
 ) -> Result<Option<MemberState>, EngineError> {
     let Some(head) = keeper.get(partition, &keys::head(member)).await? else { return Ok(None) };
     let (_, head) = keys::unversioned(&head)?;
     let mut state = MemberState::new(head);
+    state.profiles = sealed::open_profiles(vault, partition, &state.head)?;
     let prefix = keys::purchases(member);
     let mut after: Option<Vec<u8>> = None;
     loop {

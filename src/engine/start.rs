@@ -260,6 +260,7 @@ impl Engine {
         }
         let mut replay = Replay {
             keeper: Arc::new(keeper),
+            vault: Arc::clone(&vault),
             options,
             policy,
             partitions,
@@ -329,6 +330,7 @@ impl Engine {
             gate: Arc::default(),
             marking: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
+            jobs_left: tokio::sync::Notify::new(),
             fell_behind: AtomicBool::new(false),
         };
         Ok(Arc::new(engine))
@@ -528,9 +530,23 @@ fn count_dead_letters(keeper: &Embedded) -> Result<u64, EngineError> {
     Ok(count)
 }
 
+/// Whether an input may change what there is to tell of the member's referral.
+fn says_of_referral(input: &MemberInput) -> bool {
+    !matches!(
+        input,
+        MemberInput::Activated(_)
+            | MemberInput::Redeemed(_)
+            | MemberInput::Signalled(_)
+            | MemberInput::ReferralTold(_)
+            | MemberInput::ReferrerTold(_)
+            | MemberInput::Erased { .. }
+    )
+}
+
 /// Applies records of the journal to a state, each at most once.
 struct Replay<'a> {
     keeper: Arc<Embedded>,
+    vault: Arc<Vault>,
     options: &'a EngineOptions,
     policy: &'a Policy,
     partitions: u16,
@@ -600,7 +616,7 @@ impl Replay<'_> {
         let partition = record.envelope.partition;
         let mut state = match self.members.get(id) {
             Some(state) => state.as_ref().clone(),
-            None => now(super::read_member(self.keeper.as_ref(), partition, id))?
+            None => now(super::read_member(self.keeper.as_ref(), &self.vault, partition, id))?
                 .unwrap_or_else(|| MemberState::new(MemberHead::new(id.clone(), record.envelope.at))),
         };
         if let MemberInput::Erased { slot: Some(slot) } = input {
@@ -608,12 +624,22 @@ impl Replay<'_> {
         }
         let base = state.head.version;
         if base < record.envelope.version {
+            let referrer = |state: &MemberState| state.head.referred_by.as_ref().map(|(by, _)| by.clone());
+            let before = referrer(&state);
             let mut touched = Touched::default();
             apply_input(&mut state, input, &mut touched);
+            if matches!(input, MemberInput::Registered { .. }) {
+                state.profiles = super::sealed::open_profiles(&self.vault, partition, &state.head)?;
+            }
             apply_changes(&mut state, &record.envelope, changes, &mut touched);
             let records = std::slice::from_ref(record);
             let due = super::turn::Due { policy: self.policy, retention_days: self.options.retention_days };
             self.commit(member_batch(&state, base, records, &touched, partition, &due))?;
+            // Whoever referred the member may not have been told: the start goes on.
+            let now = referrer(&state).filter(|now| Some(now) != before.as_ref());
+            for referrer in before.into_iter().chain(now).filter(|_| says_of_referral(input)) {
+                self.commit(Job::of_pair(referrer, id.clone()))?;
+            }
             self.members.insert(id.clone(), Arc::new(state));
         }
         for batch in now(super::turn::hints(self.keeper.as_ref(), self.partitions, record))? {

@@ -8,19 +8,19 @@ use super::again::Job;
 use super::answer::{Taken, answering, rewards};
 use super::budgets::Reserved;
 use super::rounds::Decision;
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, referral};
 use crate::catalogue::Catalogue;
 use crate::decide::Policy;
 use crate::decide::judge::Raises;
 use crate::decide::{Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle, worth};
 use crate::domain::member::MemberHead;
-use crate::domain::purchase::{AnswerLine, Purchase, Stage};
+use crate::domain::purchase::{AnswerLine, Occasion, Purchase, Stage};
 use crate::domain::time::DAY_MS;
 use crate::domain::{CardHash, MemberId, OfferId, PurchaseKey, Timestamp};
 use crate::ledger::{AccountKind, Owner};
 use crate::record::{self, Body, Envelope, MemberInput, Record, RequestKey};
 use crate::store::keys::{self, CardClaim, Identity};
-use crate::store::{Batch, Expect, Keeper, Partition};
+use crate::store::{Batch, CATALOGUE, Expect, Keeper, Partition};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard};
@@ -60,6 +60,10 @@ pub struct Turn {
     /// Days on which the member's agenda is to be looked at, besides those of touched purchases.
     scheduled: Vec<u32>,
     reserved: Vec<Reserved>,
+    /// What there was to tell of the member's referral before the first step.
+    told: Option<referral::Before>,
+    /// The commit leaves jobs that nobody waits for.
+    leaves_jobs: bool,
     now: Timestamp,
     /// Decides what would be, not what is.
     supposed: bool,
@@ -93,6 +97,8 @@ impl Engine {
             unindexed: Vec::new(),
             scheduled: Vec::new(),
             reserved: Vec::new(),
+            told: None,
+            leaves_jobs: false,
             now,
             supposed: false,
         }))
@@ -194,8 +200,15 @@ impl Turn {
         };
         let before = own.as_ref().and_then(|key| self.member.before(key));
         let lapse = &self.engine.policy.lapse;
+        if self.told.is_none() {
+            self.told = Some(referral::Before::of(&self.member, &self.catalogue, lapse));
+        }
         let taken = Taken::before(&self.member, &input, before.as_ref(), mark, lapse);
         apply_input(&mut self.member, &input, &mut self.touched);
+        if matches!(input, MemberInput::Registered { .. }) {
+            let head = &self.member.head;
+            self.member.profiles = super::sealed::open_profiles(&self.engine.vault, self.partition, head)?;
+        }
         let (from, merchants) = concerned(&self.member, &input, before);
         let scope = Scope { from, merchants: merchants.as_deref(), own: own.as_ref() };
         let judged = self.judge_with_budgets(&scope, mark).await?;
@@ -285,6 +298,14 @@ impl Turn {
         self.scheduled.dedup();
     }
 
+    /// What this turn leaves to be told of the member's referral.
+    #[must_use]
+    pub fn news(&self) -> Vec<Job> {
+        let Some(before) = self.told.clone() else { return Vec::new() };
+        let now = referral::Before::of(&self.member, &self.catalogue, &self.engine.policy.lapse);
+        before.jobs(now, self.id())
+    }
+
     /// Drops what was decided when it turned out to change nothing.
     pub fn forget_steps(&mut self) {
         self.records.clear();
@@ -298,6 +319,7 @@ impl Turn {
     pub async fn commit(mut self: Box<Self>) -> Result<Arc<MemberState>, EngineError> {
         assert!(!self.supposed, "a supposition is never committed");
         let engine = Arc::clone(&self.engine);
+        let news = self.news();
         let empty = MemberState::new(MemberHead::new(self.id().clone(), self.now));
         let member = Arc::new(std::mem::replace(&mut self.member, empty));
         let removed = std::mem::take(&mut self.removed).into_iter().map(|key| (key, None));
@@ -320,6 +342,9 @@ impl Turn {
         }
         let index = self.unindexed.iter().map(|purchase| owner_hint(engine.partitions(), purchase, &member.head.id));
         batches.extend(index);
+        batches.extend(news.iter().map(|job| job.batch(&self.records[0])));
+        // Jobs lie in the catalogue's partition.
+        self.leaves_jobs = batches.iter().any(|batch| batch.partition == CATALOGUE);
         let (records, touched) = (&self.records, &self.touched);
         let mut batch = member_batch(&member, self.base_version, records, touched, self.partition, &engine.due());
         batch.puts.extend(removed.chain(days));
@@ -336,6 +361,9 @@ impl Turn {
             self.engine.budgets.granted(offer, by);
         }
         self.engine.members.insert(member.head.id.clone(), Arc::clone(member));
+        if self.leaves_jobs {
+            self.engine.jobs_left.notify_one();
+        }
     }
 }
 
@@ -446,7 +474,7 @@ pub(super) async fn hints(keeper: &dyn Keeper, partitions: u16, record: &Record)
             let known = owner_of(keeper, partitions, &input.purchase).await?.is_some();
             Ok(if known { Vec::new() } else { vec![owner_hint(partitions, &input.purchase, member)] })
         }
-        _ => Ok(Vec::new()),
+        input => referral::hints(keeper, partitions, record, member, input).await,
     }
 }
 
@@ -575,7 +603,8 @@ impl Due<'_> {
         let holds = purchase.grants.iter().filter(|grant| grant.stage == Stage::Posted && grant.amount_minor > 0);
         let hold = holds.filter_map(|grant| grant.available_at).filter(|at| *at > mark).min();
         // A purchase past its retention that is not final yet is looked at every day.
-        let seal = worth.time.plus_days(self.retention_days).max(mark.plus_ms(1));
+        let time = purchase.occasion.as_ref().map_or(worth.time, Occasion::at);
+        let seal = time.plus_days(self.retention_days).max(mark.plus_ms(1));
         let due = [lapse, hold, Some(seal)].into_iter().flatten().min()?;
         // The first mark at or after the instant.
         u32::try_from((due.as_ms() + DAY_MS - 1) / DAY_MS).ok()

@@ -10,6 +10,7 @@
 //! | `a` day member | agenda: the member has something falling due by that day's mark |
 //! | `c` card | hint: who holds a card, from when to when |
 //! | `u` source 0 purchase | hint: whose purchase it is |
+//! | `r` referrer 0 referred | hint: who says that the member referred them |
 //! | `k` request key | an answer kept for a repeated request |
 //! | `s` kind unit 0 owner | sum of an account kind (counter) |
 //! | `g` offer | granted under an offer (counter) |
@@ -146,6 +147,22 @@ pub fn purchase_owner(purchase: &PurchaseKey) -> Key {
     key.push(0);
     key.extend_from_slice(purchase.id.as_str().as_bytes());
     key
+}
+/// Prefix of those who say that a member referred them.
+#[must_use]
+pub fn referrals(referrer: &MemberId) -> Key {
+    [b"r", referrer.as_str().as_bytes(), &[0]].concat()
+}
+/// Hint: one of them.
+#[must_use]
+pub fn referral(referrer: &MemberId, referred: &MemberId) -> Key {
+    [referrals(referrer).as_slice(), referred.as_str().as_bytes()].concat()
+}
+/// Whom such a hint names.
+#[must_use]
+pub fn referral_parts(key: &[u8]) -> Option<MemberId> {
+    let end = key.iter().position(|byte| *byte == 0)?;
+    MemberId::new(std::str::from_utf8(&key[end + 1..]).ok()?).ok()
 }
 /// Answer kept for a request key.
 #[must_use]

@@ -141,7 +141,12 @@ impl Desk {
     pub fn mark(&mut self, mark: Timestamp) -> Step {
         self.mark = self.mark.max(mark);
         let forget_before = Timestamp::default();
-        self.step(MemberInput::TimePassed { sealed: Vec::new(), totals: Vec::new(), forget_before })
+        self.step(MemberInput::TimePassed {
+            sealed: Vec::new(),
+            totals: Vec::new(),
+            forget_before,
+            qualified: Vec::new(),
+        })
     }
     /// An event, once: `None` when it came before.
     pub fn event(&mut self, input: EventInput) -> Option<Step> {

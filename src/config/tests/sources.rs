@@ -22,6 +22,11 @@ fn a_source_is_checked() {
             "sources[0].name: `..` cannot stand in an address; 1 to 64 lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit",
         ),
         (
+            "\"visa-eu\"",
+            "\"referral\"",
+            "sources[0].name: `referral` is a word of ours for what is no purchase; another name",
+        ),
+        (
             "[\"standard-webhooks\"]",
             "[\"standard-webhooks\", \"mtls\"]",
             "sources[0].auth[1]: `mtls` is not yet available; `standard-webhooks`, `stripe`, `fidel`, `kard`, `marqeta` or `basic`, in this version",
