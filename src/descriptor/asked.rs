@@ -182,7 +182,7 @@ pub(super) fn forms(asked: &Asked<'_>, found: &Resolved, index: &Index) -> Vec<u
         let (mut steps, rare) = (0, picked.len());
         for shops in places {
             if shops.len() <= STEPS_MAX {
-                of_shops(index, *word, shops, &mut steps, &mut picked);
+                of_shops(index, (*word, driver), shops, &mut steps, &mut picked);
             } else {
                 at_place(index, driver, shops, &mut steps, &mut picked);
             }
@@ -203,24 +203,28 @@ pub(super) fn forms(asked: &Asked<'_>, found: &Resolved, index: &Index) -> Vec<u
     picked
 }
 
-/// Forms with a word whose merchant has one of a few shops: a merchant has few forms, and
-/// looking at these is quicker than finding it in a long list.
-fn of_shops(index: &Index, word: u32, shops: &[u32], steps: &mut usize, picked: &mut Vec<u32>) {
+/// Forms with a word whose merchant has one of a few shops. Most merchants have few forms, and
+/// looking at these is quicker than finding them in a long list.
+fn of_shops(index: &Index, (word, forms): (u32, &[u32]), shops: &[u32], steps: &mut usize, picked: &mut Vec<u32>) {
     let mut before = None;
     for shop in shops {
-        let merchant = index.place(*shop).merchant;
+        if picked.len() >= FORMS_MAX || *steps >= STEPS_MAX {
+            return;
+        }
         *steps += 1;
+        let merchant = index.place(*shop).merchant;
         // Those of one merchant are neighbours.
         if before.replace(merchant) == Some(merchant) {
             continue;
         }
-        for form in index.forms_of(merchant).filter(|form| index.form(*form).words.contains(&word)) {
-            if picked.len() >= FORMS_MAX || *steps >= STEPS_MAX {
-                return;
-            }
-            *steps += 1;
-            picked.push(form);
+        let (own, had) = (index.forms_of(merchant), picked.len());
+        if own.len() <= RARE_FORMS_MAX {
+            picked.extend(own.filter(|form| index.form(*form).words.contains(&word)).take(FORMS_MAX - had));
+        } else {
+            let from = forms.partition_point(|form| *form < own.start);
+            picked.extend(forms[from..].iter().take_while(|form| own.contains(form)).take(FORMS_MAX - had));
         }
+        *steps += picked.len() - had;
     }
 }
 
