@@ -6,7 +6,7 @@
 use super::clean::{self, Cleaned};
 use super::index::{BIT, Index, Question, weight_unknown};
 use super::score::Side;
-use compact_str::{CompactString, format_compact};
+use compact_str::CompactString;
 
 /// Forms looked at per text.
 const FORMS_MAX: usize = 64;
@@ -122,15 +122,23 @@ impl<'a> Asked<'a> {
             Found {
                 exact,
                 longer: if longer.len() <= PREFIXED_MAX { longer } else { 0..0 },
-                with_next: next.and_then(|next| index.find(&format_compact!("{}{}", term.text, next.text))),
+                with_next: next.and_then(|next| index.find(&together(term.text, next.text))),
             }
         };
         Resolved {
             words: terms.iter().enumerate().map(found).collect(),
-            numbers: self.numbers.iter().map(|number| index.find(&format_compact!("#{number}"))).collect(),
-            postcode: self.postcode.as_ref().and_then(|code| index.find(&format_compact!("@{code}"))),
+            numbers: self.numbers.iter().map(|number| index.find(&together("#", number))).collect(),
+            postcode: self.postcode.as_ref().and_then(|code| index.find(&together("@", code))),
         }
     }
+}
+
+/// Two texts as one, which is looked up.
+fn together(one: &str, other: &str) -> CompactString {
+    let mut both = CompactString::with_capacity(one.len() + other.len());
+    both.push_str(one);
+    both.push_str(other);
+    both
 }
 
 /// A word in either spelling of its umlauts: terminals write `MUENCHEN` or `MUNCHEN`.
@@ -152,20 +160,20 @@ pub(super) fn forms(asked: &Asked<'_>, found: &Resolved, index: &Index) -> Vec<u
         picked.extend(index.forms_joined(first.text).take(JOINED_MAX));
     }
     if let [first, second, ..] = &asked.terms[..] {
-        picked.extend(index.forms_joined(&format_compact!("{}{}", first.text, second.text)).take(JOINED_MAX));
+        picked.extend(index.forms_joined(&together(first.text, second.text)).take(JOINED_MAX));
     }
-    let mut lists: Vec<&[u32]> = Vec::with_capacity(asked.terms.len());
+    let mut lists: Vec<(u32, &[u32])> = Vec::with_capacity(asked.terms.len());
     for found in &found.words {
         let words = found.exact.into_iter().chain(found.with_next).chain(found.longer.clone());
-        lists.extend(words.map(|word| index.forms_with(word)).filter(|list| !list.is_empty()));
+        lists.extend(words.map(|word| (word, index.forms_with(word))).filter(|(_, list)| !list.is_empty()));
     }
-    lists.sort_by_key(|list| list.len());
-    lists.dedup_by(|one, other| std::ptr::eq(*one, *other));
-    let (rare, frequent) = lists.split_at(lists.partition_point(|list| list.len() <= RARE_FORMS_MAX));
-    for list in rare {
+    lists.sort_by_key(|(_, list)| list.len());
+    lists.dedup_by_key(|(word, _)| *word);
+    let (rare, frequent) = lists.split_at(lists.partition_point(|(_, list)| list.len() <= RARE_FORMS_MAX));
+    for (_, list) in rare {
         picked.extend(list.iter().take(FORMS_MAX.saturating_sub(picked.len())));
     }
-    if let Some((driver, others)) = frequent.split_first() {
+    if let Some(((word, driver), others)) = frequent.split_first() {
         // Of a word that very many have, those at the place that the text names.
         let places = found.numbers.iter().flatten().chain(&found.postcode).copied();
         let places = places.chain(found.words.iter().filter_map(|found| found.exact));
@@ -173,7 +181,11 @@ pub(super) fn forms(asked: &Asked<'_>, found: &Resolved, index: &Index) -> Vec<u
         places.sort_by_key(|list| list.len());
         let (mut steps, rare) = (0, picked.len());
         for shops in places {
-            at_place(index, driver, shops, &mut steps, &mut picked);
+            if shops.len() <= STEPS_MAX {
+                of_shops(index, (*word, driver), shops, &mut steps, &mut picked);
+            } else {
+                at_place(index, driver, shops, &mut steps, &mut picked);
+            }
             // The rest of the lists are longer and say less.
             if picked.len() > rare {
                 break;
@@ -181,7 +193,7 @@ pub(super) fn forms(asked: &Asked<'_>, found: &Resolved, index: &Index) -> Vec<u
         }
         // Else those that have another of the words too.
         if picked.len() == rare {
-            for other in others {
+            for (_, other) in others {
                 in_both(driver, other, &mut steps, &mut picked);
             }
         }
@@ -191,7 +203,32 @@ pub(super) fn forms(asked: &Asked<'_>, found: &Resolved, index: &Index) -> Vec<u
     picked
 }
 
-/// Forms whose merchant has one of the shops.
+/// Forms with a word whose merchant has one of a few shops. Most merchants have few forms, and
+/// looking at these is quicker than finding them in a long list.
+fn of_shops(index: &Index, (word, forms): (u32, &[u32]), shops: &[u32], steps: &mut usize, picked: &mut Vec<u32>) {
+    let mut before = None;
+    for shop in shops {
+        if picked.len() >= FORMS_MAX || *steps >= STEPS_MAX {
+            return;
+        }
+        *steps += 1;
+        let merchant = index.place(*shop).merchant;
+        // Those of one merchant are neighbours.
+        if before.replace(merchant) == Some(merchant) {
+            continue;
+        }
+        let (own, had) = (index.forms_of(merchant), picked.len());
+        if own.len() <= RARE_FORMS_MAX {
+            picked.extend(own.filter(|form| index.form(*form).words.contains(&word)).take(FORMS_MAX - had));
+        } else {
+            let from = forms.partition_point(|form| *form < own.start);
+            picked.extend(forms[from..].iter().take_while(|form| own.contains(form)).take(FORMS_MAX - had));
+        }
+        *steps += picked.len() - had;
+    }
+}
+
+/// The same of many shops, both lists in leaps.
 fn at_place(index: &Index, forms: &[u32], shops: &[u32], steps: &mut usize, picked: &mut Vec<u32>) {
     let (mut form, mut shop) = (0, 0);
     while shop < shops.len() && picked.len() < FORMS_MAX && *steps < STEPS_MAX {
@@ -203,10 +240,8 @@ fn at_place(index: &Index, forms: &[u32], shops: &[u32], steps: &mut usize, pick
         if owner == merchant {
             picked.push(*next);
             form += 1;
-        } else if shops.len() > STEPS_MAX {
-            shop += leap(&shops[shop..], index.shops_of(owner).start);
         } else {
-            shop += 1;
+            shop += leap(&shops[shop..], index.shops_of(owner).start);
         }
     }
 }

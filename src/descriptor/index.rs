@@ -25,8 +25,11 @@ pub(super) const BIT: u32 = 16;
 const HAS_NUMBERS: u16 = 1 << 15;
 /// In a form's merchant: a registered statement text, not only a name.
 const REGISTERED: u32 = 1 << 31;
-/// How far from its even place a hash is looked for first: four deviations of a million.
-const JOINED_NEAR: usize = 2_048;
+/// Times the place of a hash is estimated, each time from a nearer hash: the first estimate
+/// is off by hundreds in a million, the last by a few.
+const JOINED_ESTIMATES: usize = 3;
+/// How far from the last estimate a hash is looked for first.
+const JOINED_NEAR: usize = 32;
 /// Merchants and shops that an index can hold.
 const COUNT_MAX: u32 = REGISTERED - 1;
 
@@ -455,6 +458,11 @@ impl Index {
         self.first_forms[merchant as usize]
     }
 
+    /// A merchant's forms. O(1).
+    pub(super) fn forms_of(&self, merchant: u32) -> std::ops::Range<u32> {
+        self.first_forms[merchant as usize]..self.first_forms[merchant as usize + 1]
+    }
+
     /// Forms with a word, ascending, and so by merchant. O(1).
     pub(super) fn forms_with(&self, word: u32) -> &[u32] {
         let word = word as usize;
@@ -470,9 +478,18 @@ impl Index {
     /// Forms whose words, written together, are this. A few steps.
     pub(super) fn forms_joined(&self, together: &str) -> impl Iterator<Item = u32> {
         let hash = short_hash(together.as_bytes());
-        // Hashes are even: the place is near where it would be if they were evenly apart.
+        // Hashes are even: the place is near where it would be if they were evenly apart. Few
+        // steps matter, since each waits for memory.
         let len = self.joined.len();
-        let near = usize::try_from((u64::from(hash) * len as u64) >> 32).unwrap_or(0);
+        let (mut near, mut known) = (0_usize, 0_u32);
+        for _ in 0..JOINED_ESTIMATES {
+            let places = |hashes: u32| usize::try_from((u64::from(hashes) * len as u64) >> 32).unwrap_or(0);
+            near = match hash.checked_sub(known) {
+                Some(above) => (near + places(above)).min(len.saturating_sub(1)),
+                None => near.saturating_sub(places(known - hash)),
+            };
+            known = self.joined.get(near).map_or(hash, |(other, _)| *other);
+        }
         let (mut low, mut high) = (near.saturating_sub(JOINED_NEAR), len.min(near + JOINED_NEAR));
         if low > 0 && self.joined[low].0 >= hash {
             low = 0;

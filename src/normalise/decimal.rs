@@ -66,7 +66,7 @@ impl Raw<'_> {
         let Self::Given(text) = self else { return Ok(None) };
         let noun = match text.as_bytes().first() {
             Some(b'"') => {
-                let inner = text.trim_matches('"');
+                let inner = text.get(1..text.len() - 1).unwrap_or_default();
                 // An escape in a number is odd, but JSON allows it.
                 let text = if inner.contains('\\') {
                     serde_json::from_str::<String>(text).map(Cow::Owned).unwrap_or_default()
@@ -74,8 +74,8 @@ impl Raw<'_> {
                     Cow::Borrowed(inner)
                 };
                 let text = match text {
-                    Cow::Borrowed(text) => Cow::Borrowed(text.trim_matches(' ')),
-                    Cow::Owned(text) => Cow::Owned(text.trim_matches(' ').to_owned()),
+                    Cow::Borrowed(text) => Cow::Borrowed(field::trimmed(text)),
+                    Cow::Owned(text) => Cow::Owned(field::trimmed(&text).to_owned()),
                 };
                 return Ok(if text.is_empty() { None } else { Some(text) });
             }
@@ -102,17 +102,17 @@ impl Raw<'_> {
     /// `None` when absent, null or an empty string.
     pub(super) fn minor_units(&self, path: &str) -> Result<Option<i64>, Problem> {
         let Some(text) = self.number(path)? else { return Ok(None) };
-        scaled(&text, 0, path, "must be a whole number of minor units").map(Some)
+        scaled(&text, 0, path, || "must be a whole number of minor units".to_owned()).map(Some)
     }
 }
 
 /// The minor units of a decimal text.
 pub(super) fn minor_of(text: &str, currency: Currency, path: &str) -> Result<i64, Problem> {
     let digits = currency.exponent();
-    scaled(text, digits, path, &format!("must have at most {digits} decimals, as {currency} has"))
+    scaled(text, digits, path, || format!("must have at most {digits} decimals, as {currency} has"))
 }
 
-fn scaled(text: &str, digits: u8, path: &str, exact: &str) -> Result<i64, Problem> {
+fn scaled(text: &str, digits: u8, path: &str, exact: impl Fn() -> String) -> Result<i64, Problem> {
     let bad = || problem("bad_amount", path, format!("{} is not a decimal number, such as 42.50", field::echo(text)));
     let (negative, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -151,7 +151,7 @@ fn scaled(text: &str, digits: u8, path: &str, exact: &str) -> Result<i64, Proble
         } else if value % 10 == 0 {
             value /= 10;
         } else {
-            return Err(problem("amount_not_exact", path, exact));
+            return Err(problem("amount_not_exact", path, exact()));
         }
     }
     let value = i64::try_from(value).ok().filter(|value| *value <= AMOUNT_MAX).ok_or_else(too_large)?;

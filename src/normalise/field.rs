@@ -378,6 +378,15 @@ pub(super) fn not_json(body: &str, fault: &serde_json::Error) -> Unreadable {
     }
 }
 
+/// The text without spaces around it. Nearly all text has none, which its first and last
+/// byte say at once.
+pub(super) fn trimmed(text: &str) -> &str {
+    match text.as_bytes() {
+        [b' ', ..] | [.., b' '] => text.trim_matches(' '),
+        _ => text,
+    }
+}
+
 // From here on: judging one field. A `path` is relative to the message.
 
 /// A field that cannot be right.
@@ -496,7 +505,10 @@ impl<'a> Scalar<'a> {
     /// as "", "0" or all zeros.
     fn sent(&self, path: &str) -> Result<Option<&str>, Problem> {
         let Some(text) = self.text(path)? else { return Ok(None) };
-        let text = text.trim_matches([' ', '\t']);
+        let text = match text.as_bytes() {
+            [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => text.trim_matches([' ', '\t']),
+            _ => text,
+        };
         Ok(if text.bytes().all(|b| b == b'0') { None } else { Some(text) })
     }
     /// An id that the merchant or its acquirer bears, as sent but for blanks around it;

@@ -13,7 +13,7 @@ pub(super) fn currency(raw: &Scalar<'_>, path: &str) -> Result<Option<Currency>,
         Scalar::Absent | Scalar::Null => return Ok(None),
         Scalar::Int(number) => u16::try_from(*number).ok().and_then(numeric),
         Scalar::Text(text) => {
-            let text = text.trim_matches(' ');
+            let text = field::trimmed(text);
             if text.is_empty() {
                 return Ok(None);
             }
@@ -48,7 +48,7 @@ pub(super) fn country(raw: &Scalar<'_>) -> Option<CompactString> {
     let found = match raw {
         Scalar::Int(number) => rust_iso3166::from_numeric(u16::try_from(*number).ok()?)?,
         Scalar::Text(text) => {
-            let text = text.trim_matches(' ');
+            let text = field::trimmed(text);
             match text.len() {
                 2 => rust_iso3166::from_alpha2(&text.to_ascii_uppercase())?,
                 3 if text.bytes().all(|byte| byte.is_ascii_digit()) => rust_iso3166::from_numeric(text.parse().ok()?)?,

@@ -69,9 +69,36 @@ fn place(found: u64) -> usize {
     (found.trailing_zeros() / 8) as usize
 }
 
-/// The highest bit of each byte that is zero. Bytes above the lowest such may be marked falsely.
-fn zeros(bytes: u64) -> u64 {
-    bytes.wrapping_sub(eight(1)) & !bytes & eight(0x80)
+/// The highest bit of each byte at which plain text ends: a quote, a backslash or a control
+/// character. Bytes above the lowest such may be marked falsely.
+///
+/// A byte below a bound borrows when the bound is taken off. With its second bit turned
+/// over the quote (0x22) stands right behind the control characters, and one bound finds all.
+fn text_ends(row: u64) -> u64 {
+    let quote_or_control = (row ^ eight(2)).wrapping_sub(eight(0x21));
+    let backslash = (row ^ eight(b'\\')).wrapping_sub(eight(1));
+    (quote_or_control | backslash) & !row & eight(0x80)
+}
+
+/// How many bytes of plain text there are before a quote, a backslash or a control character.
+#[inline]
+fn plain_len(rest: &[u8]) -> usize {
+    let (rows, tail) = rest.as_chunks();
+    let mut len = 0;
+    for row in rows {
+        let found = text_ends(u64::from_le_bytes(*row));
+        if found != 0 {
+            return len + place(found);
+        }
+        len += row.len();
+    }
+    len + plain_len_of_few(tail)
+}
+
+/// The same of the last few bytes of a body, where no text of a whole one ends.
+#[cold]
+fn plain_len_of_few(tail: &[u8]) -> usize {
+    tail.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)).count()
 }
 
 impl<'de> Reader<'de> {
@@ -89,7 +116,6 @@ impl<'de> Reader<'de> {
     }
 
     /// Steps over blanks: most often a line's end and the indentation of the next.
-    #[inline]
     fn blanks(&mut self) {
         loop {
             match self.byte(self.at) {
@@ -105,6 +131,12 @@ impl<'de> Reader<'de> {
     /// The next byte that is no blank, still to be taken.
     #[inline]
     fn next(&mut self) -> Result<u8, GivenUp> {
+        // Bodies that travel have no blanks.
+        if let Some(byte) = self.byte(self.at)
+            && byte > b' '
+        {
+            return Ok(byte);
+        }
         self.blanks();
         self.byte(self.at).ok_or(GivenUp)
     }
@@ -118,39 +150,23 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    /// The place of the first byte from `at` that is a quote, a backslash or a control character.
-    #[inline]
-    fn text_end(&self, mut at: usize) -> Result<usize, GivenUp> {
-        while let Some(row) = self.row(at) {
-            let control = row.wrapping_sub(eight(0x20)) & !row & eight(0x80);
-            let found = zeros(row ^ eight(b'"')) | zeros(row ^ eight(b'\\')) | control;
-            if found != 0 {
-                return Ok(at + place(found));
-            }
-            at += 8;
-        }
-        loop {
-            match self.byte(at).ok_or(GivenUp)? {
-                b'"' | b'\\' | 0..=0x1f => return Ok(at),
-                _ => at += 1,
-            }
-        }
-    }
     /// Takes a string; its quote is next.
     #[inline]
     fn string(&mut self) -> Result<Text<'de>, GivenUp> {
         let quote = self.at;
-        let end = self.text_end(quote + 1)?;
-        if self.byte(end) == Some(b'"') {
-            self.at = end + 1;
-            return self.text.get(quote + 1..end).map(Text::Plain).ok_or(GivenUp);
+        let rest = self.text.get(quote + 1..).ok_or(GivenUp)?;
+        let len = plain_len(rest.as_bytes());
+        if rest.as_bytes().get(len) == Some(&b'"') {
+            self.at = quote + len + 2;
+            return rest.get(..len).map(Text::Plain).ok_or(GivenUp);
         }
-        self.escaped(quote, end)
+        self.escaped(quote, quote + 1 + len)
     }
+    #[cold]
     fn escaped(&mut self, quote: usize, mut at: usize) -> Result<Text<'de>, GivenUp> {
         loop {
             match self.byte(at) {
-                Some(b'\\') => at = self.text_end(at + 2)?,
+                Some(b'\\') => at += 2 + plain_len(self.text.as_bytes().get(at + 2..).ok_or(GivenUp)?),
                 Some(b'"') => break,
                 _ => return Err(GivenUp),
             }
@@ -381,17 +397,21 @@ struct Items<'r, 'de> {
 }
 
 impl Items<'_, '_> {
-    /// Whether another item begins here.
+    /// The byte with which another item begins; `None` at the end.
     #[inline]
-    fn another(&mut self, close: u8) -> Result<bool, GivenUp> {
+    fn another(&mut self, close: u8) -> Result<Option<u8>, GivenUp> {
         let byte = self.reader.next()?;
         if byte == close {
-            return Ok(false);
+            return Ok(None);
         }
-        if !std::mem::take(&mut self.first) {
-            self.reader.expect(b',')?;
+        if std::mem::take(&mut self.first) {
+            return Ok(Some(byte));
         }
-        Ok(true)
+        if byte != b',' {
+            return Err(GivenUp);
+        }
+        self.reader.at += 1;
+        self.reader.next().map(Some)
     }
 }
 
@@ -399,13 +419,11 @@ impl<'de> MapAccess<'de> for Items<'_, 'de> {
     type Error = GivenUp;
     #[inline]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, GivenUp> {
-        if !self.another(b'}')? {
-            return Ok(None);
+        match self.another(b'}')? {
+            None => Ok(None),
+            Some(b'"') => seed.deserialize(&mut *self.reader).map(Some),
+            Some(_) => Err(GivenUp),
         }
-        if self.reader.next()? != b'"' {
-            return Err(GivenUp);
-        }
-        seed.deserialize(&mut *self.reader).map(Some)
     }
     #[inline]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, GivenUp> {
@@ -418,10 +436,10 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de> {
     type Error = GivenUp;
     #[inline]
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, GivenUp> {
-        if !self.another(b']')? {
-            return Ok(None);
+        match self.another(b']')? {
+            None => Ok(None),
+            Some(_) => seed.deserialize(&mut *self.reader).map(Some),
         }
-        seed.deserialize(&mut *self.reader).map(Some)
     }
 }
 

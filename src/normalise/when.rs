@@ -43,7 +43,7 @@ impl When {
 /// empty.
 pub(super) fn when(raw: &Scalar<'_>, path: &str) -> Result<Option<When>, Problem> {
     let Some(text) = raw.text(path)? else { return Ok(None) };
-    let text = text.trim_matches(' ');
+    let text = field::trimmed(text);
     if text.is_empty() {
         return Ok(None);
     }

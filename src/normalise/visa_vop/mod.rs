@@ -118,7 +118,7 @@ impl<'de, T: Table<'de>> Shape<'de> for Pairs<'de, T> {
                 match pair.key {
                     _ if pair.twice => table.unclear(),
                     // Some are sent with a blank at their end.
-                    Scalar::Text(key) => table.put(key.trim_matches(' '), pair.value),
+                    Scalar::Text(key) => table.put(field::trimmed(&key), pair.value),
                     _ => {}
                 }
             }
@@ -306,7 +306,7 @@ fn scalar<'a>(raw: &Raw<'a>) -> Scalar<'a> {
 /// The same, but nothing when it says "not sent": "", "0", zeros.
 fn sent<'a>(raw: &Raw<'a>) -> Scalar<'a> {
     match scalar(raw) {
-        Scalar::Text(text) if text.trim_matches(' ').bytes().all(|byte| byte == b'0') => Scalar::Absent,
+        Scalar::Text(text) if field::trimmed(&text).bytes().all(|byte| byte == b'0') => Scalar::Absent,
         other => other,
     }
 }
@@ -356,7 +356,7 @@ fn kind(fields: &UserFields<'_>) -> Result<EventKind, Problem> {
         Scalar::Absent | Scalar::Null => sent(&fields.message_type),
         said => said,
     };
-    let word = said.required_text(PATH, "Auth, Settle or Return")?.trim_matches(' ');
+    let word = field::trimmed(said.required_text(PATH, "Auth, Settle or Return")?);
     let is = |known: &str| word.eq_ignore_ascii_case(known);
     if is("auth") {
         Ok(EventKind::Authorization)
@@ -479,7 +479,7 @@ fn identifier<T>(id: Result<T, crate::domain::ids::IdError>, path: &str) -> Resu
 fn vip_id<'t>(id: &'t Scalar<'_>) -> Result<&'t str, Problem> {
     const PATH: &str = "VipTransactionId";
     const IS: &str = "the id that authorization and settlement share";
-    let text = id.text(PATH)?.map(|text| text.trim_matches(' ')).unwrap_or_default();
+    let text = id.text(PATH)?.map(field::trimmed).unwrap_or_default();
     if text.bytes().all(|byte| byte == b'0') {
         return Err(field::missing(PATH, IS));
     }
@@ -563,7 +563,7 @@ fn occurred(kind: EventKind, side: &Side<'_>) -> Result<When, Problem> {
 /// no zone is given. `None` when not sent, for which the year 1 may stand.
 fn time(raw: &Raw<'_>, path: &str) -> Result<Option<When>, Problem> {
     let raw = sent(raw);
-    let text = raw.text(path)?.map(|text| text.trim_matches(' ')).unwrap_or_default();
+    let text = raw.text(path)?.map(field::trimmed).unwrap_or_default();
     if text.starts_with("0001-01-01") || text.starts_with("1/1/0001 ") {
         return Ok(None);
     }

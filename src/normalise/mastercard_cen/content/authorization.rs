@@ -4,7 +4,7 @@ use super::super::Judged;
 use super::{
     Processing, RawContent, RawInformation, RawMerchant, RawMoney, RawOriginal, RawProcessor, RawReplacement,
     RawReversal, card, channel, check_merchant, clock_time, currency, dated, id, mcc, merchant, money_currency,
-    month_and_day, once, part, processing, purchase, said,
+    month_and_day, once, part, processing, purchase, said, written,
 };
 use crate::domain::card_event::Clock;
 use crate::domain::{CardEvent, Channel, Currency, EventKey, EventKind, MerchantMark, Money, Timestamp};
@@ -246,7 +246,7 @@ fn request(of: Request<'_, '_>) -> Result<Judged, Problem> {
     let network = network.text("financialNetworkCode")?.unwrap_or_default();
     let audit_number = said(of.audit_number);
     let audit_number = audit_number.text("systemTraceAuditNumber")?.unwrap_or_default();
-    let key = format!("{network}{banknet}:{}:{message}:{audit_number}", of.day);
+    let key = [network, banknet, ":", &written(of.day), ":", message, ":", audit_number].concat();
     Ok(Judged::Event(Box::new(CardEvent {
         key: id(EventKey::new(key), of.banknet.1)?,
         kind,

@@ -1,7 +1,9 @@
 //! Messages of the clearing system: presentments, disputes and their reversals.
 
 use super::super::Judged;
-use super::{Processing, RawContent, card, check_merchant, id, merchant, money, once, processing, purchase, said};
+use super::{
+    Processing, RawContent, card, check_merchant, id, merchant, money, once, processing, purchase, said, written,
+};
 use crate::domain::{CardEvent, Channel, EventKey, EventKind, Timestamp};
 use crate::normalise::field::{self, Scalar, problem};
 use crate::normalise::{Problem, when};
@@ -39,7 +41,7 @@ pub(in super::super) fn clearing(raw: &RawContent<'_>, _: Timestamp) -> Result<J
         (EventKind::Refund | EventKind::RefundReversal, _) | (_, None) => None,
         (_, Some(banknet)) => Some(purchase(banknet, day, &card, "banknetReferenceNumber")?),
     };
-    let key = format!("{clearing}:{}:{day}", kind.as_str());
+    let key = [clearing, ":", kind.as_str(), ":", &written(day)].concat();
     Ok(Judged::Event(Box::new(CardEvent {
         key: id(EventKey::new(key), "clearingTransactionId")?,
         kind,

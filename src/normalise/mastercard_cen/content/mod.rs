@@ -13,7 +13,7 @@ use super::super::field::{self, Part, Scalar, object, problem};
 use super::super::{Problem, iso};
 use crate::domain::ids::IdError;
 use crate::domain::{Channel, Currency, MerchantMark, Money, PurchaseId, Timestamp};
-use compact_str::CompactString;
+use compact_str::{CompactString, format_compact};
 use jiff::civil;
 use jiff::tz::TimeZone;
 
@@ -165,7 +165,7 @@ impl RawContent<'_> {
 /// nothing was said.
 pub(super) fn said<'t>(raw: &'t Scalar<'_>) -> Scalar<'t> {
     match raw {
-        Scalar::Text(text) => match text.trim_matches(' ') {
+        Scalar::Text(text) => match field::trimmed(text) {
             "" | "null" => Scalar::Absent,
             text => Scalar::Text(text.into()),
         },
@@ -244,7 +244,12 @@ fn card(raw: &RawContent<'_>) -> Result<CompactString, Problem> {
 /// The same for every message of a buying act and for no other: a reference is used again
 /// on other days, and clearings do not say in which of the networks it was given.
 fn purchase(banknet: &str, day: civil::Date, card: &str, path: &str) -> Result<PurchaseId, Problem> {
-    id(PurchaseId::new(format!("{banknet}:{day}:{card}")), path)
+    id(PurchaseId::new([banknet, ":", &written(day), ":", card].concat()), path)
+}
+
+/// The day as part of an id: `2024-05-23`.
+fn written(day: civil::Date) -> CompactString {
+    format_compact!("{day}")
 }
 
 fn id<T>(id: Result<T, IdError>, path: &str) -> Result<T, Problem> {
