@@ -382,6 +382,7 @@ impl App {
 /// the store.
 #[derive(Default)]
 struct Housework {
+    learning: Option<JoinHandle<()>>,
     looking: Option<JoinHandle<()>>,
     merging: Option<JoinHandle<()>>,
 }
@@ -398,7 +399,7 @@ async fn keep_house(doors: Arc<Doors>, checkpoint_every: Duration, stopped: ones
     // What it has under way is waited for: it holds the store.
     stop_telling.send_replace(true);
     let _ = telling.await;
-    for thread in [work.looking, work.merging].into_iter().flatten() {
+    for thread in [work.learning, work.looking, work.merging].into_iter().flatten() {
         let _ = thread.await;
     }
 }
@@ -406,6 +407,12 @@ async fn keep_house(doors: Arc<Doors>, checkpoint_every: Duration, stopped: ones
 /// Looks at the world once a second and does what is needed: checkpoints, the daily mark,
 /// keys that another program changed, old sightings, interrupted jobs.
 async fn look_after_house(doors: &Arc<Doors>, checkpoint_every: Duration, work: &mut Housework) {
+    let shared = Arc::clone(doors);
+    work.learning = Some(tokio::task::spawn_blocking(move || {
+        if let Err(error) = shared.engine.learn_cards(usize::MAX) {
+            tracing::warn!(error = %Chain(&error), "the linked cards could not be read; until the next start every card is looked for in the state");
+        }
+    }));
     if let Err(error) = doors.again.go_on(&doors.engine, |_| true).await {
         tracing::error!(error = %Chain(&error), "an interrupted job could not go on; it is tried again at the next start");
     }

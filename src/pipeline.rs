@@ -11,11 +11,11 @@ use crate::domain::member::CardLink;
 use crate::domain::merchant::Matched;
 use crate::domain::purchase::{AnswerLine, Stage};
 use crate::domain::{
-    CardEvent, CardHash, Channel, Currency, EventKind, MemberId, MerchantMark, Money, OfferId, PurchaseId, PurchaseKey,
-    SourceName, Timestamp, Unit,
+    CardEvent, CardHash, Channel, Currency, EventKind, MemberId, MerchantId, MerchantMark, Money, OfferId, PurchaseId,
+    PurchaseKey, SourceName, Timestamp, Unit,
 };
 use crate::engine::turn::{Decided, Turn};
-use crate::engine::{Engine, EngineError, Waiting};
+use crate::engine::{Engine, EngineError};
 use crate::normalise::{self, Format, Message, Problem, Unreadable};
 use crate::record::{self, DeadLetter, EventInput, MemberInput, Rematch, Sighting};
 use crate::telemetry::{EventOddity, Stage as Timed, WebhookOutcome};
@@ -211,23 +211,22 @@ async fn gather(
         engine.metrics.oddity(EventOddity::Future);
         tracing::warn!(source = %source.name, "an event is dated far ahead of our clock");
     }
-    let shop = locate(engine, &engine.catalogue_now(), &event, now);
-    let Some(shop) = shop else {
-        engine.metrics.oddity(EventOddity::Late);
-        return Ok(Gathered::Answered(Outcome::plain(&event, WebhookOutcome::TooOld)));
-    };
+    if is_old(engine, event.occurred_at, now) {
+        return Ok(too_old(engine, &event));
+    }
     let card = engine.card_hash(&source.name, &event.card);
-    let retells_shop = source.format.retells_shop();
     // From here on the card is its hash alone: no token is kept, or counts as content.
     event.card = Default::default();
-    engine.keep_sighting(&Sighting {
-        source: Cow::Borrowed(&source.name),
-        card,
-        received_at: now,
-        retells_shop,
-        event: Cow::Borrowed(&event),
-    });
-    let seen = Seen { source: &source.name, event, card, received_at: now, retells_shop };
+    let seen = Seen { source: &source.name, event, card, received_at: now, retells_shop: source.format.retells_shop() };
+    // Before anything is looked up: what becomes known later finds it here.
+    engine.keep_sighting(&seen.sighting());
+    let nobodys = engine.is_nobodys(card);
+    let Some(shop) = locate(engine, &engine.catalogue_now(), &seen.event, now, nobodys) else {
+        return Ok(too_old(engine, &seen.event));
+    };
+    if nobodys {
+        return Ok(Gathered::Answered(of_nobody(&seen.event, &shop)));
+    }
     let gathered = whose(engine, seen, shop, Some(place)).await;
     if matches!(gathered, Ok(Gathered::Ours(..))) {
         engine.metrics.stage(Timed::Gather, begun.elapsed());
@@ -235,27 +234,56 @@ async fn gather(
     gathered
 }
 
+fn too_old(engine: &Engine, event: &CardEvent) -> Gathered {
+    engine.metrics.oddity(EventOddity::Late);
+    Gathered::Answered(Outcome::plain(event, WebhookOutcome::TooOld))
+}
+
+/// An event of a card that is certainly nobody's: no index has to be asked, and it waits for no purchase, because
+/// its sighting is found when the card is linked.
+fn of_nobody(event: &CardEvent, shop: &Shop) -> Outcome {
+    Outcome::plain(event, if shop.is_ours { WebhookOutcome::UnknownCard } else { WebhookOutcome::NoOffer })
+}
+
 /// Where an event happened, by what is known of shops.
 struct Shop {
     /// `None` when it is nobody's who has or had an offer.
     matched: Option<Matched>,
+    /// Whether some offer may look at what is bought there.
+    is_ours: bool,
     /// The event's time, by the shop's clock when it was that which was told.
     occurred_at: Timestamp,
 }
 
-/// The shop of an event; `None` when the event is older than anything is kept.
-fn locate(engine: &Engine, catalogue: &Catalogue, event: &CardEvent, now: Timestamp) -> Option<Shop> {
-    let is_old = |at: Timestamp| at.plus_days(engine.options.retention_days) < now;
-    if is_old(event.occurred_at) {
+/// Older than anything is kept.
+fn is_old(engine: &Engine, at: Timestamp, now: Timestamp) -> bool {
+    at.plus_days(engine.options.retention_days) < now
+}
+
+/// The shop of an event; `None` when the event is older than anything is kept. `nobodys` when its card is: then
+/// no text is compared to find a shop.
+fn locate(engine: &Engine, catalogue: &Catalogue, event: &CardEvent, now: Timestamp, nobodys: bool) -> Option<Shop> {
+    if is_old(engine, event.occurred_at, now) {
         return None;
     }
-    let located = catalogue.locate(&event.merchant, event.occurred_at);
-    let known = located.filter(|located| !catalogue.offers_of(&located.merchant().id).is_empty());
+    let (mark, at) = (&event.merchant, event.occurred_at);
+    let located = if nobodys { catalogue.locate_without_text(mark, at) } else { catalogue.locate(mark, at) };
+    // Whatever the shop, an offer over a category may take it.
+    let taken = |merchant: Option<&MerchantId>| {
+        let takes = |mcc: u16| catalogue.apart().category().iter().any(|offer| offer.takes_category(mcc, merchant));
+        mark.mcc.is_some_and(takes)
+    };
+    let known = located.filter(|located| {
+        let merchant = &located.merchant().id;
+        !catalogue.offers_of(merchant).is_empty() || taken(Some(merchant))
+    });
+    let is_ours = known.is_some() || taken(None);
     let occurred_at = match (&known, event.clock) {
         (Some(located), crate::domain::card_event::Clock::Local) => event.occurred_at.read_locally(located.time_zone()),
         _ => event.occurred_at,
     };
-    (!is_old(occurred_at)).then(|| Shop { matched: known.map(|located| located.matched()), occurred_at })
+    let matched = known.map(|located| located.matched());
+    (!is_old(engine, occurred_at, now)).then_some(Shop { matched, is_ours, occurred_at })
 }
 
 /// An event as it is kept: its card is a hash, its token is gone.
@@ -267,25 +295,40 @@ struct Seen<'a> {
     retells_shop: bool,
 }
 
+impl Seen<'_> {
+    fn sighting(&self) -> Sighting<'_> {
+        Sighting {
+            source: Cow::Borrowed(self.source),
+            card: self.card,
+            received_at: self.received_at,
+            retells_shop: self.retells_shop,
+            event: Cow::Borrowed(&self.event),
+        }
+    }
+}
+
 /// Whose event it is, by what the indexes know of its purchase and its card. `place` is its
 /// place in the body that brings it; `None` when it was seen before and is looked at again.
 async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>) -> Result<Gathered, EngineError> {
-    let Seen { source, event, card, received_at, retells_shop } = seen;
-    let Shop { matched, occurred_at } = shop;
-    let id = event.purchase.clone().unwrap_or_else(|| own_purchase(&event));
-    let purchase = PurchaseKey { source: source.clone(), id };
+    let Shop { matched, is_ours, occurred_at } = shop;
+    let event = &seen.event;
     let follows = event.kind != EventKind::Authorization && event.purchase.is_some();
     let again = place.is_none();
-    // One that is held although its shop is nobody's any more is its holder's.
-    let holder = if follows || again { engine.purchase_owner(&purchase).await? } else { None };
-    if matched.is_none() && holder.is_none() {
-        let outcome = Outcome::plain(&event, WebhookOutcome::NoOffer);
-        if follows {
-            let content = content_of(retells_shop, &event);
-            engine.wait_for(purchase, Waiting { event, card, content });
-        }
-        return Ok(Gathered::Answered(outcome));
+    let asks = follows || again;
+    if !is_ours && !asks {
+        return Ok(Gathered::Answered(Outcome::plain(event, WebhookOutcome::NoOffer)));
     }
+    let id = event.purchase.clone().unwrap_or_else(|| own_purchase(event));
+    let purchase = PurchaseKey { source: seen.source.clone(), id };
+    // One that is held although its shop is nobody's any more is its holder's.
+    let holder = if asks { engine.purchase_owner(&purchase).await? } else { None };
+    if !is_ours && holder.is_none() {
+        if follows {
+            engine.wait_for(&purchase, &seen.sighting());
+        }
+        return Ok(Gathered::Answered(Outcome::plain(event, WebhookOutcome::NoOffer)));
+    }
+    let Seen { event, card, received_at, retells_shop, .. } = seen;
     let claims = engine.card_claims(card).await?;
     let holds = |claim: &&crate::store::keys::CardClaim| match &holder {
         Some(holder) => &claim.member == holder,
@@ -478,8 +521,8 @@ pub async fn suppose_card(
     let mut events = Vec::new();
     for Sighting { source, card, received_at, retells_shop, event } in sightings {
         let event = Box::new(event.into_owned());
-        let shop = locate(engine, turn.catalogue(), &event, now);
-        let Some(Shop { matched: matched @ Some(_), occurred_at }) = shop else { continue };
+        let shop = locate(engine, turn.catalogue(), &event, now, false);
+        let Some(Shop { matched, is_ours: true, occurred_at }) = shop else { continue };
         if occurred_at < from {
             continue;
         }
@@ -525,10 +568,15 @@ async fn gather_again(
     for sighting in sightings {
         let Sighting { source, card, received_at, retells_shop, event } = sighting;
         let event = Box::new(event.into_owned());
-        let Some(shop) = locate(engine, catalogue, &event, now) else {
+        let nobodys = engine.is_nobodys(card);
+        let Some(shop) = locate(engine, catalogue, &event, now, nobodys) else {
             outcomes.push(WebhookOutcome::TooOld);
             continue;
         };
+        if nobodys {
+            outcomes.push(of_nobody(&event, &shop).outcome);
+            continue;
+        }
         match whose(engine, Seen { source: &source, event, card, received_at, retells_shop }, shop, None).await? {
             Gathered::Answered(outcome) => outcomes.push(outcome.outcome),
             Gathered::Ours(member, ours) => members.entry(member).or_default().push(Ours { moves, ..*ours }),
@@ -539,9 +587,11 @@ async fn gather_again(
 
 /// Events that came before the purchase they follow, from a shop we did not know.
 async fn join_waiting(engine: &Arc<Engine>, turn: &mut Turn, purchase: &PurchaseKey) -> Result<(), EngineError> {
-    for Waiting { event, card, content } in engine.waited_for(purchase) {
+    for Sighting { card, retells_shop, event, .. } in engine.waited_for(purchase) {
         let holds = turn.member.head.cards.iter().any(|link| link.card == card);
         if holds && turn.identity(card, &event.key).await?.is_none() {
+            let content = content_of(retells_shop, &event);
+            let event = Box::new(event.into_owned());
             let occurred_at = event.occurred_at;
             let purchase = purchase.clone();
             let received_at = turn.now();

@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::figures::{self, Spread, micros_each, ratio, row};
 use crate::server::{Folder, Server};
 use crate::stage::{self, Common, Stage};
-use crate::traffic::{Mix, Traffic};
+use crate::traffic::{Mix, NoOffer, Traffic};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +35,13 @@ pub struct Args {
     dir: PathBuf,
 }
 
+/// What a no-offer event may be like, best first.
+const NO_OFFER: [(&str, NoOffer); 3] = [
+    ("no offer, card not linked", NoOffer::Unlinked),
+    ("no offer, card linked, shops of a town", NoOffer::Town),
+    ("no offer, card linked, every text new", NoOffer::New),
+];
+
 struct Turns {
     cpu: [Vec<Duration>; 2],
     took: [Vec<Duration>; 2],
@@ -53,12 +60,17 @@ pub fn run(args: &Args) -> Result<(), Fault> {
     let mut aside = Traffic::new(&town, &stage.credentials, common.seed.wrapping_add(1))?;
 
     let bare = Bound::Bare.start(folder.path(), &stage.credentials, core)?;
-    let no_offer =
-        turns(args, [&bare, &stage.server], [&mut aside, &mut traffic], Mix::NO_OFFER, args.no_offer as usize)?;
+    let count = args.no_offer as usize;
+    let mut no_offer = Vec::new();
+    for (words, like) in NO_OFFER {
+        let mix = Mix::no_offer(like);
+        no_offer.push((words, turns(args, [&bare, &stage.server], [&mut aside, &mut traffic], mix, count)?));
+    }
     // What of the distance is proof and reading alone, with nothing done about what was read.
     let read = Bound::Read.start(folder.path(), &stage.credentials, core)?;
     let mut aside_too = Traffic::new(&town, &stage.credentials, common.seed.wrapping_add(2))?;
-    let reading = turns(args, [&bare, &read], [&mut aside, &mut aside_too], Mix::NO_OFFER, args.no_offer as usize)?;
+    let new = Mix::no_offer(NoOffer::New);
+    let reading = turns(args, [&bare, &read], [&mut aside, &mut aside_too], new, count)?;
     read.stop()?;
     bare.stop()?;
     let append = Bound::Append.start(folder.path(), &stage.credentials, core)?;
@@ -73,7 +85,8 @@ pub fn run(args: &Args) -> Result<(), Fault> {
         row("load", format!("closed loop, {} connections, {} turns of each side", common.connections, args.rounds)),
         row("town", format!("{} members, {} merchants", common.members, common.merchants)),
     ];
-    let first = no_offer.show(&mut rows, "no offer", ["bare hyper", "ours"], Some(0.70));
+    let each = no_offer.iter().map(|(words, turns)| turns.show(&mut rows, words, ["bare hyper", "ours"], Some(0.70)));
+    let first: Vec<Value> = each.collect();
     let reads = reading.show(&mut rows, "no offer", ["bare hyper again", "verify and parse alone"], None);
     let second = crediting.show(&mut rows, "crediting, RAM disk", ["verify-parse-append-sync", "ours"], Some(0.50));
     rows.extend(proof);

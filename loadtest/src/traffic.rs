@@ -16,6 +16,25 @@ const RETRY_ROUNDS_MAX: u32 = 20;
 /// How far back events are dated.
 const BACK_MS: u64 = 2 * 86_400_000;
 
+/// Percent of [`NoOffer::Town`]'s texts that carry a reference of their own, as marketplaces, rides and bookings write
+/// them (`AMZN MKTP US*2K4XY7`): such a text comes once.
+const TEXTS_ONCE_PERCENT: u64 = 10;
+/// Cards that nobody has linked, for each that somebody has: a network that sends all cards of an issuer.
+const UNLINKED_CARDS_EACH: u32 = 10;
+
+/// What an event is like that concerns no offer. In each its MID is nobody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum NoOffer {
+    /// A linked card, and a statement text that never came before: the worst there is.
+    New,
+    /// A linked card in the shops of its town: one to a linked card, the second visited half as often as the first, the
+    /// tenth a tenth as often (visits to shops are about so), each with one text; and a tenth of the texts
+    /// come once.
+    Town,
+    /// A card that nobody has linked, and a text that never came before.
+    Unlinked,
+}
+
 /// Shares of the kinds of event, in percent. What is left of 100 concerns merchants that
 /// are nobody's.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -29,13 +48,19 @@ pub struct Mix {
     /// Percent of events that take half of an earlier purchase back
     #[arg(long, default_value_t = 5)]
     pub refunds: u8,
+    /// What events that concern no offer are like
+    #[arg(long = "no-offer-events", value_enum, default_value_t = NoOffer::New)]
+    pub no_offer: NoOffer,
 }
 
 impl Mix {
     /// Purchases alone.
-    pub const CREDITING: Self = Self { crediting: 100, duplicates: 0, refunds: 0 };
-    /// Events that concern nobody alone.
-    pub const NO_OFFER: Self = Self { crediting: 0, duplicates: 0, refunds: 0 };
+    pub const CREDITING: Self = Self { crediting: 100, duplicates: 0, refunds: 0, no_offer: NoOffer::New };
+
+    /// Events that concern no offer alone.
+    pub const fn no_offer(no_offer: NoOffer) -> Self {
+        Self { crediting: 0, duplicates: 0, refunds: 0, no_offer }
+    }
 
     /// Whether the shares fit into 100.
     pub fn check(&self) -> Result<(), Fault> {
@@ -62,6 +87,11 @@ impl Draw {
     fn below_u32(&mut self, bound: u32) -> u32 {
         u32::try_from(self.below(u64::from(bound))).unwrap_or(0)
     }
+    /// Below a bound, and as likely in every doubling: number n about as often as 1 in n.
+    fn often_low(&mut self, bound: u32) -> u32 {
+        let doubling = 1_u32 << self.below_u32(32 - bound.max(1).leading_zeros());
+        (doubling - 1 + self.below_u32(doubling)).min(bound.max(1) - 1)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +112,8 @@ struct Event {
     merchant: u32,
     minor: i64,
     at: Timestamp,
+    /// Its statement text carries a reference of its own.
+    referenced: bool,
 }
 
 /// A purchase as the events so far make it.
@@ -198,7 +230,7 @@ impl<'a> Traffic<'a> {
             return event;
         }
         let credits = drawn < crediting;
-        let event = self.purchase(credits, now);
+        let event = self.purchase(credits, mix.no_offer, now);
         if credits {
             self.sent.push(event);
         }
@@ -206,10 +238,20 @@ impl<'a> Traffic<'a> {
         event
     }
 
-    fn purchase(&mut self, credits: bool, now: Timestamp) -> Event {
+    fn purchase(&mut self, credits: bool, no_offer: NoOffer, now: Timestamp) -> Event {
         let back = i64::try_from(self.draw.below(BACK_MS)).unwrap_or(0);
-        let of_town = self.draw.below_u32(self.town.merchants);
-        let stranger = self.town.merchants + self.draw.below_u32(9_000_000);
+        let town = self.town;
+        let (of_town, linked) = (self.draw.below_u32(town.merchants), self.draw.below_u32(town.members));
+        let (member, merchant) = match no_offer {
+            _ if credits => (linked, of_town),
+            NoOffer::New => (linked, self.stranger()),
+            NoOffer::Town => (linked, town.merchants + self.draw.often_low(town.members)),
+            NoOffer::Unlinked => {
+                let cards = town.members.saturating_mul(UNLINKED_CARDS_EACH);
+                (town.members + self.draw.below_u32(cards), self.stranger())
+            }
+        };
+        let of_town = !credits && no_offer == NoOffer::Town;
         let cleared = self.serial.is_multiple_of(2);
         let event = Event {
             serial: self.serial,
@@ -219,10 +261,11 @@ impl<'a> Traffic<'a> {
                 (true, false) => Kind::Authorization,
             },
             purchase: self.serial,
-            member: self.draw.below_u32(self.town.members),
-            merchant: if credits { of_town } else { stranger },
+            member,
+            merchant,
             minor: 2_000 + i64::try_from(self.draw.below(28_000)).unwrap_or(0),
             at: Timestamp::from_ms(now.plus_ms(-back).as_seconds() * 1000),
+            referenced: of_town && self.draw.below(100) < TEXTS_ONCE_PERCENT,
         };
         if credits {
             self.purchases.push(Purchase {
@@ -236,6 +279,11 @@ impl<'a> Traffic<'a> {
             });
         }
         event
+    }
+
+    /// One of so many merchants that few come twice.
+    fn stranger(&mut self) -> u32 {
+        self.town.merchants + self.draw.below_u32(9_000_000)
     }
 
     /// Half of an earlier cleared purchase that has none yet. `None` when none is found.
@@ -255,6 +303,7 @@ impl<'a> Traffic<'a> {
                 merchant: purchase.merchant,
                 minor: purchase.refunded_minor,
                 at: purchase.at.max(now.plus_ms(-60_000)),
+                referenced: false,
             });
         }
         None
@@ -267,6 +316,7 @@ impl<'a> Traffic<'a> {
             (Kind::Refund, _) => "refund",
         };
         let run = &self.town.run;
+        let reference = if event.referenced { format!("*{:06X}", event.serial) } else { String::new() };
         body.clear();
         write!(
             body,
@@ -274,7 +324,7 @@ impl<'a> Traffic<'a> {
              \"card\":\"{card}\",\"amount\":{{\"minor\":{minor},\"currency\":\"USD\"}},\"occurred_at\":\"{at}\",\
              \"time_known\":true,\"posted_at\":null,\"approved\":true,\"billing\":null,\
              \"merchant\":{{\"scheme\":\"visa\",\"mid\":\"{mid}\",\"acquirer\":null,\
-             \"descriptor\":\"SQ *SHOP NUMBER {merchant}\",\"mcc\":\"5814\",\"store_id\":null,\"country\":\"US\",\
+             \"descriptor\":\"SQ *SHOP NUMBER {merchant}{reference}\",\"mcc\":\"5814\",\"store_id\":null,\"country\":\"US\",\
              \"postcode\":\"94607\",\"terminal\":null}},\"channel\":\"in_store\"}}",
             serial = event.serial,
             purchase = event.purchase,
@@ -396,7 +446,7 @@ mod tests {
         let town = Town::new(10, 10).unwrap();
         let credentials = Credentials::draw().unwrap();
         let mut traffic = Traffic::new(&town, &credentials, 7).unwrap();
-        let mix = Mix { crediting: 50, duplicates: 10, refunds: 20 };
+        let mix = Mix { crediting: 50, duplicates: 10, refunds: 20, no_offer: NoOffer::Unlinked };
         let requests = traffic.prepare(mix, 500).unwrap();
         assert_eq!(requests.len(), 500);
         let mut body = String::new();
@@ -419,5 +469,32 @@ mod tests {
         assert!(traffic.granted_minor() > 0);
         let all = traffic.granted_to_some(10);
         assert_eq!(all.values().sum::<i64>(), traffic.granted_minor());
+    }
+
+    #[test]
+    fn events_of_no_offer_are_as_they_say() {
+        let town = Town::new(10, 1_000).unwrap();
+        let credentials = Credentials::draw().unwrap();
+        let events = |no_offer| {
+            let mut traffic = Traffic::new(&town, &credentials, 7).unwrap();
+            traffic.prepare(Mix::no_offer(no_offer), 10_000).unwrap();
+            traffic.batch
+        };
+        let differ = |events: &[Event]| {
+            events.iter().map(|event| event.merchant).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        for no_offer in [NoOffer::New, NoOffer::Town, NoOffer::Unlinked] {
+            let events = events(no_offer);
+            assert!(events.iter().all(|event| event.merchant >= town.merchants), "{no_offer:?}");
+            let linked = events.iter().filter(|event| event.member < town.members).count();
+            assert_eq!(linked, if no_offer == NoOffer::Unlinked { 0 } else { events.len() });
+        }
+        assert!(differ(&events(NoOffer::New)) > 9_900);
+        let town_events = events(NoOffer::Town);
+        assert!((500..=1_000).contains(&differ(&town_events)));
+        let visits = |number| town_events.iter().filter(|event| event.merchant == town.merchants + number).count();
+        assert!(visits(0) > visits(1) && visits(1) > 3 * visits(9));
+        let once = town_events.iter().filter(|event| event.referenced).count();
+        assert!((900..1_100).contains(&once), "{once}");
     }
 }

@@ -107,7 +107,7 @@ fn send(args: &Args, to: SocketAddr, traffic: &mut Traffic<'_>) -> Result<Sent, 
 
 impl Sent {
     fn show(&self, args: &Args, placed: &str, traffic: &Traffic<'_>, proof: Vec<(String, String)>) {
-        let Mix { crediting, duplicates, refunds } = args.mix;
+        let Mix { crediting, duplicates, refunds, no_offer } = args.mix;
         let rest = 100 - crediting - duplicates - refunds;
         let achieved = figures::per_second(self.count, self.took);
         let mut rows = vec![
@@ -115,7 +115,9 @@ impl Sent {
             row("where", placed),
             row(
                 "mix",
-                format!("{crediting} % crediting, {rest} % no offer, {duplicates} % duplicates, {refunds} % refunds"),
+                format!(
+                    "{crediting} % crediting, {rest} % no offer ({no_offer:?}), {duplicates} % duplicates, {refunds} % refunds"
+                ),
             ),
         ];
         if let Some(found) = self.found {

@@ -39,6 +39,10 @@ impl From<Unread> for Reply {
 /// Whether the body is JSON, as far as its type says; callers that send no type mean JSON.
 pub(super) fn is_json(request: &Request) -> bool {
     let Some(given) = request.headers.get(CONTENT_TYPE) else { return true };
+    // As most write it.
+    if given == "application/json" {
+        return true;
+    }
     let essence = given.to_str().unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     essence == "application/json" || essence.ends_with("+json")
 }

@@ -299,6 +299,17 @@ impl Catalogue {
     /// descriptor that nobody registered costs microseconds the first time.
     #[must_use]
     pub fn locate(&self, mark: &MerchantMark, at: Timestamp) -> Option<Located<'_>> {
+        self.look_up(mark, at, true)
+    }
+
+    /// As [`Catalogue::locate`], by MID and store id alone: for those to whom it makes no difference whose
+    /// shop a text names.
+    #[must_use]
+    pub fn locate_without_text(&self, mark: &MerchantMark, at: Timestamp) -> Option<Located<'_>> {
+        self.look_up(mark, at, false)
+    }
+
+    fn look_up(&self, mark: &MerchantMark, at: Timestamp, reads_text: bool) -> Option<Located<'_>> {
         let question = Question::new(mark, at);
         let mut tally = Tally::default();
         self.base.layer.tally_mid(&question, self.base_side(), &mut tally);
@@ -306,11 +317,16 @@ impl Catalogue {
         if let Some(found) = self.conclude(&tally, Evidence::Mid) {
             return Some(found);
         }
-        self.locate_without_mid(mark, tally.is_shared().then_some(&question))
+        self.locate_without_mid(mark, tally.is_shared().then_some(&question), reads_text)
     }
 
     /// `shared` when the MID is one that many shops share.
-    fn locate_without_mid(&self, mark: &MerchantMark, shared: Option<&Question<'_>>) -> Option<Located<'_>> {
+    fn locate_without_mid(
+        &self,
+        mark: &MerchantMark,
+        shared: Option<&Question<'_>>,
+        reads_text: bool,
+    ) -> Option<Located<'_>> {
         let layers = [&self.base.layer, &*self.overlay.layer];
         if layers.iter().any(|layer| layer.has_stores())
             && let Some(store) = mark.store_id.as_deref().and_then(Key::of_store_id)
@@ -322,6 +338,9 @@ impl Catalogue {
             if let Some(found) = self.conclude(&tally, Evidence::StoreId) {
                 return Some(found);
             }
+        }
+        if !reads_text || mark.descriptor.is_none() {
+            return None;
         }
         if layers.iter().any(|layer| layer.has_descriptors())
             && let Some(text) = mark.descriptor.as_deref().and_then(Key::of_descriptor)
@@ -339,7 +358,6 @@ impl Catalogue {
                 return Some(found);
             }
         }
-        mark.descriptor.as_ref()?;
         let hash = Unlike::hash(mark, shared.is_some(), self.base.seed);
         if self.unlike.knows(hash) {
             return None;

@@ -5,6 +5,7 @@
 
 use super::{Engine, EngineError};
 use crate::decide::MemberState;
+use crate::decide::member::Placed;
 use crate::domain::{CardHash, MemberId, MerchantId, Timestamp};
 use crate::record::{self, Envelope, MemberInput, Record};
 use crate::sightings::{Clue, Segment};
@@ -186,13 +187,16 @@ impl Engine {
         merchant: &MerchantId,
         since: Timestamp,
     ) -> Result<bool, EngineError> {
-        let concerned = |state: &MemberState| {
-            state.purchases.iter().any(|p| p.merchant.as_ref() == Some(merchant) && p.time >= since)
+        // An offer over a category takes purchases anywhere, and occasions are at no shop.
+        let concerned = |state: &MemberState, wide: bool| {
+            let there = |p: &Placed| p.merchant.as_ref() == Some(merchant) || p.purchase.occasion.is_some() || wide;
+            state.purchases.iter().any(|p| p.time >= since && there(p))
         };
         // Asked within the turn: one that holds an older catalogue may just be committing
         // the member's first purchase there.
         let mut turn = self.turn(&member).await?;
-        if !concerned(&turn.member) {
+        let wide = turn.catalogue().apart().category().iter().any(|offer| offer.merchant() == merchant);
+        if !concerned(&turn.member, wide) {
             return Ok(false);
         }
         let referrer = turn.member.head.referred_by.as_ref().map(|(by, _)| by.clone());

@@ -9,6 +9,7 @@ pub mod again;
 mod answer;
 pub mod budgets;
 pub mod catalogue;
+mod linked;
 pub mod look;
 pub mod marks;
 pub mod referral;
@@ -18,13 +19,14 @@ pub mod secrets;
 pub mod signal;
 pub mod start;
 pub mod turn;
+mod waiting;
 
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::decide::member::Placed;
 use crate::decide::{MemberState, Policy};
 use crate::domain::purchase::Purchase;
-use crate::domain::{CardEvent, CardHash, MemberId, PurchaseKey, SourceName, Timestamp};
+use crate::domain::{CardHash, MemberId, SourceName, Timestamp};
 use crate::journal::vault::Vault;
 use crate::journal::{AppendError, Journal, Position};
 use crate::record::RecordError;
@@ -123,9 +125,8 @@ pub struct Engine {
     rounds: rounds::Rounds,
     members: quick_cache::sync::Cache<MemberId, Arc<MemberState>, MemberWeight>,
     stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
-    /// Events that came before the purchase they follow, from shops we do not know by
-    /// themselves: joined when the purchase opens. A memory, bounded, of the last ones.
-    waiting: quick_cache::sync::Cache<PurchaseKey, Arc<[Waiting]>>,
+    early: waiting::Early,
+    linked: linked::Linked,
     /// Locks for cards while they are linked; taken before a member's.
     card_stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
     /// Highest record number per partition; the catalogue's is last.
@@ -314,44 +315,6 @@ impl Engine {
         {
             self.metrics.sighting_dropped();
         }
-    }
-}
-
-/// An event that follows a purchase nobody opened yet.
-#[derive(Debug, Clone)]
-pub struct Waiting {
-    /// The event, its token emptied.
-    pub event: Box<CardEvent>,
-    /// Its card.
-    pub card: CardHash,
-    /// Hash of its fields, to tell a redelivery from other content.
-    pub content: u64,
-}
-
-/// Purchases whose early followers are remembered, and followers of one of them.
-const WAITING_PURCHASES_MAX: usize = 65_536;
-const WAITING_EVENTS_MAX: usize = 16;
-
-impl Engine {
-    /// Remembers an event that follows a purchase nobody opened yet.
-    pub fn wait_for(&self, purchase: PurchaseKey, waiting: Waiting) {
-        let list = match self.waiting.get(&purchase) {
-            None => vec![waiting],
-            Some(list) => {
-                let known = |other: &Waiting| other.event.key == waiting.event.key && other.card == waiting.card;
-                if list.len() == WAITING_EVENTS_MAX || list.iter().any(known) {
-                    return;
-                }
-                list.iter().cloned().chain([waiting]).collect()
-            }
-        };
-        self.waiting.insert(purchase, list.into());
-    }
-
-    /// The events that waited for a purchase which opens now.
-    #[must_use]
-    pub fn waited_for(&self, purchase: &PurchaseKey) -> Vec<Waiting> {
-        self.waiting.remove(purchase).map(|(_, list)| list.to_vec()).unwrap_or_default()
     }
 }
 

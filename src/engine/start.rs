@@ -28,6 +28,8 @@ use std::sync::{Arc, Mutex};
 
 /// Records replayed at a start without a checkpoint at its end.
 const REPLAYED_MAX: u64 = 2_000;
+/// Pages of cards read before the service starts, beyond one of each partition: milliseconds.
+const CARD_PAGES_AT_START: usize = 32;
 
 /// Bounds and habits of an engine.
 #[derive(Debug, Clone)]
@@ -176,18 +178,31 @@ impl Engine {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<(Arc<Self>, Started), StartError> {
+        let (engine, started) = Self::open_or_rebuild(&disk, &options, &policy, &clock, &metrics)?;
+        // Of a small store all cards are known at once; of a large one whoever keeps the house learns the rest.
+        engine.learn_cards(usize::from(engine.partitions()) + CARD_PAGES_AT_START)?;
+        Ok((engine, started))
+    }
+
+    fn open_or_rebuild(
+        disk: &Arc<dyn Disk>,
+        options: &EngineOptions,
+        policy: &Policy,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(Arc<Self>, Started), StartError> {
         for path in [&options.state_dir, &options.journal_dir] {
             std::fs::create_dir_all(path).map_err(|source| StartError::Folder { path: path.clone(), source })?;
         }
         let state = options.state_dir.join(embedded::FOLDER);
         let mut started = Started::default();
         let assemble = |keeper, meta, started: &mut Started| {
-            Self::assemble(&disk, &options, &policy, &clock, &metrics, keeper, meta, started)
+            Self::assemble(disk, options, policy, clock, metrics, keeper, meta, started)
         };
-        let found = if state.exists() { open_state(&state, &options, &mut started)? } else { None };
+        let found = if state.exists() { open_state(&state, options, &mut started)? } else { None };
         match found {
             Some((keeper, meta)) => {
-                check_partitions(&meta, &options)?;
+                check_partitions(&meta, options)?;
                 match assemble(keeper, Some(meta), &mut started) {
                     // A state that is ahead of its journal, or of another one, proves nothing.
                     Err(StartError::Journal { source, .. }) if proves_nothing(&source) => {
@@ -318,7 +333,8 @@ impl Engine {
             rounds: super::rounds::Rounds::default(),
             members,
             stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
-            waiting: quick_cache::sync::Cache::new(super::WAITING_PURCHASES_MAX),
+            early: super::waiting::Early::new(seed()),
+            linked: super::linked::Linked::default(),
             card_stripes: (0..256).map(|_| Arc::default()).collect(),
             numbers,
             marked: marks.iter().map(|mark| AtomicI64::new(mark.load(Ordering::Relaxed))).collect(),
@@ -478,7 +494,7 @@ fn pages(
 
 /// The embedded keeper answers at once, except a commit that waits for room: there a
 /// start makes the room itself.
-fn now<T, E>(answer: impl Future<Output = Result<T, E>>) -> Result<T, EngineError>
+pub(super) fn now<T, E>(answer: impl Future<Output = Result<T, E>>) -> Result<T, EngineError>
 where
     EngineError: From<E>,
 {

@@ -332,7 +332,11 @@ impl Turn {
         }
         let mut batches = Vec::new();
         for record in &self.records {
-            if !matches!(&record.body, Body::Member { input, .. } if matches!(**input, MemberInput::Event(_))) {
+            let input = if let Body::Member { input, .. } = &record.body { Some(input.as_ref()) } else { None };
+            if let Some(MemberInput::CardLinked { link, .. }) = input {
+                engine.linked.enter(link.card);
+            }
+            if !matches!(input, Some(MemberInput::Event(_))) {
                 batches.extend(hints(engine.keeper(), engine.partitions(), record).await?);
             }
             // A budget learnt after this commit would count it twice.

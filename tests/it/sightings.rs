@@ -329,6 +329,45 @@ async fn texts_that_may_be_a_shops_are_offered_for_linking() {
 }
 
 #[tokio::test]
+async fn a_text_of_a_card_that_nobody_linked_is_compared_once_somebody_does() {
+    let mut service = Service::start(&[]).await;
+    let text = "BLUE BOTTLE WEBSTER";
+    let shop = json!({"name": "Blue Bottle Coffee", "time_zone": "America/Los_Angeles", "locations": [
+        {"id": "webster", "city": "Oakland", "country": "US", "mids": [{"mid": "111"}], "descriptors": [text]}]});
+    assert_eq!(service.call("PUT", "/v1/merchants/a", &shop.to_string()).await.0, 201);
+    world::publish(service.engine(), "five", world::terms("a")).await;
+    world::member(service.engine(), "ann", "tok_ann").await;
+    let of = |member: &str, kind: &str, minor, hour: u32, mid: &str| {
+        let at = format!("2026-11-20T{hour:02}:00:00Z");
+        let id = format!("{kind}{member}");
+        world::event(&id, kind, &format!("p{member}"), &format!("tok_{member}"), minor, &at, mid).replace("SHOP", text)
+    };
+    // The card index is read again at a start, and not forgotten over it.
+    service = Service::start_in(service.stop().await, &[]).await;
+    for (member, kind, mid, outcome) in [
+        ("ann", "clearing", "999", "credited"),
+        ("bob", "refund", "999", "no_offer"),
+        ("bob", "clearing", "999", "no_offer"),
+        ("cyd", "clearing", "111", "unknown_card"),
+    ] {
+        let minor = if kind == "refund" { 1_000 } else { 3_000 };
+        let (_, answer) = service.post("visa-eu", of(member, kind, minor, 11, mid)).await;
+        assert_eq!(answer["outcome"], outcome, "{member} {kind}: {answer}");
+    }
+    let from = json!({"from": "1970-01-01T00:00:00Z"}).to_string();
+    for (member, owed) in [("bob", 100), ("cyd", 150)] {
+        service.call("PUT", &format!("/v1/members/{member}"), "{}").await;
+        let path = format!("/v1/members/{member}/cards/visa-eu/tok_{member}");
+        let (_, preview) = service.call("POST", &format!("{path}/preview"), &from).await;
+        assert_eq!(preview["rewards"][0]["added_minor"], owed, "{preview}");
+        assert_eq!(service.call("PUT", &path, &from).await.0, 201);
+    }
+    let granted: Vec<i64> = grants(&service).await.into_iter().map(|(_, _, minor)| minor).collect();
+    assert_eq!(granted, [150, 100, 150]);
+    proved(service).await;
+}
+
+#[tokio::test]
 async fn a_merchant_takes_no_reward_back_by_forgetting_a_mid() {
     let service = town(&["111"], &["222"]).await;
     members(&service).await;
