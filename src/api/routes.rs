@@ -29,6 +29,8 @@ pub enum Route {
     Offer,
     /// A step of an offer's life.
     OfferStep,
+    /// What an offer's document may say.
+    OfferSchema,
     /// One member.
     Member,
     /// One card of a member.
@@ -71,7 +73,7 @@ pub enum Route {
 
 impl Route {
     /// Every route with its path and what it takes.
-    pub(super) const ALL: [(&'static str, Self, &'static str); 29] = [
+    pub(super) const ALL: [(&'static str, Self, &'static str); 30] = [
         ("/healthz", Self::Health, "GET"),
         ("/readyz", Self::Ready, "GET"),
         ("/metrics", Self::Metrics, "GET"),
@@ -81,6 +83,7 @@ impl Route {
         ("/v1/offers", Self::Offers, "GET"),
         ("/v1/offers/{id}", Self::Offer, "GET, PUT"),
         ("/v1/offers/{id}/{step}", Self::OfferStep, "POST"),
+        ("/v1/schemas/offer.json", Self::OfferSchema, "GET"),
         ("/v1/members/{id}", Self::Member, "DELETE, GET, PUT"),
         ("/v1/members/{id}/cards/{source}/{token}", Self::Card, "DELETE, PUT"),
         ("/v1/members/{id}/cards/{source}/{token}/preview", Self::CardPreview, "POST"),
@@ -149,6 +152,7 @@ pub(super) async fn answer(doors: &Doors, route: Route, params: &Params<'_, '_>,
         (Route::Offer, "PUT") => offers::put(doors, params, request).await,
         (Route::Offer, "GET") => offers::get(doors, params, request).await,
         (Route::OfferStep, "POST") => offers::step(doors, params, request).await,
+        (Route::OfferSchema, "GET") => Ok(offers::schema()),
         (Route::Member, "PUT") => members::put(doors, params, request).await,
         (Route::Member, "GET") => members::get(doors, params, request).await,
         (Route::Member, "DELETE") => members::delete(doors, params, request).await,
