@@ -124,8 +124,8 @@ mod tests {
         ),
         (
             "mission-tree",
-            "Members who spend at least 10.00 EUR have tree given to the cause they chose of rain- \
-             forest and mangroves.",
+            "Members who spend at least 10.00 EUR have tree given to the cause they chose of \
+             rain-forest and mangroves.",
         ),
         (
             "punch-card",

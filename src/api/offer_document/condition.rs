@@ -25,13 +25,15 @@ const WORD_BYTES_MAX: usize = 64;
 /// One condition: an object with exactly one key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(no_recursion)]
 pub enum ConditionDocument {
     /// All hold; an empty list holds always.
+    #[schema(no_recursion)]
     All(Vec<ConditionDocument>),
     /// At least one holds.
+    #[schema(no_recursion)]
     Any(Vec<ConditionDocument>),
     /// It does not hold.
+    #[schema(no_recursion)]
     Not(Box<ConditionDocument>),
     /// The purchase is worth at least this, minor units.
     SpendAtLeastMinor(i64),

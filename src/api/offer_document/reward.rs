@@ -18,7 +18,6 @@ const OF_ANOTHER_MAX: u32 = 100_000;
 /// What is given. `kind` says which other keys there are.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-#[schema(no_recursion)]
 pub struct RewardDocument {
     /// Which kind.
     pub kind: RewardKind,
@@ -137,12 +136,12 @@ pub struct SpendStepDocument {
 /// One of several rewards. All branches of a choice give one unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-#[schema(no_recursion)]
 pub struct BranchDocument {
     /// When it is taken; without it whenever none before it is.
     #[serde(default, skip_serializing_if = "ConditionDocument::is_always")]
     pub when: ConditionDocument,
     /// What it gives; never itself a choice.
+    #[schema(no_recursion)]
     pub reward: RewardDocument,
 }
 
