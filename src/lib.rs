@@ -92,6 +92,7 @@ pub mod kept;
 pub mod ledger;
 pub mod normalise;
 pub mod pipeline;
+pub mod programmes;
 pub mod pull;
 pub mod record;
 pub mod sightings;

@@ -13,6 +13,8 @@ const QUOTED_BYTES_MAX: usize = 200;
 pub(super) const MINOR_MAX: i64 = 1_000_000_000_000_000;
 /// Longest name or title, in bytes.
 pub(super) const NAME_BYTES_MAX: usize = 200;
+/// Most faults of one document that are told at once.
+const FAULTS_MAX: usize = 50;
 
 /// What is wrong with a document, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +48,30 @@ impl From<Fault> for Reply {
     }
 }
 
+/// All that is wrong with a document, at least one fault: so that whoever wrote it need not
+/// meet them one by one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// The faults found, if there are any; of very many the first.
+    pub(super) fn new(mut faults: Vec<Fault>) -> Option<Self> {
+        faults.truncate(FAULTS_MAX);
+        (!faults.is_empty()).then_some(Self(faults))
+    }
+    /// In the order of the document.
+    #[must_use]
+    pub fn list(&self) -> &[Fault] {
+        &self.0
+    }
+}
+
+impl From<Faults> for Reply {
+    fn from(faults: Faults) -> Self {
+        reply::impossible_for_all(faults.0.into_iter().map(|fault| (fault.code, fault.path, fault.detail)).collect())
+    }
+}
+
 /// What was sent, fit to be repeated: short, and without card numbers.
 pub(super) fn quoted(text: &str) -> String {
     let masked = pan::mask(text);
@@ -64,6 +90,24 @@ pub(super) fn text(path: &str, text: &str, bytes_max: usize) -> Result<String, F
     identifier(path, text, bytes_max)?;
     no_card_number(path, text)?;
     Ok(text.to_owned())
+}
+
+/// As [`text`], of several lines.
+pub(super) fn lines(path: &str, given: &str, bytes_max: usize) -> Result<String, Fault> {
+    text(path, &given.replace("\r\n", " ").replace('\n', " "), bytes_max)?;
+    Ok(given.to_owned())
+}
+
+/// A BCP 47 tag, as far as its form goes.
+pub(super) fn language(path: &str, tag: &str) -> Result<CompactString, Fault> {
+    let letters = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let mut parts = tag.split('-');
+    let first = parts.next().is_some_and(|part| (2..=3).contains(&part.len()) && letters(part));
+    let plain = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if first && tag.len() <= 35 && parts.all(plain) {
+        return Ok(CompactString::from(tag));
+    }
+    Err(Fault::bad(path, format!("`{}` is not a language tag (BCP 47), such as de or pt-BR", quoted(tag))))
 }
 
 /// As [`text`], short.

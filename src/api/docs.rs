@@ -12,7 +12,7 @@ use hyper::StatusCode;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
@@ -38,6 +38,7 @@ use utoipa::{Modify, OpenApi};
         offers::get,
         offers::list,
         offers::step,
+        offers::schema,
         members::put,
         members::get,
         members::delete,
@@ -80,7 +81,8 @@ impl Modify for Common {
         components.add_security_scheme("key", SecurityScheme::Http(bearer));
         components.schemas.insert("Problem".to_owned(), RefOr::T(problem()));
         for (path, item) in &mut openapi.paths.paths {
-            let keyed = path.starts_with("/v1/") && !path.starts_with("/v1/webhooks/");
+            let open = path.starts_with("/v1/webhooks/") || path.starts_with("/v1/schemas/");
+            let keyed = path.starts_with("/v1/") && !open;
             for operation in operations(item) {
                 if keyed {
                     operation.security = Some(vec![SecurityRequirement::new("key", Vec::<String>::new())]);
@@ -109,6 +111,15 @@ fn problem() -> Schema {
     let number = |description: &str| {
         ObjectBuilder::new().schema_type(SchemaType::new(Type::Integer)).description(Some(description))
     };
+    let entry = ObjectBuilder::new()
+        .property("code", text("As the problem's").enum_values(Some(CODES)))
+        .property("field", text("Where"))
+        .property("detail", text("What is wrong and what would be right"))
+        .required("code")
+        .required("detail");
+    let errors = ArrayBuilder::new()
+        .description(Some("All that is wrong, when it is more than one thing; the problem itself is the first"))
+        .items(RefOr::T(Schema::from(entry.build())));
     ObjectBuilder::new()
         .description(Some("A refusal (RFC 9457)"))
         .property("type", text("`urn:ringfence:problem:` and the code"))
@@ -117,6 +128,7 @@ fn problem() -> Schema {
         .property("code", text("Which problem; never changes its meaning").enum_values(Some(CODES)))
         .property("detail", text("This case, for a person: what is wrong and what would be right"))
         .property("field", text("Where in the body, path or headers"))
+        .property("errors", errors.build())
         .property("request_id", text("The request's name, also in the header `x-request-id` and in logs"))
         .required("type")
         .required("title")
@@ -188,7 +200,7 @@ mod tests {
                 assert_eq!(named, given.collect(), "{method} {path}");
                 assert_eq!(
                     operation["security"].is_array(),
-                    path.starts_with("/v1/") && !path.contains("webhooks"),
+                    path.starts_with("/v1/") && !path.contains("webhooks") && !path.contains("schemas"),
                     "{path}"
                 );
             }
@@ -219,7 +231,7 @@ mod tests {
     fn every_code_is_listed() {
         let mut used = BTreeSet::new();
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        for folder in ["api", "wire", "normalise"] {
+        for folder in ["api", "api/offer_document", "wire", "normalise"] {
             for entry in std::fs::read_dir(root.join(folder)).unwrap() {
                 let path = entry.unwrap().path();
                 if path.extension().is_none_or(|e| e != "rs") || path.to_string_lossy().contains("tests") {

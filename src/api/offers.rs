@@ -1,6 +1,6 @@
 //! Doors for offers and their life.
 
-use super::offer_document::OfferDocument;
+use super::offer_document::{self, OfferDocument, Warning};
 use super::reply::{self, Reply};
 use super::{Doors, access, page, read};
 use crate::authenticate::keys::Caller;
@@ -40,6 +40,12 @@ pub struct OfferView {
     /// What the published version's budget has left; absent without a budget and in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_left_minor: Option<i64>,
+    /// The newest terms in one plain English sentence.
+    #[schema(example = "Members get 5 percent, up to 10.00 USD, on weekdays before noon.")]
+    pub in_words: String,
+    /// What is allowed but hardly meant, in the newest terms; absent when there is nothing, and in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// The newest terms.
     #[serde(flatten)]
     pub document: OfferDocument,
@@ -118,6 +124,8 @@ impl OfferView {
             granted_minor: None,
             reserved_minor: None,
             budget_left_minor: None,
+            in_words: offer.newest().terms.in_words(),
+            warnings: Vec::new(),
             document: OfferDocument::of(&offer.newest().terms),
         }
     }
@@ -163,6 +171,7 @@ async fn whole(doors: &Doors, version: u64, offer: &Offer) -> Result<OfferView, 
     view.granted_minor = Some(granted);
     view.reserved_minor = Some(reserved);
     view.budget_left_minor = budget.map(|budget| (budget - granted - reserved).max(0));
+    view.warnings = offer_document::warnings(&offer.newest().terms);
     Ok(view)
 }
 
@@ -188,7 +197,7 @@ pub(super) async fn put(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     let if_match = read::if_match(request)?;
     let document: OfferDocument = read::document(request)?;
     access::own_merchant(&caller, &document.merchant)?;
-    let terms = document.into_terms()?;
+    let terms = document.into_terms(&id)?;
     let (_, created) = doors.engine.put_offer(&id, terms, if_match).await?;
     let (version, offer) = seen(doors, &caller, &id).await?;
     Ok(Reply::put(created, &whole(doors, version, &offer).await?, version))
@@ -205,6 +214,15 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     let id: OfferId = read::id(params, "id")?;
     let (version, offer) = seen(doors, &caller, &id).await?;
     Ok(Reply::versioned(&whole(doors, version, &offer).await?, version))
+}
+
+/// What an offer's document may say, as JSON Schema (draft 2020-12): for editors and for checks before sending.
+#[utoipa::path(
+    get, path = "/v1/schemas/offer.json", operation_id = "get_offer_schema", tag = "Offers",
+    responses((status = 200, description = "The schema", content_type = "application/schema+json")),
+)]
+pub(super) fn schema() -> Reply {
+    Reply::Text { content_type: "application/schema+json".into(), body: offer_document::schema::text() }
 }
 
 /// Offers, by id.

@@ -70,9 +70,21 @@ pub fn parse<T: DeserializeOwned + Serialize>(body: &[u8]) -> Result<T, Unread> 
         |error: &serde_json::Error| Unread::NotJson(format!("the body is not JSON: {}", quoted(&error.to_string())));
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
+        let place = || place(body, error.path());
         match error.inner().classify() {
-            serde_json::error::Category::Data => Unread::Fault(fault(&path, &error.inner().to_string())),
-            _ => not_json(error.inner()),
+            serde_json::error::Category::Data => {
+                let message = error.inner().to_string();
+                let key = message.strip_prefix("unknown variant `").and_then(|rest| rest.split('`').next());
+                // A choice by key, of which there is no such: the place is an object then.
+                match key.filter(|_| place().is_some_and(|at| at.is_object())) {
+                    Some(key) => {
+                        let path = if path == "." { key.to_owned() } else { format!("{path}.{key}") };
+                        Unread::Fault(fault(&path, &message.replacen("variant", "field", 1)))
+                    }
+                    None => Unread::Fault(fault(&path, &message)),
+                }
+            }
+            _ => place().map_or_else(|| not_json(error.inner()), |at| Unread::Fault(not_one_key(&path, &at))),
         }
     })?;
     json.end().map_err(|error| not_json(&error))?;
@@ -84,6 +96,46 @@ pub fn parse<T: DeserializeOwned + Serialize>(body: &[u8]) -> Result<T, Unread> 
         }
     }
     Ok(value)
+}
+
+/// What the body has at a path; `None` when the body is not JSON.
+fn place(body: &[u8], path: &serde_path_to_error::Path) -> Option<Value> {
+    let mut value: Value = serde_json::from_slice(body).ok()?;
+    for segment in path {
+        value = match (segment, value) {
+            (serde_path_to_error::Segment::Seq { index }, Value::Array(mut list)) if *index < list.len() => {
+                list.swap_remove(*index)
+            }
+            (
+                serde_path_to_error::Segment::Map { key } | serde_path_to_error::Segment::Enum { variant: key },
+                Value::Object(mut map),
+            ) => map.remove(key)?,
+            (_, value) => return Some(value),
+        };
+    }
+    Some(value)
+}
+
+/// Serde calls it no JSON when a choice by key has not exactly one key.
+fn not_one_key(path: &str, at: &Value) -> Fault {
+    let path = if path == "." { "" } else { path };
+    match at {
+        Value::Object(map) if map.is_empty() => {
+            Fault::bad(path, "must have exactly one key, which says what it is; it has none")
+        }
+        Value::Object(map) => {
+            let keys: Vec<_> = map.keys().map(String::as_str).collect();
+            let detail = format!(
+                "must have exactly one key, has {}: {}; make each an entry of its own",
+                keys.len(),
+                quoted(&keys.join(", "))
+            );
+            Fault::contradiction(path, detail)
+        }
+        _ => {
+            Fault::new("wrong_type", path, "expected an object with exactly one key, or a word where words are allowed")
+        }
+    }
 }
 
 /// Serde takes a list where an object belongs, by the order of its keys. Nobody means that.
@@ -122,6 +174,8 @@ fn fault(path: &str, message: &str) -> Fault {
         ("unknown field", "unknown key"),
         ("unknown variant", "unknown word"),
         ("floating point", "fraction"),
+        ("unit variant, expected newtype variant", "a word alone, expected an object with this key"),
+        ("newtype variant, expected unit variant", "an object, expected a word alone"),
         (", expected i64", ", expected a whole number"),
         (", expected u64", ", expected a whole number from 0"),
         (", expected u32", ", expected a whole number from 0 to 4294967295"),

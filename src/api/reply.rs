@@ -5,7 +5,7 @@
 use crate::engine::EngineError;
 use crate::engine::acts::ActError;
 use crate::engine::catalogue::EditError;
-use crate::wire::{Problem, RequestId};
+use crate::wire::{Problem, ProblemEntry, RequestId};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, ETAG, HeaderValue};
@@ -202,6 +202,20 @@ pub fn impossible(code: &'static str, field: &str, detail: impl Into<String>) ->
         field,
         detail,
     )
+}
+/// 422 for several reasons, at least one: the first as by [`impossible`], and all as `errors`.
+#[must_use]
+pub fn impossible_for_all(mut reasons: Vec<(&'static str, String, String)>) -> Reply {
+    if reasons.len() == 1 {
+        let (code, field, detail) = reasons.remove(0);
+        return impossible(code, &field, detail);
+    }
+    let Some((code, field, detail)) = reasons.first().cloned() else {
+        return impossible("bad_value", "", "the document cannot be meant");
+    };
+    let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, "The request is readable but impossible");
+    let errors = reasons.into_iter().map(|(code, field, detail)| ProblemEntry { code, field, detail });
+    with_field(problem.with_errors(errors.collect()), &field, detail)
 }
 fn with_field(problem: Problem, field: &str, detail: impl Into<String>) -> Reply {
     let problem = problem.with_detail(detail.into());

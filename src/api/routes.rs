@@ -30,6 +30,8 @@ pub enum Route {
     Offer,
     /// A step of an offer's life.
     OfferStep,
+    /// What an offer's document may say.
+    OfferSchema,
     /// One member.
     Member,
     /// One card of a member.
@@ -84,6 +86,7 @@ impl Route {
         ("/v1/offers", Self::Offers, "GET"),
         ("/v1/offers/{id}", Self::Offer, "GET, PUT"),
         ("/v1/offers/{id}/{step}", Self::OfferStep, "POST"),
+        ("/v1/schemas/offer.json", Self::OfferSchema, "GET"),
         ("/v1/members/{id}", Self::Member, "DELETE, GET, PUT"),
         ("/v1/members/{id}/cards/{source}/{token}", Self::Card, "DELETE, PUT"),
         ("/v1/members/{id}/cards/{source}/{token}/preview", Self::CardPreview, "POST"),
@@ -153,6 +156,7 @@ pub(super) async fn answer(doors: &Doors, route: Route, params: &Params<'_, '_>,
         (Route::Offer, "PUT") => offers::put(doors, params, request).await,
         (Route::Offer, "GET") => offers::get(doors, params, request).await,
         (Route::OfferStep, "POST") => offers::step(doors, params, request).await,
+        (Route::OfferSchema, "GET") => Ok(offers::schema()),
         (Route::Member, "PUT") => members::put(doors, params, request).await,
         (Route::Member, "GET") => members::get(doors, params, request).await,
         (Route::Member, "DELETE") => members::delete(doors, params, request).await,

@@ -269,3 +269,26 @@ async fn a_dead_letter_is_replayed() {
     assert_ne!(list["dead_letters"][0]["id"], id);
     world.does("operator", &format!("POST /v1/dead-letters/{id}/replay"), Value::Null, 404).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_is_said_in_words_with_warnings_or_refused_with_all_its_faults() {
+    let world = world("words");
+    world.set_up().await;
+    let offer = |when: Value| {
+        json!({"merchant": "bean", "title": "T", "currency": "USD", "activation": "automatic", "budget_minor": 500,
+               "when": when, "reward": {"kind": "perk", "code": "free-cup", "count": 500}})
+    };
+    let made = world.does("bean", "PUT /v1/offers/o2", offer(json!({"purchases": {"every": 10}})), 201).await;
+    assert_eq!(made["in_words"], "Members get 500 × free-cup, with every 10th purchase.");
+    assert_eq!(made["warnings"][0]["path"], "reward.count", "{made}");
+    assert_eq!(made["when"], json!({"purchases": {"every": 10}}));
+
+    let wrong = json!({"all": [{"tier": "GOLD"}, {"mcc": ["54"]}]});
+    let refused = world.does("bean", "PUT /v1/offers/o2", offer(wrong), 422).await;
+    assert_eq!((&refused["code"], &refused["field"]), (&json!("bad_value"), &json!("when.all[0].tier")), "{refused}");
+    let fields: Vec<_> = refused["errors"].as_array().unwrap().iter().map(|error| &error["field"]).collect();
+    assert_eq!(fields, ["when.all[0].tier", "when.all[1].mcc[0]"]);
+
+    let schema = world.does("nobody", "GET /v1/schemas/offer.json", Value::Null, 200).await;
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}

@@ -22,6 +22,6 @@ mod tests;
 pub use address::{AddressKey, TrustedProxies, UnreadableNetwork};
 pub use limits::{LimitOptions, Limiter, RetryAfter};
 pub use options::{WireCounters, WireOptions};
-pub use problem::Problem;
+pub use problem::{Problem, ProblemEntry};
 pub use request::{Handler, Request, RequestId};
 pub use serve::{Stopped, serve, shutdown_signal};

@@ -22,12 +22,26 @@ pub struct Problem {
     pub detail: Cow<'static, str>,
     /// Where in the body the trouble is, as a path (`events[3].amount.minor`). `None` when it is not in the body.
     pub field: Option<String>,
+    /// All that is wrong, when it is more than one thing; the first of them is this problem.
+    pub errors: Vec<ProblemEntry>,
     /// When to come back with the same request. `None` says nothing about that.
     pub retry_after_seconds: Option<u32>,
     /// How a caller may prove itself (`WWW-Authenticate`). `None` says nothing about that.
     pub challenge: Option<&'static str>,
     /// Ends the connection after the answer (HTTP/1.1), because more of this request is still to come.
     pub close: bool,
+}
+
+/// One of several things that are wrong with a body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProblemEntry {
+    /// As a problem's.
+    pub code: &'static str,
+    /// Where in the body; empty is left out.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub field: String,
+    /// What is wrong, for a person.
+    pub detail: String,
 }
 
 #[derive(Serialize)]
@@ -41,6 +55,8 @@ struct Members<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [ProblemEntry],
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
 }
@@ -55,6 +71,7 @@ impl Problem {
             title,
             detail: Cow::Borrowed(""),
             field: None,
+            errors: Vec::new(),
             retry_after_seconds: None,
             challenge: None,
             close: false,
@@ -70,6 +87,12 @@ impl Problem {
     #[must_use]
     pub fn with_field(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
+        self
+    }
+    /// Adds all that is wrong, this problem included.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<ProblemEntry>) -> Self {
+        self.errors = errors;
         self
     }
     /// Adds when to come back.
@@ -120,6 +143,7 @@ impl Problem {
             code: self.code,
             detail: &self.detail,
             field: self.field.as_deref(),
+            errors: &self.errors,
             request_id: request.map(RequestId::as_str),
         };
         serde_json::to_vec(&members).expect("strings and a number are JSON")

@@ -6,6 +6,7 @@
 
 mod condition;
 mod reward;
+mod words;
 
 pub use condition::{
     Bounds, Comparison, Condition, Count, Ladder, LadderTier, LocalTime, Measure, MemberTest, PurchaseTest, Reach,
