@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::decide::member::Placed;
 use crate::decide::{MemberState, Policy};
 use crate::domain::purchase::Purchase;
-use crate::domain::{CardEvent, CardHash, MemberId, PurchaseKey, SourceName, Timestamp};
+use crate::domain::{CardHash, MemberId, SourceName, Timestamp};
 use crate::journal::vault::Vault;
 use crate::journal::{AppendError, Journal, Position};
 use crate::record::RecordError;

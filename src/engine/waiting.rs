@@ -5,9 +5,8 @@
 //! touched for long.
 
 use super::Engine;
-use crate::domain::{CardHash, PurchaseKey};
+use crate::domain::PurchaseKey;
 use crate::record::{self, Sighting};
-use std::borrow::Cow;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -45,7 +44,7 @@ impl Engine {
     pub fn wait_for(&self, purchase: &PurchaseKey, early: &Sighting<'_>) {
         let hash = self.early.hash(purchase);
         let list = match self.early.events.get(&hash) {
-            None => record::with_encoded(&[early].as_slice(), Arc::from),
+            None => record::with_encoded(&[early].as_slice(), |bytes| Arc::from(bytes)),
             Some(list) => {
                 let mut list: Vec<Sighting<'_>> = read(&list);
                 let known = |other: &Sighting<'_>| other.event.key == early.event.key && other.card == early.card;
