@@ -142,7 +142,7 @@ mod tests {
 
     fn card(number: u64) -> CardHash {
         let hash = |seed| xxhash_rust::xxh3::xxh3_64_with_seed(&number.to_le_bytes(), seed);
-        CardHash((u128::from(hash(1)) << 64 | u128::from(hash(2))).to_le_bytes())
+        CardHash(((u128::from(hash(1)) << 64) | u128::from(hash(2))).to_le_bytes())
     }
 
     #[test]
