@@ -303,6 +303,8 @@ impl From<ActError> for Reply {
             ActError::UnknownCard => not_found("the member has no such card"),
             ActError::NotEnough { .. } => conflict("not_enough_available", error.to_string()),
             ActError::KeyReused => conflict("idempotency_key_reused", error.to_string()),
+            ActError::UnknownOffer => impossible("bad_value", "offer", error.to_string()),
+            ActError::NoExchange(_) | ActError::BudgetSpent => conflict("not_in_this_state", error.to_string()),
             ActError::TooMany(_) => impossible("too_many", "", error.to_string()),
             ActError::Engine(error) => error.into(),
         }

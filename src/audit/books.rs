@@ -9,12 +9,12 @@ use super::report::{Named, Report, RewardLine, TrialLine};
 use crate::decide::{GrantChange, OfferBook};
 use crate::domain::member::{MemberHead, RecordRef, SealedTotal, SealedUse};
 use crate::domain::merchant::Matched;
-use crate::domain::offer::{LifeChange, Offer};
+use crate::domain::offer::{Amount, Beneficiary, LifeChange, Offer, Terms, Trigger, What};
 use crate::domain::purchase::{Grant, HeldEvent, Stage};
 use crate::domain::time::DAY_MS;
-use crate::domain::{MemberId, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
+use crate::domain::{Code, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use crate::ledger::AccountKind;
-use crate::record::{Body, Envelope, LotUse, MemberInput, Record, Redemption};
+use crate::record::{Body, Envelope, Exchange, LotUse, MemberInput, Record, Redemption};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -56,8 +56,13 @@ impl fmt::Display for Name {
 pub(super) struct Holding {
     /// As last recorded; what was used is kept by the pay-outs seen here.
     pub(super) grant: Grant,
-    accounts: [i64; 11],
+    accounts: Accounts,
+    /// What causes' accounts hold of it.
+    causes: BTreeMap<Code, i64>,
 }
+
+/// What each kind of account holds.
+type Accounts = [i64; AccountKind::ALL.len()];
 
 /// Sums that cannot stop an audit: what is as large as this is a difference anyhow.
 fn add(to: &mut i64, by: i64) {
@@ -65,25 +70,49 @@ fn add(to: &mut i64, by: i64) {
 }
 
 /// What the state of a reward says its accounts hold: what remains lies where its stage
-/// says, against the merchant; what was used stands against the merchant's funding as far
-/// as it still stands, and the rest is owed, or lost.
-fn said(grant: &Grant) -> [i64; 11] {
-    let mut accounts = [0; 11];
+/// says, against those who fund it; what was used stands against their funding as far as it
+/// still stands, and the rest is owed, or lost. The merchant bears its share, rounded down,
+/// and the operator what is left.
+fn said(grant: &Grant) -> Accounts {
+    let mut accounts = [0; AccountKind::ALL.len()];
     let remains = grant.amount_minor.saturating_sub(grant.used_minor).max(0);
     let excess = grant.used_minor.saturating_sub(grant.amount_minor).max(0);
-    let (lies_in, against) = match grant.stage {
-        Stage::Pending => (AccountKind::MemberPending, AccountKind::MerchantBudget),
-        Stage::Posted => (AccountKind::MemberPosted, AccountKind::MerchantFunding),
-        Stage::Available => (AccountKind::MemberAvailable, AccountKind::MerchantFunding),
+    let lies_in = match (grant.cause.is_some(), grant.held, grant.stage) {
+        (true, false, Stage::Available) => AccountKind::CauseDue,
+        (true, _, _) => AccountKind::CausePending,
+        (false, true, _) => AccountKind::MemberHeld,
+        (false, false, Stage::Pending) => AccountKind::MemberPending,
+        (false, false, Stage::Posted) => AccountKind::MemberPosted,
+        (false, false, Stage::Available) => AccountKind::MemberAvailable,
     };
-    let lies_in = if grant.held { AccountKind::MemberHeld } else { lies_in };
+    let (of_merchant, of_operator) = match grant.stage {
+        Stage::Pending => (AccountKind::MerchantBudget, AccountKind::OperatorBudget),
+        Stage::Posted | Stage::Available => (AccountKind::MerchantFunding, AccountKind::OperatorFunding),
+    };
     let bears = if grant.lost { AccountKind::FraudLoss } else { AccountKind::MemberOwed };
+    let stands = grant.used_minor.saturating_sub(excess);
+    let (whole, used) = (merchants_share(grant, stands.saturating_add(remains)), merchants_share(grant, stands));
     let mut put = |kind: AccountKind, minor: i64| add(&mut accounts[kind as usize], minor);
     put(lies_in, remains);
-    put(against, remains.saturating_neg());
-    put(AccountKind::MerchantFunding, excess.saturating_sub(grant.used_minor));
+    put(of_merchant, used.saturating_sub(whole));
+    put(of_operator, whole.saturating_sub(used).saturating_sub(remains));
+    put(AccountKind::MerchantFunding, used.saturating_neg());
+    put(AccountKind::OperatorFunding, used.saturating_sub(stands));
     put(bears, excess.saturating_neg());
     accounts
+}
+
+fn merchants_share(grant: &Grant, minor: i64) -> i64 {
+    i64::try_from(i128::from(minor) * i128::from(grant.funding.merchant.0) / 10_000).unwrap_or(i64::MAX)
+}
+
+/// Whether causes' accounts hold what remains of the reward, for its one cause alone.
+fn of_its_cause(holding: &Holding) -> bool {
+    let Holding { grant, causes, .. } = holding;
+    let remains = grant.amount_minor.saturating_sub(grant.used_minor).max(0);
+    let due = |cause: &Code| if grant.cause.as_ref() == Some(cause) { remains } else { 0 };
+    causes.iter().all(|(cause, minor)| *minor == due(cause))
+        && grant.cause.is_none_or(|cause| remains == 0 || causes.contains_key(&cause))
 }
 
 /// One member, rebuilt from records.
@@ -99,6 +128,8 @@ pub(super) struct Member {
     identities: HashSet<u128>,
     records: BTreeSet<u64>,
     pub(super) holdings: BTreeMap<PurchaseKey, Vec<Holding>>,
+    /// Points spent on offers: acts, never decided again.
+    pub(super) exchanges: BTreeMap<PurchaseKey, Exchange>,
     balances: BTreeMap<(Unit, AccountKind), i64>,
     /// Records that came before the one they follow: of another process's journal.
     waiting: BTreeMap<u64, (Place, Record)>,
@@ -116,6 +147,7 @@ impl Member {
             identities: HashSet::new(),
             records: BTreeSet::new(),
             holdings: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
             balances: BTreeMap::new(),
             waiting: BTreeMap::new(),
         }
@@ -373,6 +405,9 @@ impl<'a> Books<'a> {
             self.report.look(Named::RequestKeys, !again, || format!("{name}: member {id}: request answered twice"));
         }
         let mut moved: Vec<(Unit, AccountKind)> = Vec::new();
+        if let MemberInput::Redeemed(redemption) = input.as_ref() {
+            self.exchange(member, name, &envelope, redemption, &changes);
+        }
         self.input(member, name, &envelope, *input, &mut moved);
         for change in &changes {
             self.change(member, name, &envelope, change, &mut moved);
@@ -499,7 +534,7 @@ impl<'a> Books<'a> {
             }
             MemberInput::DecidedAgain => {}
             MemberInput::StandingSet(step) => member.head.standings.push(step),
-            MemberInput::Redeemed(redemption) => self.redeem(member, name, &redemption, moved),
+            MemberInput::Redeemed(redemption) => self.redeem(member, name, envelope.at, &redemption, moved),
             MemberInput::Erased { .. } => member.head.erased = true,
         }
     }
@@ -509,6 +544,7 @@ impl<'a> Books<'a> {
         &mut self,
         member: &mut Member,
         name: Name,
+        at: Timestamp,
         redemption: &Redemption,
         moved: &mut Vec<(Unit, AccountKind)>,
     ) {
@@ -549,7 +585,7 @@ impl<'a> Books<'a> {
         // Before anything moves: may each lot be paid, and is each settled amount owed?
         for (lots, pays) in [(&redemption.lots, true), (&redemption.settled, false)] {
             for lot in lots.iter() {
-                holds &= self.may_use(member, lot, unit, pays);
+                holds &= self.may_use(member, lot, unit, pays, at);
             }
         }
         self.report.look(Named::PayOuts, holds, || {
@@ -592,17 +628,60 @@ impl<'a> Books<'a> {
         }
     }
 
-    fn may_use(&self, member: &mut Member, lot: &LotUse, unit: Unit, pays: bool) -> bool {
+    /// Points spent on an offer bring what its terms say, and nothing else: one entry that
+    /// was not there, one reward in it.
+    fn exchange(
+        &mut self,
+        member: &mut Member,
+        name: Name,
+        envelope: &Envelope,
+        redemption: &Redemption,
+        changes: &[GrantChange],
+    ) {
+        let Some(exchange) = &redemption.exchange else {
+            let holds = !matches!(redemption.unit, Unit::Points(_));
+            self.report.look(Named::Exchanges, holds, || format!("{name}: {} spends points on nothing", redemption.id));
+            return;
+        };
+        let mut offers = self.offers.by_merchant.values().flatten();
+        let offer = offers.find(|offer| offer.id == exchange.offer);
+        let terms = offer.and_then(|offer| offer.version(exchange.version)).map(|version| &version.terms);
+        let asks = |terms: &Terms| match terms.trigger {
+            Trigger::Points { unit, points } => Unit::Points(unit) == redemption.unit && points == redemption.minor,
+            _ => false,
+        };
+        let fresh = !member.exchanges.contains_key(&exchange.entry);
+        let of_entry: Vec<_> = changes.iter().filter(|change| change.purchase == exchange.entry).collect();
+        let holds = match (terms, of_entry.as_slice()) {
+            (Some(terms), [change]) => {
+                let given = gives(terms, &change.grant, exchange.at);
+                let named = change.grant.offer == exchange.offer && change.grant.version == exchange.version;
+                fresh && asks(terms) && given && named
+            }
+            _ => false,
+        };
+        self.report.look(Named::Exchanges, holds && exchange.at == envelope.at, || {
+            let (id, offer) = (&member.head.id, &exchange.offer);
+            format!(
+                "{name}: member {id}: {} of {} under offer {offer} is not what its terms say",
+                redemption.minor, redemption.unit
+            )
+        });
+        member.exchanges.insert(exchange.entry.clone(), exchange.clone());
+    }
+
+    fn may_use(&self, member: &mut Member, lot: &LotUse, unit: Unit, pays: bool, at: Timestamp) -> bool {
         match (&lot.purchase, &lot.offer) {
             (Some(purchase), Some(offer)) => member.holding(purchase, offer).is_some_and(|holding| {
                 let grant = &holding.grant;
-                let free = grant.stage == Stage::Available && !grant.held;
+                let there = grant.expires_at.is_none_or(|expires| at < expires);
+                let free = grant.stage == Stage::Available && !grant.held && there;
                 let most = if pays {
                     grant.amount_minor.saturating_sub(grant.used_minor)
                 } else {
                     grant.used_minor.saturating_sub(grant.amount_minor)
                 };
-                let right = if pays { free } else { !grant.lost };
+                let right = if pays { free && grant.cause.is_none() } else { !grant.lost };
                 right && lot.minor <= most && grant.unit == unit && grant.merchant == lot.merchant
             }),
             _ => {
@@ -653,22 +732,34 @@ impl<'a> Books<'a> {
             });
         }
         self.raise(name, envelope.at, known.as_ref().map_or(0, |known| known.amount_minor), grant);
-        let event_there = member.events.iter().rev().any(|(key, _, _)| key == purchase);
+        // What points brought is said once, with the spending; later it can only expire.
+        let over = grant.expires_at.is_some_and(|at| at <= envelope.mark);
+        let as_it_may = match &known {
+            None => !member.holdings.contains_key(purchase),
+            Some(known) => over && grant.amount_minor == known.used_minor,
+        };
+        let exchanged = as_it_may && member.exchanges.contains_key(purchase);
+        let event_there = exchanged || member.events.iter().rev().any(|(key, _, _)| key == purchase);
         let used = known.as_ref().map_or(0, |known| known.used_minor);
         let list = member.holdings.entry(purchase.clone()).or_default();
         let place = list.iter().position(|holding| holding.grant.offer == grant.offer).unwrap_or_else(|| {
-            list.push(Holding { grant: grant.clone(), accounts: [0; 11] });
+            list.push(Holding { grant: grant.clone(), accounts: [0; AccountKind::ALL.len()], causes: BTreeMap::new() });
             list.len() - 1
         });
         let holding = &mut list[place];
         for legs in transfers {
-            add(&mut holding.accounts[legs.debit as usize], legs.minor.saturating_neg());
-            add(&mut holding.accounts[legs.credit as usize], legs.minor);
+            for (kind, by) in [(legs.debit, legs.minor.saturating_neg()), (legs.credit, legs.minor)] {
+                add(&mut holding.accounts[kind as usize], by);
+                if let (AccountKind::CausePending | AccountKind::CauseDue, Some(cause)) = (kind, legs.cause) {
+                    add(holding.causes.entry(cause).or_default(), by);
+                }
+            }
         }
         holding.grant = Grant { used_minor: used, ..grant.clone() };
         let (say, holds) = (said(&holding.grant), holding.accounts);
         let sane =
             event_there && grant.amount_minor >= 0 && grant.record == envelope.number && grant.used_minor == used;
+        let sane = sane && of_its_cause(holding);
         self.report.look(Named::RewardAccounts, sane && holds == say, || {
             let why = if holds == say { "its own fields contradict the books".to_owned() } else { apart(&say, &holds) };
             format!("{name}: purchase {purchase} offer {}: {why}", grant.offer)
@@ -735,11 +826,17 @@ impl<'a> Books<'a> {
         }
         for key in sealed {
             self.report.totals.purchases_sealed += 1;
-            let known = member.events.iter().any(|(purchase, _, _)| purchase == key);
+            let exchange = member.exchanges.remove(key);
+            if let Some(exchange) = &exchange {
+                let date = exchange.at.local(&jiff::tz::TimeZone::UTC).date();
+                months.insert(key.clone(), i32::from(date.year()) * 12 + i32::from(date.month()) - 1);
+            }
+            let known = exchange.is_some() || member.events.iter().any(|(purchase, _, _)| purchase == key);
             let holdings = member.holdings.remove(key).unwrap_or_default();
             let last = holdings.iter().all(|Holding { grant, .. }| {
                 let at_rest = grant.amount_minor == 0 || (grant.stage == Stage::Available && !grant.held);
-                at_rest && (grant.used_minor <= grant.amount_minor || grant.lost)
+                let expires = grant.expires_at.is_some() && grant.used_minor < grant.amount_minor;
+                at_rest && !expires && (grant.used_minor <= grant.amount_minor || grant.lost)
             });
             self.report.look(Named::Sealing, known && last, || {
                 format!("{name}: member {}: purchase {key} was sealed and not final", member.head.id)
@@ -801,11 +898,13 @@ impl<'a> Books<'a> {
             let mark = marks.get(&member.partition).copied().unwrap_or_default().max(member.mark);
             report.totals.purchases += due::check(report, member, &offers, options, mark, None);
             for Holding { grant, .. } in member.holdings.values().flatten().filter(|h| h.grant.amount_minor > 0) {
-                let (order, state) = match (grant.held, grant.stage) {
-                    (true, _) => (3, "held"),
-                    (false, Stage::Pending) => (0, "pending"),
-                    (false, Stage::Posted) => (1, "posted"),
-                    (false, Stage::Available) => (2, "available"),
+                let (order, state) = match (grant.cause.is_some(), grant.held, grant.stage) {
+                    (true, false, Stage::Available) => (8, "cause_due"),
+                    (true, _, _) => (7, "cause_pending"),
+                    (false, true, _) => (3, "held"),
+                    (false, false, Stage::Pending) => (0, "pending"),
+                    (false, false, Stage::Posted) => (1, "posted"),
+                    (false, false, Stage::Available) => (2, "available"),
                 };
                 let line = rewards.entry((grant.unit, order, state)).or_default();
                 line.0 += 1;
@@ -832,6 +931,31 @@ impl<'a> Books<'a> {
     }
 }
 
+/// Whether a reward is what terms give for points, at once and never again.
+fn gives(terms: &Terms, grant: &Grant, at: Timestamp) -> bool {
+    let amount = matches!(terms.reward.amount, Amount::Fixed(amount) if amount == grant.amount_minor);
+    let (unit, days) = match terms.reward.what {
+        What::Money => (Unit::Money(terms.currency), None),
+        What::Points { unit, expires_days, .. } => (Unit::Points(unit), expires_days),
+        What::Perk { code, expires_days, .. } => (Unit::Perk(code), expires_days),
+    };
+    let cause = match (&terms.beneficiary, &grant.cause) {
+        (Beneficiary::Member, None) => true,
+        (Beneficiary::Cause(causes), Some(cause)) => causes.contains(cause),
+        _ => false,
+    };
+    let expires_at = days.map(|days| at.plus_days(days));
+    let free = grant.stage == Stage::Available && !grant.held && grant.used_minor == 0;
+    let when = grant.available_at == Some(at) && grant.expires_at == expires_at;
+    amount
+        && cause
+        && free
+        && when
+        && grant.unit == unit
+        && grant.funding == terms.funding
+        && grant.merchant == terms.merchant
+}
+
 fn total_of<'a>(totals: &'a mut Vec<SealedTotal>, merchant: &MerchantId, unit: Unit) -> &'a mut SealedTotal {
     let place = totals.iter().position(|t| &t.merchant == merchant && t.unit == unit).unwrap_or_else(|| {
         totals.push(SealedTotal::new(merchant.clone(), unit));
@@ -841,7 +965,7 @@ fn total_of<'a>(totals: &'a mut Vec<SealedTotal>, merchant: &MerchantId, unit: U
 }
 
 /// Where accounts and the state of a reward differ, in words.
-fn apart(say: &[i64; 11], holds: &[i64; 11]) -> String {
+fn apart(say: &Accounts, holds: &Accounts) -> String {
     let differ = AccountKind::ALL.iter().filter(|kind| say[**kind as usize] != holds[**kind as usize]);
     let each = differ.map(|kind| {
         format!("{} holds {} and should hold {}", kind.as_str(), holds[*kind as usize], say[*kind as usize])

@@ -10,7 +10,7 @@ use crate::decide::{Judged, Line, MemberState, OfferBook, Scope, judge};
 use crate::domain::member::{MemberHead, Standing};
 use crate::domain::offer::Period;
 use crate::domain::purchase::{Grant, Purchase};
-use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use std::collections::{BTreeMap, HashMap};
 
 /// Rounds in which verdicts are supplied; each answers every question of the one before.
@@ -55,6 +55,10 @@ pub(super) fn state(member: &Member, dice: Option<&mut Dice>) -> MemberState {
     let mut state = MemberState::new(member.head.clone());
     for mut purchase in purchases {
         purchase.events.sort_by(|a, b| (a.occurred_at, a.kind, &a.key).cmp(&(b.occurred_at, b.kind, &b.key)));
+        // What was used is an act, and stays whatever is decided.
+        let used = member.holdings.get(&purchase.key).into_iter().flatten().map(|holding| &holding.grant);
+        let bare = |grant: &Grant| Grant { amount_minor: 0, terms_minor: 0, ..grant.clone() };
+        purchase.grants = used.filter(|grant| grant.used_minor > 0).map(bare).collect();
         state.place(purchase);
     }
     state
@@ -76,11 +80,11 @@ pub(super) fn check(
     let fixed = state(member, None);
     let looked = |key: &PurchaseKey| only.is_none_or(|only| only.contains(key));
     let judged = decide(member, &fixed, offers, options, mark);
-    compare(report, Named::GrantedEqualsDue, member, &fixed, &judged, offers, &looked);
+    compare(report, Named::GrantedEqualsDue, member, &fixed, &judged, offers, mark, &looked);
     let seed = options.seed ^ xxhash_rust::xxh3::xxh3_64(member.head.id.as_str().as_bytes());
     let shuffled = state(member, Some(&mut Dice(seed)));
     let again = decide(member, &shuffled, offers, options, mark);
-    compare(report, Named::GrantedEqualsDueShuffled, member, &shuffled, &again, offers, &looked);
+    compare(report, Named::GrantedEqualsDueShuffled, member, &shuffled, &again, offers, mark, &looked);
     rules(report, member, &fixed, &judged, offers, &looked);
     fixed.purchases.len() as u64
 }
@@ -119,6 +123,7 @@ fn compare(
     state: &MemberState,
     judged: &[Judged],
     offers: &Offers,
+    mark: Timestamp,
     looked: &dyn Fn(&PurchaseKey) -> bool,
 ) {
     let id = &member.head.id;
@@ -133,7 +138,9 @@ fn compare(
             let granted = holdings.iter().map(|holding| &holding.grant).find(|grant| grant.offer == line.offer);
             let budgeted = offers.find(&line.merchant, &line.offer).and_then(|offer| offer.version(line.version));
             let budgeted = budgeted.is_some_and(|version| version.terms.budget_minor.is_some());
-            report.look(check, equal(granted, line, budgeted), || {
+            // Of what has expired only what was used is left.
+            let less = budgeted || line.expires_at.is_some_and(|at| at <= mark);
+            report.look(check, equal(granted, line, less), || {
                 let due = shown(line.due_minor, line.terms_minor, line.stage, line.held);
                 let has =
                     granted.map_or("nothing".to_owned(), |g| shown(g.amount_minor, g.terms_minor, g.stage, g.held));
@@ -142,14 +149,27 @@ fn compare(
             });
         }
         let gone = holdings.iter().map(|holding| &holding.grant);
-        for grant in gone.filter(|grant| grant.amount_minor != 0 && !lines.iter().any(|l| l.offer == grant.offer)) {
+        let stays = |grant: &Grant| if matches!(grant.unit, Unit::Perk(_)) { grant.used_minor } else { 0 };
+        for grant in
+            gone.filter(|grant| grant.amount_minor != stays(grant) && !lines.iter().any(|l| l.offer == grant.offer))
+        {
             report.look(check, false, || {
                 let has = grant.amount_minor;
                 format!("member {id} purchase {key} offer {}: granted {has}, and it is no candidate", grant.offer)
             });
         }
     }
-    for (key, holdings) in member.holdings.iter().filter(|(key, _)| looked(key) && state.find(key).is_none()) {
+    // What points brought was an act: it stands until it expires.
+    for (key, holdings) in member.holdings.iter().filter(|(key, _)| looked(key) && member.exchanges.contains_key(key)) {
+        for Holding { grant, .. } in holdings {
+            let over = grant.expires_at.is_some_and(|at| at <= mark) && grant.amount_minor > grant.used_minor;
+            report.look(check, !over, || {
+                format!("member {id} entry {key} offer {}: has expired and stands", grant.offer)
+            });
+        }
+    }
+    let decided = |key: &PurchaseKey| state.find(key).is_some() || member.exchanges.contains_key(key);
+    for (key, holdings) in member.holdings.iter().filter(|(key, _)| looked(key) && !decided(key)) {
         if holdings.iter().any(|holding| holding.grant.amount_minor != 0) {
             report.look(check, false, || format!("member {id} purchase {key}: granted without an event"));
         }
@@ -158,9 +178,9 @@ fn compare(
 
 /// Whether what was granted is what is due. A budget's verdict may be below the terms; a
 /// reward of nothing has no stage to compare.
-fn equal(granted: Option<&Grant>, line: &Line, budgeted: bool) -> bool {
+fn equal(granted: Option<&Grant>, line: &Line, less: bool) -> bool {
     let Some(grant) = granted else { return line.due_minor == 0 && line.terms_minor == 0 };
-    let whole = grant.amount_minor == line.terms_minor || (budgeted && grant.amount_minor < line.terms_minor);
+    let whole = grant.amount_minor == line.terms_minor || (less && grant.amount_minor < line.terms_minor);
     let amount = whole && grant.amount_minor == line.due_minor && grant.terms_minor == line.terms_minor;
     let lost = grant.used_minor <= grant.amount_minor || grant.lost == line.lost;
     let place = line.due_minor == 0
@@ -199,7 +219,9 @@ fn rules(
         let key = &placed.purchase.key;
         let holdings = member.holdings.get(key).unwrap_or(&none);
         let given = holdings.iter().map(|holding| &holding.grant).filter(|grant| grant.amount_minor > 0);
-        let sum: i128 = given.clone().map(|grant| i128::from(grant.amount_minor)).sum();
+        // Points and perks are no part of what was paid.
+        let money = given.clone().filter(|grant| grant.unit.currency().is_some());
+        let sum: i128 = money.map(|grant| i128::from(grant.amount_minor)).sum();
         if looked(key) {
             report.look(Named::Worth, sum <= i128::from(*worth_minor), || {
                 format!("member {id} purchase {key}: rewarded with {sum}, worth {worth_minor}")
@@ -211,7 +233,8 @@ fn rules(
             if looked(key) {
                 let strictest = standing(&member.head, &grant.merchant, placed.time);
                 let obeyed = match strictest {
-                    Standing::Barred => false,
+                    // A used perk stays whoever had it.
+                    Standing::Barred => matches!(grant.unit, Unit::Perk(_)) && grant.amount_minor <= grant.used_minor,
                     Standing::Held => grant.held,
                     Standing::Clear | Standing::Watched => !grant.held,
                 };

@@ -39,6 +39,8 @@ pub enum Named {
     RewardAccounts,
     /// A pay-out uses lots that may be paid, and its parts add up.
     PayOuts,
+    /// Points spent on an offer brought what its terms say.
+    Exchanges,
     /// Sealed purchases were final, and their totals are theirs.
     Sealing,
     /// No offer gave more than its budget.
@@ -57,7 +59,7 @@ pub enum Named {
 
 impl Named {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Frames,
         Self::Records,
         Self::Numbers,
@@ -71,6 +73,7 @@ impl Named {
         Self::MemberBalances,
         Self::RewardAccounts,
         Self::PayOuts,
+        Self::Exchanges,
         Self::Sealing,
         Self::Budgets,
         Self::Caps,
@@ -96,6 +99,7 @@ impl Named {
             Self::MemberBalances => ("no member below zero", "balances"),
             Self::RewardAccounts => ("accounts hold what rewards say", "changes"),
             Self::PayOuts => ("pay-outs add up", "pay-outs"),
+            Self::Exchanges => ("points bring what offers say", "redemptions"),
             Self::Sealing => ("sealed purchases leave their totals", "purchases"),
             Self::Budgets => ("budgets hold", "raises"),
             Self::Caps => ("caps per member hold", "rewards"),
@@ -171,7 +175,8 @@ pub struct Totals {
 /// Rewards that stand at one place, of one unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RewardLine {
-    /// `pending`, `posted`, `available`, `held`, `sealed`, `paid` or `owed`.
+    /// `pending`, `posted`, `available`, `held`, `sealed`, `paid`, `owed`, `cause_pending` or
+    /// `cause_due`.
     pub state: &'static str,
     /// Of what.
     #[serde(flatten, serialize_with = "named")]

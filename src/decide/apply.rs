@@ -3,10 +3,10 @@
 
 use super::member::MemberState;
 use super::settle::GrantChange;
-use crate::domain::purchase::{HeldEvent, Purchase};
+use crate::domain::purchase::{HeldEvent, Occasion, Purchase};
 use crate::domain::{CardHash, PurchaseKey, Timestamp, Unit};
 use crate::ledger;
-use crate::record::{Envelope, EventInput, LotUse, MemberInput, Redemption, Rematch};
+use crate::record::{Envelope, EventInput, Exchange, LotUse, MemberInput, Redemption, Rematch};
 
 /// What a record touched besides the head, so that only that is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -146,6 +146,11 @@ fn redeem(member: &mut MemberState, redemption: &Redemption, touched: &mut Touch
         for lot in uses {
             use_lot(member, lot, sign * lot.minor, redemption.unit, touched);
         }
+    }
+    if let Some(Exchange { entry, offer, version, at }) = &redemption.exchange {
+        let occasion = Occasion::Exchange { offer: offer.clone(), version: *version, at: *at };
+        member.place(Purchase { occasion: Some(occasion), ..Purchase::new(entry.clone()) });
+        touched.purchase(entry);
     }
     let id = member.head.id.clone();
     for transfer in redemption.transfers(&id) {

@@ -15,9 +15,9 @@ use super::{OfferBook, Policy};
 use crate::domain::member::{Standing, month_of};
 use crate::domain::offer::{
     Activation, Amount, Beneficiary, Bounds, Condition, InForce, LocalTime, Offer, OfferVersion, Period, PurchaseTest,
-    StackingMode, Terms,
+    StackingMode, Terms, Trigger,
 };
-use crate::domain::purchase::{Purchase, Stage};
+use crate::domain::purchase::{Grant, Occasion, Purchase, Stage};
 use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp};
 use crate::record::MemberInput;
 use jiff::civil;
@@ -162,6 +162,9 @@ pub fn judge(
             // An offer is one merchant's: what others gave uses none of its caps.
             continue;
         }
+        if matches!(placed.purchase.occasion, Some(Occasion::Exchange { .. })) {
+            continue; // What points were exchanged for is an act.
+        }
         if index < scope.from {
             // Grants of earlier purchases are right already, and use caps.
             usage.tally(&placed.purchase, placed.local_day);
@@ -178,6 +181,9 @@ pub fn judge(
             if budgeted {
                 cut_to_verdict(line, &placed.purchase, scope.own, raises, &mut asks);
             }
+        }
+        for line in &mut lines {
+            cut_to_use(line, &placed.purchase, mark);
         }
         for line in lines.iter().filter(|line| line.due_minor > 0) {
             usage.add(&line.offer, placed.local_day, line.due_minor);
@@ -218,6 +224,16 @@ fn cut_to_verdict(
     if line.due_minor < line.terms_minor {
         line.refusal = Some(Refusal::BudgetSpent);
     }
+}
+
+/// Of what has expired, what was used of it stays; and a perk that was used is never owed.
+fn cut_to_use(line: &mut Line, purchase: &Purchase, mark: Timestamp) {
+    let used = purchase.grant(&line.offer).map_or(0, |grant| grant.used_minor);
+    let expired = line.expires_at.is_some_and(|at| at <= mark);
+    let least = purchase.grant(&line.offer).map_or(0, Grant::used_perks);
+    let most = if expired { used } else { i64::MAX };
+    line.due_minor = line.due_minor.min(most).max(least);
+    line.terms_minor = line.terms_minor.min(most).max(least);
 }
 
 /// What earlier purchases used of each offer's caps: (local day, reward). A merchant has
@@ -263,9 +279,21 @@ impl View<'_> {
             InForce::Ended(version) => (version, Some(Refusal::OfferEnded)),
         };
         let terms = &version.terms;
+        if terms.trigger != Trigger::Purchase {
+            return None;
+        }
         let standing = self.member.head.standing(&terms.merchant, self.worth.time);
         let barred = standing.is_some_and(|s| s.standing == Standing::Barred);
+        let cause = match &terms.beneficiary {
+            Beneficiary::Member => None,
+            Beneficiary::Cause(causes) => {
+                let chosen = self.member.profile_at(self.worth.time).and_then(|profile| profile.cause);
+                chosen.filter(|cause| causes.contains(cause))
+            }
+        };
+        let nobodys = cause.is_none() && terms.beneficiary != Beneficiary::Member;
         let given = match self.refuse(terms, life, barred, &offer.id) {
+            None if nobodys => Err(Refusal::NotEligible),
             Some(refusal) => Err(refusal),
             None => self.give(terms, &offer.id, usage),
         };
@@ -280,13 +308,6 @@ impl View<'_> {
             // Without hold days there is no time to pass: no mark is waited for.
             Some(at) if at <= self.mark || terms.hold_days == 0 => Stage::Available,
             Some(_) => Stage::Posted,
-        };
-        let cause = match &terms.beneficiary {
-            Beneficiary::Member => None,
-            Beneficiary::Cause(causes) => {
-                let chosen = self.member.profile_at(self.worth.time).and_then(|profile| profile.cause);
-                chosen.filter(|cause| causes.contains(cause))
-            }
         };
         Some(Line {
             offer: offer.id.clone(),
@@ -374,7 +395,9 @@ impl View<'_> {
             Amount::Fixed(minor) => minor,
             _ => 0,
         };
-        let base = base.min(self.worth.minor);
+        // Points and perks are no part of what was paid.
+        let most = if terms.unit().currency().is_some() { self.worth.minor } else { i64::MAX };
+        let base = base.min(most);
         if base <= 0 {
             return Err(Refusal::RewardRoundsToZero);
         }

@@ -1,7 +1,7 @@
 //! A member's state as decisions read it: the head and the open purchases in their order.
 
 use crate::domain::member::{CardLink, MemberHead, Profile, ProfileStep};
-use crate::domain::purchase::Purchase;
+use crate::domain::purchase::{Occasion, Purchase};
 use crate::domain::time::civil_day;
 use crate::domain::{MerchantId, OfferId, PurchaseKey, SourceName, Timestamp};
 use std::sync::Arc;
@@ -29,7 +29,12 @@ impl Placed {
     pub fn new(purchase: Purchase) -> Self {
         // Neither time nor shop depends on the mark or the lapse.
         let worth = worth(&purchase, Timestamp::default(), &LapsePolicy::default());
-        let (time, merchant) = (worth.time, worth.shop.map(|shop| shop.merchant.clone()));
+        let time = match &purchase.occasion {
+            None => worth.time,
+            Some(Occasion::Signal { at, .. } | Occasion::Exchange { at, .. }) => *at,
+            Some(Occasion::Referral(referral)) => referral.at(),
+        };
+        let merchant = worth.shop.map(|shop| shop.merchant.clone());
         let zone = worth.shop.map_or(jiff::tz::TimeZone::UTC, |shop| zone(&shop.time_zone));
         let local_day = civil_day(time.local(&zone).date());
         let unlinked = purchase.unlinked().next().is_some();

@@ -8,6 +8,7 @@
 
 pub mod apply;
 pub mod assign;
+pub mod exchange;
 pub mod judge;
 pub mod member;
 pub mod refusal;
@@ -16,6 +17,7 @@ pub mod worth;
 
 pub use apply::{Touched, apply_changes, apply_input};
 pub use assign::{Assigned, Credit, Fate, assign};
+pub use exchange::{Exchanged, NoExchange, exchange};
 pub use judge::{Ask, Judged, Line, Scope, concerned, judge};
 pub use member::{Before, MemberState};
 pub use refusal::Refusal;

@@ -111,6 +111,11 @@ impl Grant {
     pub fn remaining_minor(&self) -> i64 {
         (self.amount_minor - self.used_minor).max(0)
     }
+    /// What stays whatever happens to the purchase: a perk that was used is never owed.
+    #[must_use]
+    pub fn used_perks(&self) -> i64 {
+        if matches!(self.unit, Unit::Perk(_)) { self.used_minor } else { 0 }
+    }
     /// What was used and has been taken back since.
     #[must_use]
     pub fn excess_minor(&self) -> i64 {
@@ -147,6 +152,23 @@ pub enum Occasion {
     },
     /// A member whom this one referred, as their own state says.
     Referral(Referral),
+    /// The member spent points on an offer: an act, never decided again.
+    Exchange {
+        /// The offer.
+        offer: OfferId,
+        /// Its version.
+        version: u32,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Referral {
+    /// The time by which it is taken: of the purchase that qualifies it, else when it was made.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.qualified.as_ref().map_or(self.referred_at, |qualified| qualified.at)
+    }
 }
 
 /// A referral as the referrer holds it: a register that follows the referred member's state.

@@ -11,6 +11,7 @@ pub mod budgets;
 pub mod catalogue;
 pub mod look;
 pub mod marks;
+pub mod redeem;
 mod rounds;
 pub mod secrets;
 pub mod start;
