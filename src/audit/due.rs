@@ -80,12 +80,13 @@ pub(super) fn check(
     let fixed = state(member, None);
     let looked = |key: &PurchaseKey| only.is_none_or(|only| only.contains(key));
     let judged = decide(member, &fixed, offers, options, mark);
-    compare(report, Named::GrantedEqualsDue, member, &fixed, &judged, offers, mark, &looked);
+    compare(report, Named::GrantedEqualsDue, member, &fixed, &judged, offers, &looked);
     let seed = options.seed ^ xxhash_rust::xxh3::xxh3_64(member.head.id.as_str().as_bytes());
     let shuffled = state(member, Some(&mut Dice(seed)));
     let again = decide(member, &shuffled, offers, options, mark);
-    compare(report, Named::GrantedEqualsDueShuffled, member, &shuffled, &again, offers, mark, &looked);
+    compare(report, Named::GrantedEqualsDueShuffled, member, &shuffled, &again, offers, &looked);
     rules(report, member, &fixed, &judged, offers, &looked);
+    expired(report, member, mark, &looked);
     fixed.purchases.len() as u64
 }
 
@@ -123,7 +124,6 @@ fn compare(
     state: &MemberState,
     judged: &[Judged],
     offers: &Offers,
-    mark: Timestamp,
     looked: &dyn Fn(&PurchaseKey) -> bool,
 ) {
     let id = &member.head.id;
@@ -138,8 +138,8 @@ fn compare(
             let granted = holdings.iter().map(|holding| &holding.grant).find(|grant| grant.offer == line.offer);
             let budgeted = offers.find(&line.merchant, &line.offer).and_then(|offer| offer.version(line.version));
             let budgeted = budgeted.is_some_and(|version| version.terms.budget_minor.is_some());
-            // Of what has expired only what was used is left.
-            let less = budgeted || line.expires_at.is_some_and(|at| at <= mark);
+            // Of what may expire only what was used may be left.
+            let less = budgeted || line.expires_at.is_some();
             report.look(check, equal(granted, line, less), || {
                 let due = shown(line.due_minor, line.terms_minor, line.stage, line.held);
                 let has =
@@ -156,15 +156,6 @@ fn compare(
             report.look(check, false, || {
                 let has = grant.amount_minor;
                 format!("member {id} purchase {key} offer {}: granted {has}, and it is no candidate", grant.offer)
-            });
-        }
-    }
-    // What points brought was an act: it stands until it expires.
-    for (key, holdings) in member.holdings.iter().filter(|(key, _)| looked(key) && member.exchanges.contains_key(key)) {
-        for Holding { grant, .. } in holdings {
-            let over = grant.expires_at.is_some_and(|at| at <= mark) && grant.amount_minor > grant.used_minor;
-            report.look(check, !over, || {
-                format!("member {id} entry {key} offer {}: has expired and stands", grant.offer)
             });
         }
     }
@@ -199,6 +190,19 @@ fn equal(granted: Option<&Grant>, line: &Line, less: bool) -> bool {
 fn shown(minor: i64, terms: i64, stage: crate::domain::purchase::Stage, held: bool) -> String {
     let cut = if minor == terms { String::new() } else { format!(" of {terms}") };
     format!("{minor}{cut} {stage:?}{}", if held { " held" } else { "" }).to_lowercase()
+}
+
+/// What points brought was an act: it stands until it expires.
+fn expired(report: &mut Report, member: &Member, mark: Timestamp, looked: &dyn Fn(&PurchaseKey) -> bool) {
+    for (key, _) in member.exchanges.iter().filter(|(key, _)| looked(key)) {
+        for Holding { grant, .. } in member.holdings.get(key).into_iter().flatten() {
+            let over = grant.expires_at.is_some_and(|at| at <= mark) && grant.amount_minor > grant.used_minor;
+            report.look(Named::GrantedEqualsDue, !over, || {
+                let id = &member.head.id;
+                format!("member {id} entry {key} offer {}: has expired and stands", grant.offer)
+            });
+        }
+    }
 }
 
 /// Caps, worth and standings, from the books and the purchases' times.

@@ -1,1 +1,25 @@
+//! Tests of the whole: one binary, a module per feature.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
+#[path = "../world/mod.rs"]
+mod world;
+
+mod api;
+mod conformance;
+mod decide_offers;
+mod decide_order;
+mod decide_refunds;
+mod decide_worth;
+mod desk;
+mod dialects;
+mod health;
+mod hostile;
+mod ingest;
+mod kill;
+mod path;
+mod proofs;
+mod pull;
+mod redeem;
+mod said;
+mod sightings;
+mod stories;
