@@ -161,11 +161,9 @@ async fn inv_03_points_are_earned_spent_taken_back_and_owed() {
 #[tokio::test]
 async fn what_is_not_used_expires_by_the_daily_mark() {
     let mut cafe = Cafe::open().await;
-    for (purchase, at) in [
-        ("p1", "2026-03-01T10:00:00Z"),
-        ("p2", "2026-03-02T10:00:00Z"),
-        ("p3", "2026-03-20T10:00:00Z"),
-    ] {
+    for (purchase, at) in
+        [("p1", "2026-03-01T10:00:00Z"), ("p2", "2026-03-02T10:00:00Z"), ("p3", "2026-03-20T10:00:00Z")]
+    {
         cafe.visit(purchase, at).await;
     }
     cafe.wants(exchange("coffee")).await.unwrap();
