@@ -53,8 +53,8 @@
 //! A *fact* counts from its own time: card events, links, activations, profiles, signals,
 //! referrals, standings, offer versions, daily marks. A purchase is judged by the facts in
 //! force at its time, so their order of arrival cannot matter. An *act* spends what is there:
-//! a pay-out, a budget's verdict. Acts are recorded in order of arrival and never decided
-//! again.
+//! a pay-out, points spent on an offer, a budget's verdict. Acts are recorded in order of
+//! arrival and never decided again.
 //!
 //! # Invariants
 //!

@@ -174,7 +174,7 @@ pub enum MemberInput {
     DecidedAgain,
     /// A standing was set, by a review or a policy.
     StandingSet(StandingStep),
-    /// Paid out.
+    /// Paid out, spent or used.
     Redeemed(Box<Redemption>),
     /// The member did something that is no purchase.
     Signalled(Signal),
@@ -230,7 +230,8 @@ pub struct Signal {
     pub entry: bool,
 }
 
-/// A pay-out, from the oldest lots first.
+/// Money paid out, points spent or a perk used: from the lots that expire soonest, then the
+/// oldest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redemption {
     /// The caller's reference, or ours.
@@ -243,6 +244,21 @@ pub struct Redemption {
     pub lots: Vec<LotUse>,
     /// Owed amounts that were settled from lots.
     pub settled: Vec<LotUse>,
+    /// What was got for it: an entry of its own. `None` when it was paid out or used.
+    pub exchange: Option<Exchange>,
+}
+
+/// Points spent on an offer. What it gave is among the record's changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// The entry that holds what was given.
+    pub entry: PurchaseKey,
+    /// The offer.
+    pub offer: OfferId,
+    /// Its version.
+    pub version: u32,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// Part of a lot.

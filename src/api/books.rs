@@ -19,6 +19,8 @@ pub struct TrialBalanceView {
     pub accounts: Vec<AccountSum>,
     /// Per unit, over all accounts: zero when the books are right.
     pub sums: Vec<UnitSum>,
+    /// Per cause.
+    pub causes: Vec<CauseSum>,
     /// Per merchant; for operators alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merchants: Option<Vec<MerchantSum>>,
@@ -60,6 +62,20 @@ pub struct MerchantSum {
     pub minor: i64,
 }
 
+/// What a cause's account holds.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CauseSum {
+    /// The cause's code.
+    pub cause: String,
+    /// The kind.
+    pub account: &'static str,
+    /// Of what.
+    #[serde(flatten)]
+    pub unit: UnitView,
+    /// Credit less debit, minor units.
+    pub minor: i64,
+}
+
 /// Transfers of the whole book, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TransferPage {
@@ -92,10 +108,17 @@ pub(super) async fn trial_balance(doors: &Doors, request: &Request) -> Result<Re
         unit: (*unit).into(),
         minor: *minor,
     });
+    let causes = books.causes.iter().map(|((cause, kind, unit), minor)| CauseSum {
+        cause: cause.to_string(),
+        account: kind.as_str(),
+        unit: (*unit).into(),
+        minor: *minor,
+    });
     Ok(Reply::ok(&TrialBalanceView {
         balanced: books.out_of_balance().is_empty(),
         accounts: accounts.collect(),
         sums: sums.iter().map(|(unit, minor)| UnitSum { unit: (*unit).into(), minor: *minor }).collect(),
+        causes: causes.collect(),
         merchants: (caller.role == Operator).then(|| merchants.collect()),
     }))
 }

@@ -4,10 +4,11 @@ use super::check::{self, Fault};
 use super::reply::{self, Reply};
 use super::{Doors, access, members, page, read};
 use crate::authenticate::keys::Role::{App, Operator};
-use crate::domain::{Currency, MemberId, Timestamp, Unit};
+use crate::domain::purchase::Grant;
+use crate::domain::{Code, Currency, MemberId, OfferId, Timestamp, Unit};
 use crate::engine::look::{StatementLine, StatementTransfer};
+use crate::engine::redeem::{Done, Wanted};
 use crate::ledger::AccountKind;
-use crate::record::Redemption;
 use crate::wire::Request;
 use hyper::StatusCode;
 use matchit::Params;
@@ -106,6 +107,9 @@ pub struct TransferView {
     /// Under which offer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offer: Option<String>,
+    /// The cause whose account is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
     /// The record that caused it: process, partition and number.
     pub record: String,
     /// Number of the record it corrects, of the same process and partition.
@@ -122,38 +126,114 @@ pub struct PurchaseName {
     pub id: String,
 }
 
-/// A pay-out.
+/// What a member wants of what they have: an amount of money paid out, an offer that gives for
+/// points, or a perk used. One of the three.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub struct RedemptionDocument {
-    /// Minor units, at least 1.
+    /// To be paid out: minor units, at least 1, with `currency`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
-    pub amount_minor: i64,
-    /// ISO 4217.
-    #[schema(value_type = String, example = "USD")]
-    pub currency: Currency,
-    /// Your reference; without it the pay-out gets an id of ours.
+    pub amount_minor: Option<i64>,
+    /// ISO 4217, with `amount_minor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "USD")]
+    pub currency: Option<Currency>,
+    /// Id of an offer whose trigger is points: they are spent, and its reward is given at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<String>,
+    /// Code of a perk: one of it is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "free-coffee")]
+    pub perk: Option<String>,
+    /// Your reference; without it the redemption gets an id of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
 }
 
-/// A pay-out as it was made. The same request is answered so for ever.
+impl RedemptionDocument {
+    /// What is wanted, when it is one thing.
+    fn wanted(&self) -> Result<Wanted, Fault> {
+        match (self.amount_minor, self.currency, &self.offer, &self.perk) {
+            (Some(minor), Some(currency), None, None) => {
+                Ok(Wanted::Of(currency.into(), check::minor("amount_minor", minor, 1)?))
+            }
+            (Some(_), None, None, None) => Err(Fault::new("missing_field", "currency", "say in which currency")),
+            (None, Some(_), None, None) => {
+                Err(Fault::new("missing_field", "amount_minor", "say how much is to be paid out, minor units"))
+            }
+            (None, None, Some(offer), None) => {
+                let offer = OfferId::new(offer).map_err(|error| Fault::bad("offer", error.to_string()))?;
+                Ok(Wanted::Offer(offer))
+            }
+            (None, None, None, Some(perk)) => {
+                let perk = Code::parse(perk).map_err(|error| Fault::bad("perk", error.to_string()))?;
+                Ok(Wanted::Of(Unit::Perk(perk), 1))
+            }
+            (None, None, None, None) => Err(Fault::new(
+                "missing_field",
+                "amount_minor",
+                "give `amount_minor` and `currency` to pay out, `offer` to spend points on, or `perk` to use one",
+            )),
+            _ => Err(Fault::contradiction(
+                "amount_minor",
+                "give `amount_minor` with `currency`, or `offer`, or `perk`: one redemption does one thing",
+            )),
+        }
+    }
+}
+
+/// A redemption as it was made. The same request is answered so for ever.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RedemptionView {
     /// Your reference, or ours.
     pub id: String,
     /// The member.
     pub member: String,
-    /// Paid.
+    /// Paid out, spent or used.
     pub amount_minor: i64,
     /// Owed from earlier and settled from what was available, besides.
     pub settled_minor: i64,
     /// Of what.
     #[serde(flatten)]
     pub unit: UnitView,
+    /// What was got for points.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received: Option<ReceivedView>,
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
+}
+
+/// What was got for points.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReceivedView {
+    /// The offer.
+    pub offer: String,
+    /// How much, minor units.
+    pub amount_minor: i64,
+    /// Of what.
+    #[serde(flatten)]
+    pub unit: UnitView,
+    /// The cause that gets it, when it is not the member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// From when it can no longer be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+}
+
+impl ReceivedView {
+    fn of(grant: &Grant) -> Self {
+        Self {
+            offer: grant.offer.to_string(),
+            amount_minor: grant.amount_minor,
+            unit: grant.unit.into(),
+            cause: grant.cause.as_ref().map(ToString::to_string),
+            expires_at: grant.expires_at,
+        }
+    }
 }
 
 impl TransferView {
@@ -172,6 +252,7 @@ impl TransferView {
             merchant: transfer.merchant.as_ref().map(ToString::to_string),
             purchase: purchase.map(|p| PurchaseName { source: p.source.to_string(), id: p.id.to_string() }),
             offer: transfer.offer.as_ref().map(ToString::to_string),
+            cause: transfer.legs.cause.as_ref().map(ToString::to_string),
             record: format!("{process}-{partition}-{number}"),
             corrects: transfer.legs.corrects,
         }
@@ -241,10 +322,11 @@ fn of_line(line: &StatementLine, transfer: &StatementTransfer) -> TransferView {
     TransferView::of(transfer, line.at, line.record)
 }
 
-/// Pays out.
+/// Pays out money, spends points on an offer, or uses a perk.
 ///
-/// From the oldest available rewards; what is owed is settled first. The key is kept for
-/// ever: the same request again is answered as the first time and pays nothing more.
+/// From the rewards that expire soonest, then the oldest; what is owed is settled first. The
+/// key is kept for ever: the same request again is answered as the first time and takes
+/// nothing more.
 #[utoipa::path(
     post, path = "/v1/members/{id}/redemptions", operation_id = "post_redemption", tag = "Money",
     params(
@@ -252,7 +334,7 @@ fn of_line(line: &StatementLine, transfer: &StatementTransfer) -> TransferView {
         ("Idempotency-Key" = String, Header, description = "Required; 1 to 255 visible ASCII characters"),
     ),
     request_body = RedemptionDocument,
-    responses((status = 201, description = "Paid, now or when first asked", body = RedemptionView)),
+    responses((status = 201, description = "Done, now or when first asked", body = RedemptionView)),
 )]
 pub(super) async fn redeem(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
     let caller = access::one_of(doors, request, &[Operator, App])?;
@@ -260,26 +342,28 @@ pub(super) async fn redeem(doors: &Doors, params: &Params<'_, '_>, request: &Req
     let document: RedemptionDocument = read::document(request)?;
     let named = read::named(request, &caller, &document, true)?;
     let Some(named) = named else {
-        let detail = "is required for pay-outs: give each one a key of its own, and repeat it with the same key";
+        let detail = "is required for redemptions: give each one a key of its own, and repeat it with the same key";
         return Err(reply::unreadable("idempotency_key_missing", "Idempotency-Key", detail));
     };
-    let minor = check::minor("amount_minor", document.amount_minor, 1)?;
+    let wanted = document.wanted().map_err(Reply::from)?;
     let reference = document.reference.map(|text| check::text("reference", &text, REFERENCE_BYTES_MAX));
     let reference: Option<String> = reference.transpose().map_err(|fault: Fault| Reply::from(fault))?;
     // Ours is made of the key, so that it is the same however often it is asked.
     let id = reference.unwrap_or_else(|| format!("red_{:032x}", u128::from_be_bytes(named.key)));
     let of = member.clone();
-    let answer = move |made: &Redemption, at: Timestamp| {
+    let answer = move |done: Done<'_>| {
+        let made = done.redemption;
         let view = RedemptionView {
             id: made.id.clone(),
             member: of.to_string(),
             amount_minor: made.minor,
             settled_minor: made.settled.iter().map(|lot| lot.minor).sum(),
             unit: made.unit.into(),
-            at,
+            received: done.given.map(ReceivedView::of),
+            at: done.at,
         };
         serde_json::to_string(&view).expect("our documents have a JSON form")
     };
-    let answer = doors.engine.redeem(&member, id, document.currency, minor, Some(named), answer).await?;
+    let answer = doors.engine.redeem(&member, id, wanted, Some(named), answer).await?;
     Ok(Reply::json_text(StatusCode::CREATED, answer))
 }

@@ -292,3 +292,27 @@ async fn an_offer_is_said_in_words_with_warnings_or_refused_with_all_its_faults(
     let schema = world.does("nobody", "GET /v1/schemas/offer.json", Value::Null, 200).await;
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
 }
+
+#[tokio::test]
+async fn a_redemption_does_one_thing() {
+    let world = world("redemptions");
+    world.set_up().await;
+    let key = |number: usize| format!("idempotency-key: k{number}");
+    for (number, (body, status, code, field)) in [
+        (json!({}), 422, "missing_field", json!("amount_minor")),
+        (json!({"amount_minor": 5}), 422, "missing_field", json!("currency")),
+        (json!({"currency": "USD"}), 422, "missing_field", json!("amount_minor")),
+        (json!({"amount_minor": 0, "currency": "USD"}), 422, "bad_value", json!("amount_minor")),
+        (json!({"offer": "o1", "perk": "free-coffee"}), 422, "contradiction", json!("amount_minor")),
+        (json!({"perk": "Free coffee"}), 422, "bad_value", json!("perk")),
+        (json!({"offer": "none"}), 422, "bad_value", json!("offer")),
+        (json!({"offer": "o1"}), 409, "not_in_this_state", Value::Null),
+        (json!({"perk": "free-coffee"}), 409, "not_enough_available", Value::Null),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (got, _, answer) = world.ask("app", "POST /v1/members/ann/redemptions", &key(number), &body).await;
+        assert_eq!((got, &answer["code"], &answer["field"]), (status, &json!(code), &field), "{body}: {answer}");
+    }
+}

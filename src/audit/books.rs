@@ -2,6 +2,8 @@
 //! a record alone, or with those before it, can prove. Transfers are spelled out here a
 //! second time, from the rewards and pay-outs; the ledger's own code is not asked.
 
+mod spend;
+
 use super::AuditOptions;
 use super::due;
 use super::frames::At;
@@ -13,9 +15,9 @@ use crate::domain::merchant::Matched;
 use crate::domain::offer::{LifeChange, Offer};
 use crate::domain::purchase::{Grant, HeldEvent, Occasion, SIGNAL, Stage, entry_key};
 use crate::domain::time::DAY_MS;
-use crate::domain::{MemberId, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
+use crate::domain::{Code, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use crate::ledger::AccountKind;
-use crate::record::{Body, Envelope, LotUse, MemberInput, Record, Redemption};
+use crate::record::{Body, Envelope, Exchange, MemberInput, Record};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -57,8 +59,13 @@ impl fmt::Display for Name {
 pub(super) struct Holding {
     /// As last recorded; what was used is kept by the pay-outs seen here.
     pub(super) grant: Grant,
-    accounts: [i64; 11],
+    accounts: Accounts,
+    /// What causes' accounts hold of it.
+    causes: BTreeMap<Code, i64>,
 }
+
+/// What each kind of account holds.
+type Accounts = [i64; AccountKind::ALL.len()];
 
 /// Sums that cannot stop an audit: what is as large as this is a difference anyhow.
 fn add(to: &mut i64, by: i64) {
@@ -66,25 +73,49 @@ fn add(to: &mut i64, by: i64) {
 }
 
 /// What the state of a reward says its accounts hold: what remains lies where its stage
-/// says, against the merchant; what was used stands against the merchant's funding as far
-/// as it still stands, and the rest is owed, or lost.
-fn said(grant: &Grant) -> [i64; 11] {
-    let mut accounts = [0; 11];
+/// says, against those who fund it; what was used stands against their funding as far as it
+/// still stands, and the rest is owed, or lost. The merchant bears its share, rounded down,
+/// and the operator what is left.
+fn said(grant: &Grant) -> Accounts {
+    let mut accounts = [0; AccountKind::ALL.len()];
     let remains = grant.amount_minor.saturating_sub(grant.used_minor).max(0);
     let excess = grant.used_minor.saturating_sub(grant.amount_minor).max(0);
-    let (lies_in, against) = match grant.stage {
-        Stage::Pending => (AccountKind::MemberPending, AccountKind::MerchantBudget),
-        Stage::Posted => (AccountKind::MemberPosted, AccountKind::MerchantFunding),
-        Stage::Available => (AccountKind::MemberAvailable, AccountKind::MerchantFunding),
+    let lies_in = match (grant.cause.is_some(), grant.held, grant.stage) {
+        (true, false, Stage::Available) => AccountKind::CauseDue,
+        (true, _, _) => AccountKind::CausePending,
+        (false, true, _) => AccountKind::MemberHeld,
+        (false, false, Stage::Pending) => AccountKind::MemberPending,
+        (false, false, Stage::Posted) => AccountKind::MemberPosted,
+        (false, false, Stage::Available) => AccountKind::MemberAvailable,
     };
-    let lies_in = if grant.held { AccountKind::MemberHeld } else { lies_in };
+    let (of_merchant, of_operator) = match grant.stage {
+        Stage::Pending => (AccountKind::MerchantBudget, AccountKind::OperatorBudget),
+        Stage::Posted | Stage::Available => (AccountKind::MerchantFunding, AccountKind::OperatorFunding),
+    };
     let bears = if grant.lost { AccountKind::FraudLoss } else { AccountKind::MemberOwed };
+    let stands = grant.used_minor.saturating_sub(excess);
+    let (whole, used) = (merchants_share(grant, stands.saturating_add(remains)), merchants_share(grant, stands));
     let mut put = |kind: AccountKind, minor: i64| add(&mut accounts[kind as usize], minor);
     put(lies_in, remains);
-    put(against, remains.saturating_neg());
-    put(AccountKind::MerchantFunding, excess.saturating_sub(grant.used_minor));
+    put(of_merchant, used.saturating_sub(whole));
+    put(of_operator, whole.saturating_sub(used).saturating_sub(remains));
+    put(AccountKind::MerchantFunding, used.saturating_neg());
+    put(AccountKind::OperatorFunding, used.saturating_sub(stands));
     put(bears, excess.saturating_neg());
     accounts
+}
+
+fn merchants_share(grant: &Grant, minor: i64) -> i64 {
+    i64::try_from(i128::from(minor) * i128::from(grant.funding.merchant.0) / 10_000).unwrap_or(i64::MAX)
+}
+
+/// Whether causes' accounts hold what remains of the reward, for its one cause alone.
+fn of_its_cause(holding: &Holding) -> bool {
+    let Holding { grant, causes, .. } = holding;
+    let remains = grant.amount_minor.saturating_sub(grant.used_minor).max(0);
+    let due = |cause: &Code| if grant.cause.as_ref() == Some(cause) { remains } else { 0 };
+    causes.iter().all(|(cause, minor)| *minor == due(cause))
+        && grant.cause.is_none_or(|cause| remains == 0 || causes.contains_key(&cause))
 }
 
 /// One member, rebuilt from records.
@@ -106,6 +137,8 @@ pub(super) struct Member {
     identities: HashSet<u128>,
     records: BTreeSet<u64>,
     pub(super) holdings: BTreeMap<PurchaseKey, Vec<Holding>>,
+    /// Points spent on offers: acts, never decided again.
+    pub(super) exchanges: BTreeMap<PurchaseKey, Exchange>,
     balances: BTreeMap<(Unit, AccountKind), i64>,
     /// Records that came before the one they follow: of another process's journal.
     waiting: BTreeMap<u64, (Place, Record)>,
@@ -126,6 +159,7 @@ impl Member {
             identities: HashSet::new(),
             records: BTreeSet::new(),
             holdings: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
             balances: BTreeMap::new(),
             waiting: BTreeMap::new(),
         }
@@ -202,15 +236,6 @@ impl Budget {
         }
         most.unwrap_or(i64::MAX)
     }
-}
-
-/// A transfer with whose reward stands on each side.
-struct Move<'a> {
-    debit: AccountKind,
-    credit: AccountKind,
-    minor: i64,
-    of_debit: Option<&'a LotUse>,
-    of_credit: Option<&'a LotUse>,
 }
 
 /// Numbers seen, as ranges: nearly all of them follow one another.
@@ -396,6 +421,9 @@ impl<'a> Books<'a> {
             self.report.look(Named::RequestKeys, !again, || format!("{name}: member {id}: request answered twice"));
         }
         let mut moved: Vec<(Unit, AccountKind)> = Vec::new();
+        if let MemberInput::Redeemed(redemption) = input.as_ref() {
+            self.exchange(member, name, &envelope, redemption, &changes);
+        }
         self.input(member, name, &envelope, *input, &mut moved);
         for change in &changes {
             self.change(member, name, &envelope, change, &mut moved);
@@ -565,7 +593,7 @@ impl<'a> Books<'a> {
                 }
             }
             MemberInput::StandingSet(step) => member.head.standings.push(step),
-            MemberInput::Redeemed(redemption) => self.redeem(member, name, &redemption, moved),
+            MemberInput::Redeemed(redemption) => self.redeem(member, name, envelope.at, &redemption, moved),
             MemberInput::Erased { .. } => {
                 member.head.erased = true;
                 member.profiles.clear();
@@ -594,116 +622,6 @@ impl<'a> Books<'a> {
         });
         if let Ok(profile) = profile {
             put_profile(&mut member.profiles, ProfileStep { at: step.at, profile });
-        }
-    }
-
-    /// Expands a pay-out: lots settle what is owed first, the rest is paid.
-    fn redeem(
-        &mut self,
-        member: &mut Member,
-        name: Name,
-        redemption: &Redemption,
-        moved: &mut Vec<(Unit, AccountKind)>,
-    ) {
-        use AccountKind::{MemberAvailable, MemberOwed, MemberPaid, PayOut};
-        let unit = redemption.unit;
-        let mut moves: Vec<Move<'_>> = Vec::new();
-        let mut owed = redemption.settled.iter().map(|lot| (lot, lot.minor)).collect::<std::collections::VecDeque<_>>();
-        for lot in &redemption.lots {
-            let mut left = lot.minor;
-            while let Some((to, open)) = owed.front_mut().filter(|_| left > 0) {
-                let minor = left.min(*open);
-                moves.push(Move {
-                    debit: MemberAvailable,
-                    credit: MemberOwed,
-                    minor,
-                    of_debit: Some(lot),
-                    of_credit: Some(to),
-                });
-                left = left.saturating_sub(minor);
-                *open = open.saturating_sub(minor);
-                if *open <= 0 {
-                    owed.pop_front();
-                }
-            }
-            if left != 0 {
-                let of_debit = Some(lot);
-                moves.push(Move { debit: MemberAvailable, credit: PayOut, minor: left, of_debit, of_credit: None });
-            }
-        }
-        if redemption.minor != 0 {
-            let minor = redemption.minor;
-            moves.push(Move { debit: PayOut, credit: MemberPaid, minor, of_debit: None, of_credit: None });
-        }
-        let sum = |lots: &[LotUse]| lots.iter().map(|lot| i128::from(lot.minor)).sum::<i128>();
-        let adds = sum(&redemption.lots) == i128::from(redemption.minor) + sum(&redemption.settled);
-        let positive = redemption.lots.iter().chain(&redemption.settled).all(|lot| lot.minor > 0);
-        let mut holds = adds && positive && owed.is_empty() && redemption.minor >= 0;
-        // Before anything moves: may each lot be paid, and is each settled amount owed?
-        for (lots, pays) in [(&redemption.lots, true), (&redemption.settled, false)] {
-            for lot in lots.iter() {
-                holds &= self.may_use(member, lot, unit, pays);
-            }
-        }
-        self.report.look(Named::PayOuts, holds, || {
-            let (id, minor) = (&member.head.id, redemption.minor);
-            format!("{name}: member {id}: pay-out {} of {minor} {unit} does not follow from its lots", redemption.id)
-        });
-        for step in moves {
-            self.transfer(name, member, step.debit, step.credit, step.minor);
-            for (lot, kind, by) in
-                [(step.of_debit, step.debit, step.minor.saturating_neg()), (step.of_credit, step.credit, step.minor)]
-            {
-                let Some(lot) = lot else { continue };
-                match (&lot.purchase, &lot.offer) {
-                    (Some(purchase), Some(offer)) => {
-                        if let Some(holding) = member.holding(purchase, offer) {
-                            add(&mut holding.accounts[kind as usize], by);
-                            // Using a lot adds to what was used, settling takes off it.
-                            add(&mut holding.grant.used_minor, by.saturating_neg());
-                        }
-                    }
-                    _ => {
-                        let totals = member.head.sealed.iter_mut();
-                        for total in totals.filter(|t| t.merchant == lot.merchant && t.unit == unit) {
-                            add(&mut total.available_minor, by);
-                        }
-                    }
-                }
-            }
-            self.post(member, unit, step.debit, step.credit, step.minor, moved);
-        }
-        for lot in redemption.lots.iter().chain(&redemption.settled) {
-            if let (Some(purchase), Some(offer)) = (&lot.purchase, &lot.offer)
-                && let Some(holding) = member.holding(purchase, offer)
-            {
-                let (holds, say) = (said(&holding.grant), holding.accounts);
-                self.report.look(Named::RewardAccounts, holds == say, || {
-                    format!("{name}: purchase {purchase} offer {offer}: {}", apart(&holds, &say))
-                });
-            }
-        }
-    }
-
-    fn may_use(&self, member: &mut Member, lot: &LotUse, unit: Unit, pays: bool) -> bool {
-        match (&lot.purchase, &lot.offer) {
-            (Some(purchase), Some(offer)) => member.holding(purchase, offer).is_some_and(|holding| {
-                let grant = &holding.grant;
-                let free = grant.stage == Stage::Available && !grant.held;
-                let most = if pays {
-                    grant.amount_minor.saturating_sub(grant.used_minor)
-                } else {
-                    grant.used_minor.saturating_sub(grant.amount_minor)
-                };
-                let right = if pays { free } else { !grant.lost };
-                right && lot.minor <= most && grant.unit == unit && grant.merchant == lot.merchant
-            }),
-            _ => {
-                let mut totals = member.head.sealed.iter();
-                pays && totals.any(|total| {
-                    total.merchant == lot.merchant && total.unit == unit && lot.minor <= total.available_minor
-                })
-            }
         }
     }
 
@@ -746,23 +664,35 @@ impl<'a> Books<'a> {
             });
         }
         self.raise(name, envelope.at, known.as_ref().map_or(0, |known| known.amount_minor), grant);
-        let event_there =
-            member.events.iter().rev().any(|(key, _, _)| key == purchase) || member.occasions.contains_key(purchase);
+        // What points brought is said once, with the spending; later it can only expire.
+        let over = grant.expires_at.is_some_and(|at| at <= envelope.mark);
+        let as_it_may = match &known {
+            None => !member.holdings.contains_key(purchase),
+            Some(known) => over && grant.amount_minor == known.used_minor,
+        };
+        let exchanged = as_it_may && member.exchanges.contains_key(purchase);
+        let told = member.events.iter().rev().any(|(key, _, _)| key == purchase);
+        let event_there = exchanged || told || member.occasions.contains_key(purchase);
         let used = known.as_ref().map_or(0, |known| known.used_minor);
         let list = member.holdings.entry(purchase.clone()).or_default();
         let place = list.iter().position(|holding| holding.grant.offer == grant.offer).unwrap_or_else(|| {
-            list.push(Holding { grant: grant.clone(), accounts: [0; 11] });
+            list.push(Holding { grant: grant.clone(), accounts: [0; AccountKind::ALL.len()], causes: BTreeMap::new() });
             list.len() - 1
         });
         let holding = &mut list[place];
         for legs in transfers {
-            add(&mut holding.accounts[legs.debit as usize], legs.minor.saturating_neg());
-            add(&mut holding.accounts[legs.credit as usize], legs.minor);
+            for (kind, by) in [(legs.debit, legs.minor.saturating_neg()), (legs.credit, legs.minor)] {
+                add(&mut holding.accounts[kind as usize], by);
+                if let (AccountKind::CausePending | AccountKind::CauseDue, Some(cause)) = (kind, legs.cause) {
+                    add(holding.causes.entry(cause).or_default(), by);
+                }
+            }
         }
         holding.grant = Grant { used_minor: used, ..grant.clone() };
         let (say, holds) = (said(&holding.grant), holding.accounts);
         let sane =
             event_there && grant.amount_minor >= 0 && grant.record == envelope.number && grant.used_minor == used;
+        let sane = sane && of_its_cause(holding);
         self.report.look(Named::RewardAccounts, sane && holds == say, || {
             let why = if holds == say { "its own fields contradict the books".to_owned() } else { apart(&say, &holds) };
             format!("{name}: purchase {purchase} offer {}: {why}", grant.offer)
@@ -830,12 +760,18 @@ impl<'a> Books<'a> {
         }
         for key in sealed {
             self.report.totals.purchases_sealed += 1;
-            let known =
-                member.events.iter().any(|(purchase, _, _)| purchase == key) || member.occasions.remove(key).is_some();
+            let exchange = member.exchanges.remove(key);
+            if let Some(exchange) = &exchange {
+                let date = exchange.at.local(&jiff::tz::TimeZone::UTC).date();
+                months.insert(key.clone(), i32::from(date.year()) * 12 + i32::from(date.month()) - 1);
+            }
+            let told = member.events.iter().any(|(purchase, _, _)| purchase == key);
+            let known = exchange.is_some() || told || member.occasions.remove(key).is_some();
             let holdings = member.holdings.remove(key).unwrap_or_default();
             let last = holdings.iter().all(|Holding { grant, .. }| {
                 let at_rest = grant.amount_minor == 0 || (grant.stage == Stage::Available && !grant.held);
-                at_rest && (grant.used_minor <= grant.amount_minor || grant.lost)
+                let expires = grant.expires_at.is_some() && grant.used_minor < grant.amount_minor;
+                at_rest && !expires && (grant.used_minor <= grant.amount_minor || grant.lost)
             });
             self.report.look(Named::Sealing, known && last, || {
                 format!("{name}: member {}: purchase {key} was sealed and not final", member.head.id)
@@ -897,11 +833,13 @@ impl<'a> Books<'a> {
             let mark = marks.get(&member.partition).copied().unwrap_or_default().max(member.mark);
             report.totals.purchases += due::check(report, member, &offers, options, mark, None);
             for Holding { grant, .. } in member.holdings.values().flatten().filter(|h| h.grant.amount_minor > 0) {
-                let (order, state) = match (grant.held, grant.stage) {
-                    (true, _) => (3, "held"),
-                    (false, Stage::Pending) => (0, "pending"),
-                    (false, Stage::Posted) => (1, "posted"),
-                    (false, Stage::Available) => (2, "available"),
+                let (order, state) = match (grant.cause.is_some(), grant.held, grant.stage) {
+                    (true, false, Stage::Available) => (8, "cause_due"),
+                    (true, _, _) => (7, "cause_pending"),
+                    (false, true, _) => (3, "held"),
+                    (false, false, Stage::Pending) => (0, "pending"),
+                    (false, false, Stage::Posted) => (1, "posted"),
+                    (false, false, Stage::Available) => (2, "available"),
                 };
                 let line = rewards.entry((grant.unit, order, state)).or_default();
                 line.0 += 1;
@@ -945,7 +883,7 @@ fn total_of<'a>(totals: &'a mut Vec<SealedTotal>, merchant: &MerchantId, unit: U
 }
 
 /// Where accounts and the state of a reward differ, in words.
-fn apart(say: &[i64; 11], holds: &[i64; 11]) -> String {
+fn apart(say: &Accounts, holds: &Accounts) -> String {
     let differ = AccountKind::ALL.iter().filter(|kind| say[**kind as usize] != holds[**kind as usize]);
     let each = differ.map(|kind| {
         format!("{} holds {} and should hold {}", kind.as_str(), holds[*kind as usize], say[*kind as usize])

@@ -10,7 +10,7 @@ use crate::decide::{Judged, Line, MemberState, OfferBook, Scope, judge};
 use crate::domain::member::{MemberHead, Standing};
 use crate::domain::offer::Period;
 use crate::domain::purchase::{Grant, Purchase};
-use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use std::collections::{BTreeMap, HashMap};
 
 /// Rounds in which verdicts are supplied; each answers every question of the one before.
@@ -59,6 +59,10 @@ pub(super) fn state(member: &Member, dice: Option<&mut Dice>) -> MemberState {
     }
     for mut purchase in purchases {
         purchase.events.sort_by(|a, b| (a.occurred_at, a.kind, &a.key).cmp(&(b.occurred_at, b.kind, &b.key)));
+        // What was used is an act, and stays whatever is decided.
+        let used = member.holdings.get(&purchase.key).into_iter().flatten().map(|holding| &holding.grant);
+        let bare = |grant: &Grant| Grant { amount_minor: 0, terms_minor: 0, ..grant.clone() };
+        purchase.grants = used.filter(|grant| grant.used_minor > 0).map(bare).collect();
         state.place(purchase);
     }
     state
@@ -90,6 +94,7 @@ pub(super) fn check(
     let again = decide(member, &shuffled, offers, options, mark);
     compare(report, Named::GrantedEqualsDueShuffled, member, &shuffled, &again, offers, &looked);
     rules(report, member, &fixed, &judged, offers, &looked);
+    expired(report, member, mark, &looked);
     fixed.purchases.len() as u64
 }
 
@@ -141,7 +146,9 @@ fn compare(
             let granted = holdings.iter().map(|holding| &holding.grant).find(|grant| grant.offer == line.offer);
             let budgeted = offers.find(&line.merchant, &line.offer).and_then(|offer| offer.version(line.version));
             let budgeted = budgeted.is_some_and(|version| version.terms.budget_minor.is_some());
-            report.look(check, equal(granted, line, budgeted), || {
+            // Of what may expire only what was used may be left.
+            let less = budgeted || line.expires_at.is_some();
+            report.look(check, equal(granted, line, less), || {
                 let due = shown(line.due_minor, line.terms_minor, line.stage, line.held);
                 let has =
                     granted.map_or("nothing".to_owned(), |g| shown(g.amount_minor, g.terms_minor, g.stage, g.held));
@@ -150,14 +157,18 @@ fn compare(
             });
         }
         let gone = holdings.iter().map(|holding| &holding.grant);
-        for grant in gone.filter(|grant| grant.amount_minor != 0 && !lines.iter().any(|l| l.offer == grant.offer)) {
+        let stays = |grant: &Grant| if matches!(grant.unit, Unit::Perk(_)) { grant.used_minor } else { 0 };
+        for grant in
+            gone.filter(|grant| grant.amount_minor != stays(grant) && !lines.iter().any(|l| l.offer == grant.offer))
+        {
             report.look(check, false, || {
                 let has = grant.amount_minor;
                 format!("member {id} purchase {key} offer {}: granted {has}, and it is no candidate", grant.offer)
             });
         }
     }
-    for (key, holdings) in member.holdings.iter().filter(|(key, _)| looked(key) && state.find(key).is_none()) {
+    let decided = |key: &PurchaseKey| state.find(key).is_some() || member.exchanges.contains_key(key);
+    for (key, holdings) in member.holdings.iter().filter(|(key, _)| looked(key) && !decided(key)) {
         if holdings.iter().any(|holding| holding.grant.amount_minor != 0) {
             report.look(check, false, || format!("member {id} purchase {key}: granted without an event"));
         }
@@ -166,9 +177,9 @@ fn compare(
 
 /// Whether what was granted is what is due. A budget's verdict may be below the terms; a
 /// reward of nothing has no stage to compare.
-fn equal(granted: Option<&Grant>, line: &Line, budgeted: bool) -> bool {
+fn equal(granted: Option<&Grant>, line: &Line, less: bool) -> bool {
     let Some(grant) = granted else { return line.due_minor == 0 && line.terms_minor == 0 };
-    let whole = grant.amount_minor == line.terms_minor || (budgeted && grant.amount_minor < line.terms_minor);
+    let whole = grant.amount_minor == line.terms_minor || (less && grant.amount_minor < line.terms_minor);
     let amount = whole && grant.amount_minor == line.due_minor && grant.terms_minor == line.terms_minor;
     let lost = grant.used_minor <= grant.amount_minor || grant.lost == line.lost;
     let place = line.due_minor == 0
@@ -189,6 +200,19 @@ fn shown(minor: i64, terms: i64, stage: crate::domain::purchase::Stage, held: bo
     format!("{minor}{cut} {stage:?}{}", if held { " held" } else { "" }).to_lowercase()
 }
 
+/// What points brought was an act: it stands until it expires.
+fn expired(report: &mut Report, member: &Member, mark: Timestamp, looked: &dyn Fn(&PurchaseKey) -> bool) {
+    for (key, _) in member.exchanges.iter().filter(|(key, _)| looked(key)) {
+        for Holding { grant, .. } in member.holdings.get(key).into_iter().flatten() {
+            let over = grant.expires_at.is_some_and(|at| at <= mark) && grant.amount_minor > grant.used_minor;
+            report.look(Named::GrantedEqualsDue, !over, || {
+                let id = &member.head.id;
+                format!("member {id} entry {key} offer {}: has expired and stands", grant.offer)
+            });
+        }
+    }
+}
+
 /// Caps, worth and standings, from the books and the purchases' times.
 fn rules(
     report: &mut Report,
@@ -207,7 +231,9 @@ fn rules(
         let key = &placed.purchase.key;
         let holdings = member.holdings.get(key).unwrap_or(&none);
         let given = holdings.iter().map(|holding| &holding.grant).filter(|grant| grant.amount_minor > 0);
-        let sum: i128 = given.clone().map(|grant| i128::from(grant.amount_minor)).sum();
+        // Points and perks are no part of what was paid.
+        let money = given.clone().filter(|grant| grant.unit.currency().is_some());
+        let sum: i128 = money.map(|grant| i128::from(grant.amount_minor)).sum();
         if looked(key) {
             report.look(Named::Worth, sum <= i128::from(*worth_minor), || {
                 format!("member {id} purchase {key}: rewarded with {sum}, worth {worth_minor}")
@@ -219,7 +245,8 @@ fn rules(
             if looked(key) {
                 let strictest = standing(&member.head, &grant.merchant, placed.time);
                 let obeyed = match strictest {
-                    Standing::Barred => false,
+                    // A used perk stays whoever had it.
+                    Standing::Barred => matches!(grant.unit, Unit::Perk(_)) && grant.amount_minor <= grant.used_minor,
                     Standing::Held => grant.held,
                     Standing::Clear | Standing::Watched => !grant.held,
                 };

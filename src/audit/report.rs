@@ -41,6 +41,8 @@ pub enum Named {
     RewardAccounts,
     /// A pay-out uses lots that may be paid, and its parts add up.
     PayOuts,
+    /// Points spent on an offer brought what its terms say.
+    Exchanges,
     /// Sealed purchases were final, and their totals are theirs.
     Sealing,
     /// No offer gave more than its budget.
@@ -59,7 +61,7 @@ pub enum Named {
 
 impl Named {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Frames,
         Self::Records,
         Self::Numbers,
@@ -74,6 +76,7 @@ impl Named {
         Self::MemberBalances,
         Self::RewardAccounts,
         Self::PayOuts,
+        Self::Exchanges,
         Self::Sealing,
         Self::Budgets,
         Self::Caps,
@@ -100,6 +103,7 @@ impl Named {
             Self::MemberBalances => ("no member below zero", "balances"),
             Self::RewardAccounts => ("accounts hold what rewards say", "changes"),
             Self::PayOuts => ("pay-outs add up", "pay-outs"),
+            Self::Exchanges => ("points bring what offers say", "redemptions"),
             Self::Sealing => ("sealed purchases leave their totals", "purchases"),
             Self::Budgets => ("budgets hold", "raises"),
             Self::Caps => ("caps per member hold", "rewards"),
@@ -179,7 +183,8 @@ pub struct Totals {
 /// Rewards that stand at one place, of one unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RewardLine {
-    /// `pending`, `posted`, `available`, `held`, `sealed`, `paid` or `owed`.
+    /// `pending`, `posted`, `available`, `held`, `sealed`, `paid`, `owed`, `cause_pending` or
+    /// `cause_due`.
     pub state: &'static str,
     /// Of what.
     #[serde(flatten, serialize_with = "named")]

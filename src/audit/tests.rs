@@ -14,6 +14,7 @@ use crate::domain::{
 };
 use crate::engine::acts::{Linking, Registration};
 use crate::engine::catalogue::Step;
+use crate::engine::redeem::Wanted;
 use crate::engine::{Engine, EngineOptions};
 use crate::journal::{Journal, disk::RealDisk};
 use crate::ledger::{AccountKind, Legs};
@@ -22,6 +23,8 @@ use crate::telemetry::Metrics;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+mod points;
 
 /// A folder of its own, gone with the test.
 struct Folder(PathBuf);
@@ -162,7 +165,10 @@ impl Town {
         self.step(id, MemberInput::Event(Box::new(input))).await;
     }
     async fn pay(&self, id: &str, minor: i64) {
-        self.engine.redeem(&member(id), "r".into(), usd(), minor, None, |_, _| String::new()).await.unwrap();
+        self.engine
+            .redeem(&member(id), "r".into(), Wanted::Of(usd().into(), minor), None, |_| String::new())
+            .await
+            .unwrap();
     }
     async fn day(&self, day: &str) {
         self.clock.set(at(day));

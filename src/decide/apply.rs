@@ -8,7 +8,7 @@ use crate::domain::member::{SealedProfile, SignalCount};
 use crate::domain::purchase::{HeldEvent, Occasion, Purchase, Referral, SIGNAL, entry_key};
 use crate::domain::{CardHash, MemberId, PurchaseId, PurchaseKey, Timestamp, Unit};
 use crate::ledger;
-use crate::record::{Envelope, EventInput, LotUse, MemberInput, Redemption, Rematch, Signal};
+use crate::record::{Envelope, EventInput, Exchange, LotUse, MemberInput, Redemption, Rematch, Signal};
 
 /// What a record touched besides the head, so that only that is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -225,6 +225,11 @@ fn redeem(member: &mut MemberState, redemption: &Redemption, touched: &mut Touch
         for lot in uses {
             use_lot(member, lot, sign * lot.minor, redemption.unit, touched);
         }
+    }
+    if let Some(Exchange { entry, offer, version, at }) = &redemption.exchange {
+        let occasion = Occasion::Exchange { offer: offer.clone(), version: *version, at: *at };
+        member.place(Purchase { occasion: Some(occasion), ..Purchase::new(entry.clone()) });
+        touched.purchase(entry);
     }
     let id = member.head.id.clone();
     for transfer in redemption.transfers(&id) {

@@ -46,7 +46,10 @@ pub fn settle(member: &MemberState, judged: &[Judged], record: u64) -> Vec<Grant
         // The purchase has moved to another shop: offers that are no longer candidates give nothing.
         let gone = |grant: &&Grant| grant.amount_minor > 0 && !lines.iter().any(|line| line.offer == grant.offer);
         for old in purchase.grants.iter().filter(gone) {
-            change(Some(old), Grant { amount_minor: 0, terms_minor: 0, ..old.clone() });
+            let stays = old.used_perks();
+            if old.amount_minor != stays {
+                change(Some(old), Grant { amount_minor: stays, terms_minor: stays, ..old.clone() });
+            }
         }
     }
     changes

@@ -12,6 +12,7 @@ use crate::domain::member::Balance;
 use crate::domain::{EventKind, Money, PurchaseId, PurchaseKey, SourceName, Timestamp, Unit};
 use crate::engine::Engine;
 use crate::engine::look::TrialBalance;
+use crate::engine::redeem::Wanted;
 use crate::ledger::AccountKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -107,7 +108,7 @@ pub async fn pay_day(engine: &Arc<Engine>, town: &Town) -> Result<Vec<Paid>, Fai
             let minor = balance.available_minor - balance.owed_minor;
             if let Some(currency) = unit.currency().filter(|_| minor > 0) {
                 engine
-                    .redeem(&person.id, format!("payday-{place}"), currency, minor, None, |_, _| String::new())
+                    .redeem(&person.id, format!("payday-{place}"), Wanted::Of(*unit, minor), None, |_| String::new())
                     .await?;
                 paid.push(Paid { person: place, money: Money::new(minor, currency) });
             }

@@ -111,6 +111,11 @@ impl Grant {
     pub fn remaining_minor(&self) -> i64 {
         (self.amount_minor - self.used_minor).max(0)
     }
+    /// What stays whatever happens to the purchase: a perk that was used is never owed.
+    #[must_use]
+    pub fn used_perks(&self) -> i64 {
+        if matches!(self.unit, Unit::Perk(_)) { self.used_minor } else { 0 }
+    }
     /// What was used and has been taken back since.
     #[must_use]
     pub fn excess_minor(&self) -> i64 {

@@ -3,13 +3,12 @@
 
 use super::turn::Turn;
 use super::{Engine, EngineError};
-use crate::decide::MemberState;
+use crate::decide::{MemberState, NoExchange};
 use crate::domain::member::{
     ActivationStep, CardLink, LinkFact, Profile, ProfileStep, Sealed, birthday_changes_again, put_profile,
 };
-use crate::domain::purchase::Stage;
 use crate::domain::{CardHash, MemberId, OfferId, SourceName, Timestamp, Unit};
-use crate::record::{LotUse, MemberInput, Redemption, RequestKey};
+use crate::record::{MemberInput, RequestKey};
 use std::sync::Arc;
 
 /// Why an act was not done.
@@ -35,14 +34,25 @@ pub enum ActError {
     /// The member does not hold the card.
     #[error("this member has no such card")]
     UnknownCard,
-    /// Not enough may be paid.
-    #[error("{available_minor} minor units may be paid, {wanted_minor} were asked for")]
+    /// Not enough is there to be paid, spent or used.
+    #[error("{}", lacking(*.unit, *.wanted_minor, *.available_minor))]
     NotEnough {
-        /// What may be paid.
+        /// Of what.
+        unit: Unit,
+        /// What may be used.
         available_minor: i64,
         /// What was asked for.
         wanted_minor: i64,
     },
+    /// There is no such offer.
+    #[error("there is no such offer")]
+    UnknownOffer,
+    /// The offer gives nothing for points now.
+    #[error(transparent)]
+    NoExchange(#[from] NoExchange),
+    /// The offer has nothing left to give.
+    #[error("the budget of this offer is spent")]
+    BudgetSpent,
     /// The request's name was used for another one.
     #[error("this key was used for another request; give a new request a new key")]
     KeyReused,
@@ -316,49 +326,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Pays out from the oldest available lots; what is owed is settled first. A request
-    /// that named itself is looked up inside the member's turn, so that the same request
-    /// twice at once pays once. Returns what was answered, now or the first time.
-    ///
-    /// # Errors
-    /// [`ActError`]; `NotEnough` when less may be paid, `KeyReused` when the name was used
-    /// for another request.
-    pub async fn redeem(
-        self: &Arc<Self>,
-        member: &MemberId,
-        id: String,
-        unit: impl Into<Unit>,
-        minor: i64,
-        named: Option<Named>,
-        answer: impl FnOnce(&Redemption, Timestamp) -> String,
-    ) -> Result<String, ActError> {
-        let mut turn = self.turn(member).await?;
-        if let Some(named) = &named
-            && let Some(kept) = self.answered(self.partition(member), &named.key).await?
-        {
-            return if kept.body == named.body { Ok(kept.answer) } else { Err(ActError::KeyReused) };
-        }
-        if !turn.is_known() {
-            return Err(ActError::UnknownMember);
-        }
-        let unit = unit.into();
-        let balance = turn.member.head.balance(unit);
-        let available_minor = balance.available_minor - balance.owed_minor;
-        if minor > available_minor {
-            return Err(ActError::NotEnough { available_minor: available_minor.max(0), wanted_minor: minor });
-        }
-        let (lots, settled) = choose_lots(&turn.member, unit, minor + balance.owed_minor, balance.owed_minor);
-        let redemption = Redemption { id, unit, minor, lots, settled };
-        let answer = answer(&redemption, turn.now());
-        let request = named.map(|named| named.answered(turn.now(), answer.clone()));
-        turn.step(MemberInput::Redeemed(Box::new(redemption)), request).await?;
-        turn.commit().await?;
-        Ok(answer)
-    }
-
     fn stripe_of_card(&self, card: CardHash) -> &Arc<tokio::sync::Mutex<()>> {
         let place = usize::from(card.0[0]) % self.card_stripes.len();
         &self.card_stripes[place]
+    }
+}
+
+/// What is missing, for a person: `needs 100 beans, has 40`.
+fn lacking(unit: Unit, wanted: i64, has: i64) -> String {
+    match unit {
+        Unit::Money(_) => format!("needs {}, has {}", unit.shown(wanted), unit.shown(has)),
+        Unit::Points(points) => format!("needs {wanted} {points}, has {has}"),
+        Unit::Perk(code) => format!("needs {wanted} × {code}, has {has}"),
     }
 }
 
@@ -406,43 +385,4 @@ fn new_profile(
         Some(again) => Err(ActError::BirthdayChanged { again }),
         None => Ok(Some(step)),
     }
-}
-
-/// Takes `take` minor units from available lots, sealed ones first, then oldest first,
-/// and `owed` from the grants that were taken back after use.
-fn choose_lots(member: &MemberState, unit: Unit, take: i64, owed: i64) -> (Vec<LotUse>, Vec<LotUse>) {
-    let mut lots = Vec::new();
-    let mut left = take;
-    for total in member.head.sealed.iter().filter(|t| t.unit == unit && t.available_minor > 0) {
-        let minor = total.available_minor.min(left);
-        if minor > 0 {
-            lots.push(LotUse { purchase: None, offer: None, merchant: total.merchant.clone(), minor });
-            left -= minor;
-        }
-    }
-    let mut settled = Vec::new();
-    let mut to_settle = owed;
-    for placed in &member.purchases {
-        for grant in placed.purchase.grants.iter().filter(|grant| grant.unit == unit) {
-            let payable = grant.stage == Stage::Available && !grant.held;
-            let minor = if payable { grant.remaining_minor().min(left) } else { 0 };
-            let excess = if grant.lost { 0 } else { grant.excess_minor().min(to_settle) };
-            let part = |minor| LotUse {
-                purchase: Some(placed.purchase.key.clone()),
-                offer: Some(grant.offer.clone()),
-                merchant: grant.merchant.clone(),
-                minor,
-            };
-            if minor > 0 {
-                lots.push(part(minor));
-                left -= minor;
-            }
-            if excess > 0 {
-                settled.push(part(excess));
-                to_settle -= excess;
-            }
-        }
-    }
-    assert!(left == 0 && to_settle == 0, "balances name lots that are not there: {left} left, {to_settle} owed");
-    (lots, settled)
 }

@@ -6,8 +6,8 @@ use super::again::Job;
 use super::{Engine, EngineError};
 use crate::catalogue::Catalogue;
 use crate::domain::merchant::Merchant;
-use crate::domain::offer::{LifeChange, LifeStep, Offer, OfferVersion, Terms};
-use crate::domain::{MerchantId, OfferId, Timestamp};
+use crate::domain::offer::{LifeChange, LifeStep, Offer, OfferVersion, Terms, Trigger};
+use crate::domain::{Currency, MerchantId, OfferId, Timestamp, Unit};
 use crate::record::{self, Body, DeadLetter, Envelope, Record, RequestKey};
 use crate::sightings::{Clue, changed_clues};
 use crate::store::{Batch, CATALOGUE, Expect, keys};
@@ -31,8 +31,8 @@ pub enum EditError {
     /// The offer belongs to another merchant.
     #[error("the offer belongs to another merchant")]
     OtherMerchant,
-    /// What an offer granted cannot move to another currency.
-    #[error("an offer keeps its currency; make a new offer for another")]
+    /// What an offer granted cannot become something else.
+    #[error("an offer keeps its currency and what its reward is of; make a new offer for another")]
     OtherCurrency,
     /// The step does not follow from where the offer is.
     #[error("{0}")]
@@ -162,8 +162,8 @@ impl Engine {
         check(has, if_match)?;
         let mut offer = match catalogue.offer(id) {
             Some(known) if known.merchant() != &terms.merchant => return Err(EditError::OtherMerchant),
-            // What was granted is summed per offer, in its one currency.
-            Some(known) if known.newest().terms.currency != terms.currency => return Err(EditError::OtherCurrency),
+            // What was granted is summed per offer, in its one currency or unit.
+            Some(known) if counted(&known.newest().terms) != counted(&terms) => return Err(EditError::OtherCurrency),
             Some(known) if known.newest().terms == terms => return Ok((has, false)),
             Some(known) => known.as_ref().clone(),
             None => Offer { id: id.clone(), versions: Vec::new(), life: Vec::new() },
@@ -456,4 +456,13 @@ fn next_change(offer: &Offer, step: Step) -> Result<Option<LifeChange>, EditErro
         Step::Resume => Ok(Some(LifeChange::Resumed)),
         Step::End => Ok(Some(LifeChange::Ended)),
     }
+}
+
+/// What an offer's amounts are counted in, which no version may change.
+fn counted(terms: &Terms) -> (Currency, Unit, Option<Unit>) {
+    let referred = match &terms.trigger {
+        Trigger::Referral { referred: Some(reward), .. } => Some(reward.what.unit(terms.currency)),
+        _ => None,
+    };
+    (terms.currency, terms.unit(), referred)
 }

@@ -4,9 +4,9 @@ use super::{Engine, EngineError};
 use crate::decide::{Assigned, Judged, MemberState, Scope, Worth, assign, judge};
 use crate::domain::merchant::Merchant;
 use crate::domain::offer::Offer;
-use crate::domain::{MemberId, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
+use crate::domain::{Code, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use crate::journal::{Position, ReadError};
-use crate::ledger::{AccountKind, Legs, Transfer};
+use crate::ledger::{AccountKind, Legs, Owner, Transfer};
 use crate::record::{self, Body, DeadLetter, Record, RequestKey};
 use crate::store::{CATALOGUE, keys};
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,8 @@ pub struct TrialBalance {
     pub sums: BTreeMap<(AccountKind, Unit), i64>,
     /// What each merchant's accounts hold.
     pub merchants: BTreeMap<(MerchantId, AccountKind, Unit), i64>,
+    /// What each cause's accounts hold.
+    pub causes: BTreeMap<(Code, AccountKind, Unit), i64>,
 }
 
 impl TrialBalance {
@@ -147,8 +149,14 @@ impl Engine {
                     let Some((kind, unit, owner)) = keys::sum_parts(key) else { continue };
                     let minor = keys::counter(Some(value));
                     *balance.sums.entry((kind, unit)).or_default() += minor;
-                    if let Some(owner) = owner {
-                        *balance.merchants.entry((owner, kind, unit)).or_default() += minor;
+                    match (kind.owner(), MerchantId::new(owner), Code::parse(owner)) {
+                        (Owner::Merchant, Ok(merchant), _) => {
+                            *balance.merchants.entry((merchant, kind, unit)).or_default() += minor;
+                        }
+                        (Owner::Cause, _, Ok(cause)) => {
+                            *balance.causes.entry((cause, kind, unit)).or_default() += minor;
+                        }
+                        _ => {}
                     }
                 }
                 match page.last() {

@@ -187,7 +187,7 @@ fn final_units(member: &MemberState, mark: Timestamp, lapse: &LapsePolicy) -> Ve
 }
 
 /// Whether nothing of a purchase can change any more by itself: cleared or dead, and
-/// every reward available, unfrozen and not owed.
+/// every reward available, unfrozen, not owed and never to expire unused.
 fn is_final(placed: &Placed, mark: Timestamp, lapse: &LapsePolicy) -> bool {
     let worth = placed.worth(mark, lapse);
     if worth.lapses_at.is_some_and(|at| at > mark) {
@@ -200,7 +200,8 @@ fn is_final(placed: &Placed, mark: Timestamp, lapse: &LapsePolicy) -> bool {
     placed.purchase.grants.iter().all(|grant| {
         let paid_back = grant.excess_minor() > 0;
         let settled = grant.amount_minor == 0 || (grant.stage == Stage::Available && !grant.held);
-        settled && !paid_back
+        let expires = grant.expires_at.is_some() && grant.remaining_minor() > 0;
+        settled && !paid_back && !expires
     })
 }
 

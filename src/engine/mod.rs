@@ -12,6 +12,7 @@ pub mod catalogue;
 mod linked;
 pub mod look;
 pub mod marks;
+pub mod redeem;
 pub mod referral;
 mod rounds;
 mod sealed;

@@ -11,12 +11,16 @@ use super::rounds::Decision;
 use super::{Engine, EngineError, referral};
 use crate::catalogue::Catalogue;
 use crate::decide::Policy;
+use crate::decide::exchange::expired;
 use crate::decide::judge::Raises;
-use crate::decide::{Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle, worth};
+use crate::decide::member::Placed;
+use crate::decide::{
+    GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle, worth,
+};
 use crate::domain::member::MemberHead;
-use crate::domain::purchase::{AnswerLine, Occasion, Purchase, Stage};
+use crate::domain::purchase::{AnswerLine, Purchase, Stage};
 use crate::domain::time::DAY_MS;
-use crate::domain::{CardHash, MemberId, OfferId, PurchaseKey, Timestamp};
+use crate::domain::{CardHash, Code, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
 use crate::ledger::{AccountKind, Owner};
 use crate::record::{self, Body, Envelope, MemberInput, Record, RequestKey};
 use crate::store::keys::{self, CardClaim, Identity};
@@ -183,15 +187,55 @@ impl Turn {
         self.step_at(input, request, self.mark()).await
     }
 
+    /// As [`Turn::step`], for points spent on an offer: with what it gives, which nothing
+    /// decides again.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn step_giving(
+        &mut self,
+        input: MemberInput,
+        request: Option<RequestKey>,
+        given: Option<GrantChange>,
+    ) -> Result<Decided, EngineError> {
+        self.step_with(input, request, self.mark(), given).await
+    }
+
+    /// Reserves from an offer's budget until the turn ends: all of it, or nothing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn reserve(&mut self, offer: &OfferId, minor: i64) -> Result<bool, EngineError> {
+        let budget = self.budget_of(offer);
+        if budget == i64::MAX {
+            return Ok(true);
+        }
+        self.engine.learn_budget(offer).await?;
+        let reserved = self.engine.budgets.reserve(offer, minor, budget);
+        let whole = reserved.minor == minor;
+        self.reserved.push(reserved);
+        Ok(whole)
+    }
+
     /// As [`Turn::step`], under a mark that is being made.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn step_at(
         &mut self,
+        input: MemberInput,
+        request: Option<RequestKey>,
+        mark: Timestamp,
+    ) -> Result<Decided, EngineError> {
+        self.step_with(input, request, mark, None).await
+    }
+
+    async fn step_with(
+        &mut self,
         mut input: MemberInput,
         request: Option<RequestKey>,
         mark: Timestamp,
+        given: Option<GrantChange>,
     ) -> Result<Decided, EngineError> {
         let own = match &input {
             MemberInput::Event(event) => Some(event.purchase.clone()),
@@ -213,7 +257,12 @@ impl Turn {
         let scope = Scope { from, merchants: merchants.as_deref(), own: own.as_ref() };
         let judged = self.judge_with_budgets(&scope, mark).await?;
         let envelope = self.envelope(request, mark);
-        let changes = settle(&self.member, &judged, envelope.number);
+        let mut changes = settle(&self.member, &judged, envelope.number);
+        changes.extend(expired(&self.member, mark, envelope.number));
+        changes.extend(given.map(|mut change| {
+            change.grant.record = envelope.number;
+            change
+        }));
         let lapse = &self.engine.policy.lapse;
         let purchases = own.map_or_else(Vec::new, |own| answering(&self.member, own, taken.as_ref(), mark, lapse));
         let rewards_of = |key| rewards(&self.member, key, &judged, &changes);
@@ -292,7 +341,7 @@ impl Turn {
     /// Enters the member in the agenda for what the purchases bring after a mark.
     pub fn schedule(&mut self, mark: Timestamp) {
         let due = self.engine.due();
-        let days = self.member.purchases.iter().filter_map(|p| due.next_day(&p.purchase, mark));
+        let days = self.member.purchases.iter().filter_map(|placed| due.next_day(placed, mark));
         self.scheduled = days.collect();
         self.scheduled.sort_unstable();
         self.scheduled.dedup();
@@ -385,9 +434,9 @@ pub(super) fn granted_changes(record: &Record) -> impl Iterator<Item = (&OfferId
         Body::Member { changes, .. } => changes.as_slice(),
         _ => &[],
     };
-    // What the merchant's two accounts move is what the grant moved.
+    // What the accounts that fund it move is what the grant moved.
     let moved = |legs: &crate::ledger::Legs| {
-        let of = |kind: AccountKind| if kind.owner() == Owner::Merchant { legs.minor } else { 0 };
+        let of = |kind: AccountKind| if kind.funds() { legs.minor } else { 0 };
         of(legs.debit) - of(legs.credit)
     };
     let each = changes.iter().map(move |change| (&change.grant.offer, change.transfers.iter().map(moved).sum()));
@@ -531,7 +580,7 @@ pub(super) fn member_batch(
         if let Some(at) = member.find(key) {
             let purchase: &Purchase = &member.purchases[at].purchase;
             batch.puts.push((keys::purchase(id, key), Some(record::encode(purchase).into())));
-            if let Some(day) = due.next_day(purchase, member.head.mark) {
+            if let Some(day) = due.next_day(&member.purchases[at], member.head.mark) {
                 batch.puts.push((keys::agenda(day, id), Some(Bytes::new())));
             }
         }
@@ -563,7 +612,11 @@ fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
     for transfer in &transfers {
         for (kind, minor) in [(transfer.legs.debit, -transfer.legs.minor), (transfer.legs.credit, transfer.legs.minor)]
         {
-            let owner = if kind.owner() == Owner::Merchant { transfer.merchant.as_ref() } else { None };
+            let owner = match kind.owner() {
+                Owner::Merchant => transfer.merchant.as_ref().map(MerchantId::as_str),
+                Owner::Cause => transfer.legs.cause.as_ref().map(Code::as_str),
+                Owner::Member | Owner::Operator => None,
+            };
             add(&mut batch.adds, keys::sum(kind, transfer.unit, owner), minor);
         }
     }
@@ -600,16 +653,18 @@ impl Engine {
 
 impl Due<'_> {
     /// The day whose mark next changes something of the purchase: a lapse, the end of a
-    /// hold, or sealing.
-    fn next_day(&self, purchase: &Purchase, mark: Timestamp) -> Option<u32> {
+    /// hold, an expiry, or sealing.
+    fn next_day(&self, placed: &Placed, mark: Timestamp) -> Option<u32> {
+        let purchase = &placed.purchase;
         let worth = worth(purchase, mark, &self.policy.lapse);
         let lapse = worth.lapses_at.filter(|at| *at > mark && !worth.complete);
         let holds = purchase.grants.iter().filter(|grant| grant.stage == Stage::Posted && grant.amount_minor > 0);
         let hold = holds.filter_map(|grant| grant.available_at).filter(|at| *at > mark).min();
+        let unused = purchase.grants.iter().filter(|grant| grant.remaining_minor() > 0);
+        let expiry = unused.filter_map(|grant| grant.expires_at).filter(|at| *at > mark).min();
         // A purchase past its retention that is not final yet is looked at every day.
-        let time = purchase.occasion.as_ref().map_or(worth.time, Occasion::at);
-        let seal = time.plus_days(self.retention_days).max(mark.plus_ms(1));
-        let due = [lapse, hold, Some(seal)].into_iter().flatten().min()?;
+        let seal = placed.time.plus_days(self.retention_days).max(mark.plus_ms(1));
+        let due = [lapse, hold, expiry, Some(seal)].into_iter().flatten().min()?;
         // The first mark at or after the instant.
         u32::try_from((due.as_ms() + DAY_MS - 1) / DAY_MS).ok()
     }

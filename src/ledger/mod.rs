@@ -8,19 +8,26 @@
 //! |---|---|---|---|
 //! | `merchant_budget` | offer's merchant | debit | rewards promised on purchases not yet cleared |
 //! | `merchant_funding` | offer's merchant | debit | what the merchant owes for rewards on cleared purchases |
+//! | `operator_budget` | operator | debit | the operator's share of rewards promised on purchases not yet cleared |
+//! | `operator_funding` | operator | debit | the operator's share of rewards on cleared purchases |
 //! | `member_pending` | member | credit | rewards not wholly cleared |
 //! | `member_posted` | member | credit | cleared, inside the hold days |
 //! | `member_held` | member | credit | frozen by a standing |
 //! | `member_available` | member | credit | may be paid |
+//! | `cause_pending` | cause | credit | given to a cause: not yet available, or frozen |
+//! | `cause_due` | cause | credit | given to a cause: may be paid over to it |
 //! | `pay_out` | operator | credit | clearing account between the claim and the payment; zero once paid |
-//! | `member_paid` | member | credit | paid so far |
+//! | `member_paid` | member | credit | paid, spent or used so far |
 //! | `member_owed` | member | debit | taken back after it was paid, asked back |
 //! | `fraud_loss` | operator | debit | taken back after it was paid, not asked back |
 //! | `budget_overrun` | operator | debit | granted beyond a budget that a store forgot |
+//!
+//! All are kept per unit: money of a currency, points, perks. Who funds a reward shares it:
+//! the merchant's share is rounded down, the operator bears the rest.
 
 use crate::domain::member::Balance;
 use crate::domain::purchase::{Grant, Stage};
-use crate::domain::{MemberId, MerchantId, OfferId, PurchaseKey, Unit};
+use crate::domain::{Code, MemberId, MerchantId, OfferId, PurchaseKey, Unit};
 use serde::{Deserialize, Serialize};
 
 /// A kind of account; with its owner it is an account.
@@ -49,6 +56,14 @@ pub enum AccountKind {
     FraudLoss,
     /// Granted beyond a budget that a store forgot.
     BudgetOverrun,
+    /// The operator's share of what is promised on purchases not yet cleared.
+    OperatorBudget,
+    /// The operator's share for cleared purchases.
+    OperatorFunding,
+    /// A cause's, not yet available or frozen.
+    CausePending,
+    /// A cause's, to be paid over to it.
+    CauseDue,
 }
 
 /// Whose an account is.
@@ -60,11 +75,13 @@ pub enum Owner {
     Member,
     /// The operator's.
     Operator,
+    /// A cause's, by its code.
+    Cause,
 }
 
 impl AccountKind {
     /// The chart, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::MerchantBudget,
         Self::MerchantFunding,
         Self::MemberPending,
@@ -76,6 +93,10 @@ impl AccountKind {
         Self::MemberOwed,
         Self::FraudLoss,
         Self::BudgetOverrun,
+        Self::OperatorBudget,
+        Self::OperatorFunding,
+        Self::CausePending,
+        Self::CauseDue,
     ];
     /// Its name in the books.
     #[must_use]
@@ -92,6 +113,10 @@ impl AccountKind {
             Self::MemberOwed => "member_owed",
             Self::FraudLoss => "fraud_loss",
             Self::BudgetOverrun => "budget_overrun",
+            Self::OperatorBudget => "operator_budget",
+            Self::OperatorFunding => "operator_funding",
+            Self::CausePending => "cause_pending",
+            Self::CauseDue => "cause_due",
         }
     }
     /// Whose it is.
@@ -99,9 +124,17 @@ impl AccountKind {
     pub fn owner(self) -> Owner {
         match self {
             Self::MerchantBudget | Self::MerchantFunding => Owner::Merchant,
-            Self::PayOut | Self::FraudLoss | Self::BudgetOverrun => Owner::Operator,
+            Self::PayOut | Self::FraudLoss | Self::BudgetOverrun | Self::OperatorBudget | Self::OperatorFunding => {
+                Owner::Operator
+            }
+            Self::CausePending | Self::CauseDue => Owner::Cause,
             _ => Owner::Member,
         }
+    }
+    /// Whether rewards are funded from it: what these four move is what was granted.
+    #[must_use]
+    pub fn funds(self) -> bool {
+        matches!(self, Self::MerchantBudget | Self::MerchantFunding | Self::OperatorBudget | Self::OperatorFunding)
     }
 }
 
@@ -116,6 +149,8 @@ pub struct Legs {
     pub minor: i64,
     /// Number of the record this corrects; `None` when it corrects nothing.
     pub corrects: Option<u64>,
+    /// Whose cause's account is meant; `None` when neither is one.
+    pub cause: Option<Code>,
 }
 
 impl Legs {
@@ -127,7 +162,7 @@ impl Legs {
     pub fn new(debit: AccountKind, credit: AccountKind, minor: i64) -> Self {
         assert!(minor > 0, "a transfer moves a positive amount");
         assert_ne!(debit, credit, "a transfer has two accounts");
-        Self { debit, credit, minor, corrects: None }
+        Self { debit, credit, minor, corrects: None, cause: None }
     }
 }
 
@@ -148,66 +183,122 @@ pub struct Transfer {
     pub offer: Option<OfferId>,
 }
 
+/// Who pays for a reward, with the accounts that stand against it.
+struct Funder {
+    /// Before the purchase has cleared.
+    budget: AccountKind,
+    /// Afterwards, and for whatever was used.
+    funding: AccountKind,
+}
+
+const MERCHANT: Funder = Funder { budget: AccountKind::MerchantBudget, funding: AccountKind::MerchantFunding };
+const OPERATOR: Funder = Funder { budget: AccountKind::OperatorBudget, funding: AccountKind::OperatorFunding };
+
+/// What a funder has of a grant: what remains of the reward and where it lies, what was used
+/// of it, and what of that was taken back.
+struct Part {
+    /// Where what remains lies, with the cause it belongs to.
+    lies_in: (AccountKind, Option<Code>),
+    /// What stands against it.
+    against: AccountKind,
+    remains: i64,
+    used: i64,
+    excess: i64,
+    /// What bears the excess.
+    borne_by: AccountKind,
+}
+
+impl Part {
+    /// A funder's part of a grant: shares are those of the whole amount, so that what is used
+    /// and what remains always add up to what the funder bears.
+    fn of(grant: &Grant, funder: &Funder) -> Self {
+        let share = |minor: i64| {
+            let merchants = grant.funding.merchant.of_floor(minor);
+            if funder.budget == MERCHANT.budget { merchants } else { minor - merchants }
+        };
+        let stands = grant.used_minor.min(grant.amount_minor).max(0);
+        Self {
+            lies_in: (account(grant), grant.cause),
+            against: if grant.stage == Stage::Pending { funder.budget } else { funder.funding },
+            remains: share(grant.amount_minor) - share(stands),
+            used: share(grant.used_minor),
+            excess: share(grant.used_minor) - share(stands),
+            borne_by: if grant.lost { AccountKind::FraudLoss } else { AccountKind::MemberOwed },
+        }
+    }
+    /// The same place with nothing there.
+    fn emptied(&self, used: i64) -> Self {
+        Self { remains: 0, excess: 0, used, ..*self }
+    }
+}
+
 /// Which account a reward lies in.
-fn account(stage: Stage, held: bool) -> AccountKind {
-    match (held, stage) {
-        (true, _) => AccountKind::MemberHeld,
-        (false, Stage::Pending) => AccountKind::MemberPending,
-        (false, Stage::Posted) => AccountKind::MemberPosted,
-        (false, Stage::Available) => AccountKind::MemberAvailable,
+fn account(grant: &Grant) -> AccountKind {
+    match (grant.cause.is_some(), grant.held, grant.stage) {
+        (true, false, Stage::Available) => AccountKind::CauseDue,
+        (true, _, _) => AccountKind::CausePending,
+        (false, true, _) => AccountKind::MemberHeld,
+        (false, false, Stage::Pending) => AccountKind::MemberPending,
+        (false, false, Stage::Posted) => AccountKind::MemberPosted,
+        (false, false, Stage::Available) => AccountKind::MemberAvailable,
     }
-}
-
-/// Which account of the merchant stands against it.
-fn contra(stage: Stage) -> AccountKind {
-    match stage {
-        Stage::Pending => AccountKind::MerchantBudget,
-        Stage::Posted | Stage::Available => AccountKind::MerchantFunding,
-    }
-}
-
-/// Which account bears what was paid and then taken back.
-fn excess_account(lost: bool) -> AccountKind {
-    if lost { AccountKind::FraudLoss } else { AccountKind::MemberOwed }
 }
 
 /// The transfers that turn one state of a grant into another. Both must have used the
-/// same. Afterwards the accounts hold: what remains of the reward, against the merchant;
-/// what was used and stands, as paid, against the merchant; what was used and was taken
-/// back, as owed or lost.
+/// same. Afterwards the accounts hold, for each funder's share: what remains of the reward,
+/// against the funder; what was used and stands, as paid, against the funder; what was used
+/// and was taken back, as owed or lost.
 #[must_use]
 pub fn transfers_between(old: Option<&Grant>, new: &Grant) -> Vec<Legs> {
     let mut legs = Vec::with_capacity(2);
-    let (had, has) = (old.map_or(0, Grant::remaining_minor), new.remaining_minor());
-    let (to, to_contra) = (account(new.stage, new.held), contra(new.stage));
-    let (from, from_contra) = old.map_or((to, to_contra), |old| (account(old.stage, old.held), contra(old.stage)));
-    let corrects = old.map(|old| old.record);
-    let mut push = |debit, credit, minor: i64| {
-        if minor > 0 {
-            legs.push(Legs { corrects, ..Legs::new(debit, credit, minor) });
-        }
-    };
-    if from_contra != to_contra {
-        push(from, from_contra, had);
-        push(to_contra, to, has);
-    } else {
-        push(from, from_contra, had - has);
-        if from != to {
-            push(from, to, had.min(has));
-        }
-        push(to_contra, to, has - had);
+    for funder in [&MERCHANT, &OPERATOR] {
+        let to = Part::of(new, funder);
+        let from = old.map_or_else(|| to.emptied(to.used), |old| Part::of(old, funder));
+        between(&from, &to, &mut |debit, credit, minor, cause| {
+            if minor > 0 {
+                legs.push(Legs { corrects: old.map(|old| old.record), cause, ..Legs::new(debit, credit, minor) });
+            }
+        });
     }
-    let (excess_had, excess_has) = (old.map_or(0, Grant::excess_minor), new.excess_minor());
-    let (excess_from, excess_to) = (excess_account(old.is_some_and(|old| old.lost)), excess_account(new.lost));
-    let funding = AccountKind::MerchantFunding;
-    if excess_from == excess_to {
-        push(funding, excess_from, excess_had - excess_has);
-        push(excess_to, funding, excess_has - excess_had);
-    } else {
-        push(funding, excess_from, excess_had);
-        push(excess_to, funding, excess_has);
+    // Other terms may share what was used in another way.
+    if let Some(old) = old {
+        let more = Part::of(new, &MERCHANT).used - Part::of(old, &MERCHANT).used;
+        let (to, from) = if more > 0 { (&MERCHANT, &OPERATOR) } else { (&OPERATOR, &MERCHANT) };
+        if more != 0 {
+            legs.push(Legs { corrects: Some(old.record), ..Legs::new(to.funding, from.funding, more.abs()) });
+        }
     }
     legs
+}
+
+/// The transfers of one funder's part.
+fn between(from: &Part, to: &Part, push: &mut impl FnMut(AccountKind, AccountKind, i64, Option<Code>)) {
+    let ((source, source_cause), (target, target_cause)) = (from.lies_in, to.lies_in);
+    let (had, has) = (from.remains, to.remains);
+    // A transfer names one cause: from one to another it goes by way of the funder.
+    let other_cause = source_cause.is_some() && target_cause.is_some() && source_cause != target_cause;
+    if from.against != to.against || other_cause {
+        push(source, from.against, had, source_cause);
+        push(to.against, target, has, target_cause);
+    } else {
+        push(source, from.against, had - has, source_cause);
+        if source != target {
+            push(source, target, had.min(has), source_cause.or(target_cause));
+        }
+        push(to.against, target, has - had, target_cause);
+    }
+    let funding = if from.against == AccountKind::MerchantBudget || from.against == AccountKind::MerchantFunding {
+        AccountKind::MerchantFunding
+    } else {
+        AccountKind::OperatorFunding
+    };
+    if from.borne_by == to.borne_by {
+        push(funding, from.borne_by, from.excess - to.excess, None);
+        push(to.borne_by, funding, to.excess - from.excess, None);
+    } else {
+        push(funding, from.borne_by, from.excess, None);
+        push(to.borne_by, funding, to.excess, None);
+    }
 }
 
 /// Moves a member's balance by a transfer; legs of other owners do not concern it.
@@ -233,89 +324,4 @@ pub fn is_sound(balance: &Balance) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::offer::Funding;
-    use crate::domain::{Currency, Timestamp};
-
-    fn grant(amount: i64, stage: Stage, held: bool, used: i64, lost: bool) -> Grant {
-        Grant {
-            offer: OfferId::new("o").unwrap(),
-            version: 1,
-            merchant: MerchantId::new("m").unwrap(),
-            unit: Unit::Money(Currency::parse("USD").unwrap()),
-            funding: Funding::default(),
-            cause: None,
-            terms_minor: amount,
-            amount_minor: amount,
-            stage,
-            held,
-            used_minor: used,
-            lost,
-            available_at: None::<Timestamp>,
-            expires_at: None,
-            record: 7,
-        }
-    }
-
-    /// Every pair of states: after the transfers, the accounts hold exactly what the
-    /// new state says, whatever the old one was.
-    #[test]
-    fn inv_03_every_change_of_a_grant_balances() {
-        let mut states = Vec::new();
-        for amount in [0, 3, 5] {
-            for stage in [Stage::Pending, Stage::Posted, Stage::Available] {
-                for held in [false, true] {
-                    for lost in [false, true] {
-                        states.push((amount, stage, held, lost));
-                    }
-                }
-            }
-        }
-        for used in [0, 2, 4, 5] {
-            for &(a0, s0, h0, l0) in &states {
-                for &(a1, s1, h1, l1) in &states {
-                    let (old, new) = (grant(a0, s0, h0, used, l0), grant(a1, s1, h1, used, l1));
-                    let mut sums = std::collections::BTreeMap::<AccountKind, i64>::new();
-                    for legs in transfers_between(None, &old).into_iter().chain(transfers_between(Some(&old), &new)) {
-                        *sums.entry(legs.debit).or_default() -= legs.minor;
-                        *sums.entry(legs.credit).or_default() += legs.minor;
-                    }
-                    let mut expected = std::collections::BTreeMap::<AccountKind, i64>::new();
-                    for legs in transfers_between(None, &new) {
-                        *expected.entry(legs.debit).or_default() -= legs.minor;
-                        *expected.entry(legs.credit).or_default() += legs.minor;
-                    }
-                    sums.retain(|_, v| *v != 0);
-                    expected.retain(|_, v| *v != 0);
-                    assert_eq!(sums, expected, "{old:?} -> {new:?}");
-                    assert_eq!(sums.values().sum::<i64>(), 0);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_clearing_releases_and_posts() {
-        let (pending, posted) =
-            (grant(200, Stage::Pending, false, 0, false), grant(190, Stage::Posted, false, 0, false));
-        let legs = transfers_between(Some(&pending), &posted);
-        assert_eq!(
-            legs,
-            [
-                Legs {
-                    debit: AccountKind::MemberPending,
-                    credit: AccountKind::MerchantBudget,
-                    minor: 200,
-                    corrects: Some(7)
-                },
-                Legs {
-                    debit: AccountKind::MerchantFunding,
-                    credit: AccountKind::MemberPosted,
-                    minor: 190,
-                    corrects: Some(7)
-                },
-            ]
-        );
-    }
-}
+mod tests;

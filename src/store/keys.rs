@@ -22,7 +22,7 @@
 
 use super::{Key, Partition};
 use crate::domain::member::MemberHead;
-use crate::domain::{CardHash, Code, Currency, EventKey, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
+use crate::domain::{CardHash, Code, Currency, EventKey, MemberId, OfferId, PurchaseKey, Timestamp, Unit};
 use crate::ledger::AccountKind;
 use crate::record::{RecordError, decode, encode};
 use bytes::Bytes;
@@ -171,9 +171,10 @@ pub fn request(key: &[u8; 16]) -> Key {
     out.extend_from_slice(key);
     out
 }
-/// Sum of an account kind for an owner; members' kinds are summed over all members.
+/// Sum of an account kind for a merchant or a cause; members' kinds are summed over all
+/// members.
 #[must_use]
-pub fn sum(kind: AccountKind, unit: Unit, owner: Option<&MerchantId>) -> Key {
+pub fn sum(kind: AccountKind, unit: Unit, owner: Option<&str>) -> Key {
     let mut key = vec![b's', kind as u8];
     let mut put = |of: u8, text: &str| {
         key.push(of);
@@ -185,12 +186,12 @@ pub fn sum(kind: AccountKind, unit: Unit, owner: Option<&MerchantId>) -> Key {
         Unit::Points(code) => put(b'p', code.as_str()),
         Unit::Perk(code) => put(b'k', code.as_str()),
     }
-    key.extend_from_slice(owner.map_or("", MerchantId::as_str).as_bytes());
+    key.extend_from_slice(owner.unwrap_or_default().as_bytes());
     key
 }
-/// Kind, unit and owner of a sum.
+/// Kind, unit and owner of a sum; no owner is an empty name.
 #[must_use]
-pub fn sum_parts(key: &[u8]) -> Option<(AccountKind, Unit, Option<MerchantId>)> {
+pub fn sum_parts(key: &[u8]) -> Option<(AccountKind, Unit, &str)> {
     let kind = *AccountKind::ALL.get(usize::from(*key.get(1)?))?;
     let (of, rest) = (*key.get(2)?, key.get(3..)?);
     let end = rest.iter().position(|byte| *byte == 0)?;
@@ -201,7 +202,7 @@ pub fn sum_parts(key: &[u8]) -> Option<(AccountKind, Unit, Option<MerchantId>)> 
         b'k' => Unit::Perk(Code::parse(text).ok()?),
         _ => return None,
     };
-    Some((kind, unit, MerchantId::new(std::str::from_utf8(&rest[end + 1..]).ok()?).ok()))
+    Some((kind, unit, std::str::from_utf8(&rest[end + 1..]).ok()?))
 }
 /// Granted under an offer, in this partition.
 #[must_use]

@@ -275,7 +275,7 @@ impl Desk {
         }
         assert_eq!((left, owed), (0, 0), "what is available lies in lots, what is owed in excess grants");
         let id = format!("r{}", self.number + 1);
-        self.step(MemberInput::Redeemed(Box::new(Redemption { id, unit, minor, lots, settled })));
+        self.step(MemberInput::Redeemed(Box::new(Redemption { id, unit, minor, lots, settled, exchange: None })));
         true
     }
 

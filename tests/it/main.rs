@@ -21,6 +21,7 @@ mod kill;
 mod path;
 mod proofs;
 mod pull;
+mod redeem;
 mod referrals;
 mod said;
 mod sightings;
