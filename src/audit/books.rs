@@ -7,7 +7,7 @@ use super::due;
 use super::frames::At;
 use super::keys::{Keys, Opened};
 use super::report::{Named, Report, RewardLine, TrialLine};
-use crate::decide::{GrantChange, OfferBook};
+use crate::decide::{GrantChange, OfferBook, OffersApart};
 use crate::domain::member::{MemberHead, ProfileStep, RecordRef, SealedProfile, SealedTotal, SealedUse, put_profile};
 use crate::domain::merchant::Matched;
 use crate::domain::offer::{LifeChange, Offer};
@@ -146,20 +146,31 @@ impl Member {
 #[derive(Default)]
 pub(super) struct Offers {
     by_merchant: BTreeMap<MerchantId, Vec<Arc<Offer>>>,
+    merchant_of: BTreeMap<OfferId, MerchantId>,
+    apart: OffersApart,
 }
 
 impl OfferBook for Offers {
     fn offers_of(&self, merchant: &MerchantId) -> &[Arc<Offer>] {
         self.by_merchant.get(merchant).map_or(&[], Vec::as_slice)
     }
+    fn offer(&self, id: &OfferId) -> Option<&Arc<Offer>> {
+        self.find(self.merchant_of.get(id)?, id)
+    }
+    fn apart(&self) -> &OffersApart {
+        &self.apart
+    }
 }
 
 impl Offers {
     fn put(&mut self, offer: Offer) {
+        let offer = Arc::new(offer);
+        self.apart.put(&offer);
+        self.merchant_of.insert(offer.id.clone(), offer.merchant().clone());
         let list = self.by_merchant.entry(offer.merchant().clone()).or_default();
         match list.binary_search_by(|known| known.id.cmp(&offer.id)) {
-            Ok(place) => list[place] = Arc::new(offer),
-            Err(place) => list.insert(place, Arc::new(offer)),
+            Ok(place) => list[place] = offer,
+            Err(place) => list.insert(place, offer),
         }
     }
     pub(super) fn find(&self, merchant: &MerchantId, id: &OfferId) -> Option<&Arc<Offer>> {
@@ -559,8 +570,9 @@ impl<'a> Books<'a> {
             MemberInput::Redeemed(redemption) => self.redeem(member, name, &redemption, moved),
             MemberInput::Erased { .. } => {
                 member.head.erased = true;
+                // What was given by what is gone stands, and cannot be decided again.
+                member.closed |= !member.profiles.is_empty();
                 member.profiles.clear();
-                member.closed = false;
             }
         }
     }
@@ -800,7 +812,7 @@ impl<'a> Books<'a> {
     ) {
         due::check(self.report, member, &self.offers, self.options, mark, Some(sealed));
         let state = due::state(member, None);
-        let mut worths: Vec<(MerchantId, Currency, i64)> = Vec::new();
+        let mut worths: Vec<(MerchantId, Currency, i64, Timestamp)> = Vec::new();
         let mut months: BTreeMap<PurchaseKey, i32> = BTreeMap::new();
         let assigned = crate::decide::assign(&state, None, mark, &self.options.policy.lapse);
         let places = state.purchases.iter().enumerate();
@@ -810,15 +822,16 @@ impl<'a> Books<'a> {
             let worth = crate::decide::worth(&placed.purchase, mark, &self.options.policy.lapse);
             let worth = worth.less(assigned.taken(place));
             if let (Some(merchant), Some(currency)) = (&placed.merchant, worth.currency) {
-                worths.push((merchant.clone(), currency, worth.minor));
+                worths.push((merchant.clone(), currency, worth.minor, placed.time));
             }
         }
         let mut touched: BTreeSet<(MerchantId, Currency)> = BTreeSet::new();
-        for (merchant, currency, minor) in worths {
+        for (merchant, currency, minor, time) in worths {
             let total = total_of(&mut member.head.sealed, &merchant, currency);
             if minor > 0 {
                 total.purchases += 1;
                 add(&mut total.worth_minor, minor);
+                total.last_at = total.last_at.max(Some(time));
             }
             touched.insert((merchant, currency));
         }
@@ -939,6 +952,7 @@ fn total_of<'a>(totals: &'a mut Vec<SealedTotal>, merchant: &MerchantId, currenc
             currency,
             purchases: 0,
             worth_minor: 0,
+            last_at: None,
             available_minor: 0,
             offers: Vec::new(),
         });

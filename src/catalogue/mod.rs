@@ -14,9 +14,10 @@ mod mid_index;
 mod tests;
 mod unlike;
 
+use crate::decide::OffersApart;
 use crate::descriptor::{self, Candidate, Verdict};
 use crate::domain::merchant::{Evidence, Location, Matched, Merchant};
-use crate::domain::offer::{Offer, Trigger};
+use crate::domain::offer::Offer;
 use crate::domain::{Code, MerchantId, MerchantMark, OfferId, Timestamp};
 use hashbrown::{HashMap, HashTable};
 use jiff::tz::TimeZone;
@@ -44,41 +45,12 @@ type OfferList = Arc<[Arc<Offer>]>;
 pub struct Catalogue {
     base: Arc<Base>,
     overlay: Arc<Overlay>,
+    /// Offers that are found otherwise than by their merchant.
+    apart: Arc<OffersApart>,
     revision: u64,
     descriptor_confidence_min: u16,
     /// Marks that are like none of these merchants.
     unlike: Arc<Unlike>,
-    triggered: Triggered,
-}
-
-/// Offers that look at more than purchases, each list by id.
-#[derive(Debug, Clone, Default)]
-struct Triggered {
-    referral: OfferList,
-    signal: OfferList,
-}
-
-impl Triggered {
-    /// With some offers added or replaced.
-    fn with<'a>(&self, offers: impl Iterator<Item = &'a Arc<Offer>>) -> Self {
-        let (mut referral, mut signal) = (self.referral.to_vec(), self.signal.to_vec());
-        for offer in offers {
-            let has = |is: fn(&Trigger) -> bool| offer.versions.iter().any(|version| is(&version.terms.trigger));
-            put(&mut referral, offer, has(|trigger| matches!(trigger, Trigger::Referral { .. })));
-            put(&mut signal, offer, has(|trigger| matches!(trigger, Trigger::Signal { .. })));
-        }
-        Self { referral: referral.into(), signal: signal.into() }
-    }
-}
-
-/// Puts an offer at its place in a list, or takes it out.
-fn put(list: &mut Vec<Arc<Offer>>, offer: &Arc<Offer>, belongs: bool) {
-    match list.binary_search_by(|known| known.id.cmp(&offer.id)) {
-        Ok(place) if belongs => list[place] = Arc::clone(offer),
-        Ok(place) => drop(list.remove(place)),
-        Err(place) if belongs => list.insert(place, Arc::clone(offer)),
-        Err(_) => {}
-    }
 }
 
 /// Everything, as of the last merge.
@@ -115,11 +87,6 @@ impl Overlay {
     fn live(&self, place: u32) -> bool {
         self.replaced.is_empty() || !self.replaced.contains(&place)
     }
-}
-
-/// Whether an offer looks at purchases alone.
-fn is_plain(offer: &Offer) -> bool {
-    offer.versions.iter().all(|version| version.terms.trigger == Trigger::Purchase)
 }
 
 /// A new base, made in the background by [`Catalogue::merged`].
@@ -262,9 +229,10 @@ impl Catalogue {
         offers.reverse();
         offers.retain(|offer| seen.insert(offer.id.clone()));
         drop(seen);
-        let triggered = Triggered::default().with(offers.iter().filter(|offer| !is_plain(offer)));
+        let mut apart = OffersApart::default();
+        offers.iter().filter(|offer| OffersApart::concerns(offer)).for_each(|offer| apart.put(offer));
         Self {
-            triggered,
+            apart: Arc::new(apart),
             base: Arc::new(Base::build(merchants, offers, seed)),
             overlay: Arc::default(),
             revision,
@@ -304,15 +272,13 @@ impl Catalogue {
     /// The offers of which some version rewards referrals, by id. O(1).
     #[must_use]
     pub fn referral_offers(&self) -> &[Arc<Offer>] {
-        &self.triggered.referral
+        self.apart.referral()
     }
 
-    /// Whether some version of an offer rewards signals of a kind. Linear in such offers.
+    /// Whether some version of an offer rewards signals of a kind.
     #[must_use]
     pub fn asks_for_signal(&self, kind: Code) -> bool {
-        let asks =
-            |offer: &Arc<Offer>| offer.versions.iter().any(|version| version.terms.trigger == Trigger::Signal { kind });
-        self.triggered.signal.iter().any(asks)
+        !self.apart.signal(kind).is_empty()
     }
 
     /// The offers that a merchant funds, whatever their state, by id. O(1), beyond a search
@@ -483,8 +449,11 @@ impl Catalogue {
     /// large), and not in the base.
     #[must_use]
     pub fn with_changes(&self, merchants: Vec<Arc<Merchant>>, offers: Vec<Arc<Offer>>, revision: u64) -> Self {
-        let triggered = if offers.is_empty() { self.triggered.clone() } else { self.triggered.with(offers.iter()) };
         let mut overlay = (*self.overlay).clone();
+        let mut apart = Arc::clone(&self.apart);
+        for offer in offers.iter().filter(|offer| OffersApart::concerns(offer)) {
+            Arc::make_mut(&mut apart).put(offer);
+        }
         let rebuild = !merchants.is_empty();
         for merchant in merchants {
             if let Some(place) = self.base.layer.place_of(&merchant.id) {
@@ -511,8 +480,7 @@ impl Catalogue {
         }
         let descriptor_confidence_min = self.descriptor_confidence_min;
         let unlike = if rebuild { Arc::default() } else { Arc::clone(&self.unlike) };
-        let (base, overlay) = (self.base.clone(), Arc::new(overlay));
-        Self { base, overlay, revision, descriptor_confidence_min, unlike, triggered }
+        Self { base: self.base.clone(), overlay: Arc::new(overlay), apart, revision, descriptor_confidence_min, unlike }
     }
 
     fn relist(&self, overlay: &mut Overlay, merchant: &MerchantId, change: impl FnOnce(&mut Vec<Arc<Offer>>)) {
@@ -627,6 +595,12 @@ impl Catalogue {
 const OVERLAY_SIDE: Side<fn(u32) -> bool> = Side { overlay: true, live: |_| true };
 
 impl crate::decide::OfferBook for Catalogue {
+    fn offer(&self, id: &OfferId) -> Option<&Arc<Offer>> {
+        Self::offer(self, id)
+    }
+    fn apart(&self) -> &OffersApart {
+        &self.apart
+    }
     fn offers_of(&self, merchant: &MerchantId) -> &[Arc<Offer>] {
         Self::offers_of(self, merchant)
     }

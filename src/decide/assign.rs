@@ -29,7 +29,7 @@
 //! member has too many, can miss its purchase; it then waits, or finds another that fits.
 
 use super::member::{MemberState, Placed, zone};
-use super::worth::{LapsePolicy, worth};
+use super::worth::LapsePolicy;
 use crate::domain::member::{CardLink, MemberHead};
 use crate::domain::purchase::HeldEvent;
 use crate::domain::time::civil_day;
@@ -329,7 +329,7 @@ fn standing<'a>(
     let sought = |kin: &Kin<'_>| credits.iter().any(|credit| credit.kin.as_ref() == Some(kin));
     let mut standing: Vec<Standing<'a>> = Vec::new();
     for (place, placed) in member.purchases.iter().enumerate().filter(|(_, p)| !p.unlinked && asked(p)) {
-        let worth = worth(&placed.purchase, mark, lapse);
+        let worth = placed.worth(mark, lapse);
         let Some(((merchant, currency), link)) = placed
             .merchant
             .as_ref()

@@ -1,24 +1,25 @@
-//! What each offer gives for each purchase.
+//! What each offer gives for each purchase, and for what else is rewarded.
 //!
 //! Purchases are taken by their time, then key. For each: the offers in force at its
 //! time, their conditions, then caps by what earlier purchases used, then the group's
 //! exclusive choice, then the cut to the purchase. So a purchase depends only on
 //! itself and on earlier ones, and judging may start at the one that changed; or earlier,
 //! where there are credits that name no purchase, since any of them may come off another
-//! purchase now ([`assign`]).
+//! purchase now ([`assign`]). Signals and referrals stand in the same order and are judged in
+//! the same way.
 
 use super::assign::{Assigned, assign, reaches_back};
-use super::member::{Before, MemberState, zone};
+use super::evaluate::{Case, Found};
+use super::history::{Bought, History, OfferStarts, Rests, Sealed, period};
+use super::member::{Before, MemberState, Placed, zone};
 use super::refusal::Refusal;
-use super::worth::{Worth, worth};
+use super::stack::{self, Candidate};
+use super::worth::Worth;
 use super::{OfferBook, Policy};
 use crate::domain::member::{Standing, month_of};
-use crate::domain::offer::{
-    Activation, Amount, Bounds, Condition, InForce, LocalTime, Offer, OfferVersion, Period, PurchaseTest, StackingMode,
-    Terms,
-};
-use crate::domain::purchase::{Purchase, Stage};
-use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp};
+use crate::domain::offer::{Activation, Amount, Beneficiary, Funding, InForce, Offer, Period, Reward, Terms, Trigger};
+use crate::domain::purchase::{Occasion, Purchase, Stage};
+use crate::domain::{Code, Currency, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use crate::record::MemberInput;
 use jiff::civil;
 use std::collections::BTreeMap;
@@ -42,10 +43,16 @@ pub struct Line {
     pub offer: OfferId,
     /// The version in force; 0 when none was ever published.
     pub version: u32,
-    /// Who funds it.
+    /// Whose offer it is.
     pub merchant: MerchantId,
     /// Currency of the terms.
-    pub currency: crate::domain::Currency,
+    pub currency: Currency,
+    /// What the reward is counted in.
+    pub unit: Unit,
+    /// Who pays for it.
+    pub funding: Funding,
+    /// The cause it goes to; `None` is the member.
+    pub cause: Option<Code>,
     /// What the terms give under caps and stacking, before the budget.
     pub terms_minor: i64,
     /// What is due: `terms_minor` cut to the budget's verdict.
@@ -56,6 +63,8 @@ pub struct Line {
     pub held: bool,
     /// When it may be paid; `None` while pending.
     pub available_at: Option<Timestamp>,
+    /// When what is left of it is gone; `None` while pending, and for what does not expire.
+    pub expires_at: Option<Timestamp>,
     /// For a reward taken back after it was paid: booked as loss instead of owed.
     pub lost: bool,
     /// Why it gives nothing, or less than the terms say.
@@ -81,10 +90,9 @@ pub fn concerned(
         _ => None,
     };
     let Some(own) = own else {
-        // A registration, a link or a pay-out changes no reward, but a card or an
-        // activation may: those are judged from the first purchase on.
-        let moves_no_reward =
-            matches!(input, MemberInput::Registered { .. } | MemberInput::Redeemed(_) | MemberInput::Erased { .. });
+        // A pay-out changes no reward, but a card, an activation or a profile may: those are
+        // judged from the first purchase on.
+        let moves_no_reward = matches!(input, MemberInput::Redeemed(_) | MemberInput::Erased { .. });
         return (if moves_no_reward { usize::MAX } else { 0 }, None);
     };
     let at = member.find(own).expect("applied before");
@@ -119,11 +127,13 @@ pub struct Ask {
     pub purchase: PurchaseKey,
     /// From which offer's budget.
     pub offer: OfferId,
-    /// How much more, minor units.
+    /// How much more, in the reward's unit.
     pub minor: i64,
+    /// The UTC day of the purchase, for daily budgets.
+    pub day: u32,
 }
 
-/// What budgets answered to [`Ask`]s, by purchase and offer, minor units.
+/// What budgets answered to [`Ask`]s, by purchase and offer, in the reward's unit.
 pub type Raises = BTreeMap<(PurchaseKey, OfferId), i64>;
 
 /// Judges the purchases in scope. Returns them with the reservations that are still
@@ -139,179 +149,467 @@ pub fn judge(
     mark: Timestamp,
     raises: &Raises,
 ) -> (Vec<Judged>, Vec<Ask>) {
-    let mut usage = Usage::default();
-    let mut judged = Vec::new();
-    let mut asks = Vec::new();
-    let nothing_to_judge = scope.from >= member.purchases.len();
-    let assigned =
-        if nothing_to_judge { Assigned::default() } else { assign(member, scope.merchants, mark, &policy.lapse) };
-    let in_scope = |merchant: Option<&MerchantId>| match scope.merchants {
-        None => true,
-        Some(list) => merchant.is_some_and(|m| list.contains(m)),
-    };
+    if scope.from >= member.purchases.len() {
+        return (Vec::new(), Vec::new());
+    }
+    let mut run = Run::new(member, scope.merchants, book, policy, mark);
+    let (mut judged, mut asks) = (Vec::new(), Vec::new());
     for (index, placed) in member.purchases.iter().enumerate() {
-        // One that lost its shop is at no merchant, and gives back what it was granted.
         let own = scope.own == Some(&placed.purchase.key);
-        if !own && !in_scope(placed.merchant.as_ref()) {
-            // An offer is one merchant's: what others gave uses none of its caps.
-            continue;
-        }
-        if index < scope.from {
-            // Grants of earlier purchases are right already, and use caps.
-            usage.tally(&placed.purchase, placed.local_day);
-            continue;
-        }
-        let worth = worth(&placed.purchase, mark, &policy.lapse).less(assigned.taken(index));
-        let offers = placed.merchant.as_ref().map_or(&[][..], |m| book.offers_of(m));
-        let view =
-            View { member, purchase: &placed.purchase, worth: &worth, local_day: placed.local_day, policy, mark };
-        let mut lines: Vec<Line> = offers.iter().filter_map(|offer| view.line(offer, &usage)).collect();
-        stack(&mut lines, offers, worth.minor);
-        for line in &mut lines {
-            let budgeted = version_of(offers, line).is_some_and(|v| v.terms.budget_minor.is_some());
-            if budgeted {
-                cut_to_verdict(line, &placed.purchase, scope.own, raises, &mut asks);
+        if matches!(placed.purchase.occasion, Some(Occasion::Exchange { .. })) {
+            // What was exchanged is an act: it uses caps and is never decided again.
+            run.tally(placed);
+        } else if run.concerns(placed) || own {
+            // One that lost its shop is at no merchant, and gives back what it was granted.
+            let worth = run.worth(index);
+            if index < scope.from {
+                // Grants of earlier purchases are right already, and use caps.
+                run.tally(placed);
+            } else {
+                let lines = run.lines(index, &worth, scope.own, raises, &mut asks);
+                judged.push(Judged { index, worth_minor: worth.minor, lines });
             }
+            run.remember(placed, &worth);
         }
-        for line in lines.iter().filter(|line| line.due_minor > 0) {
-            usage.add(&line.offer, placed.local_day, line.due_minor);
-        }
-        judged.push(Judged { index, worth_minor: worth.minor, lines });
     }
     (judged, asks)
 }
 
-fn version_of<'a>(offers: &'a [Arc<Offer>], line: &Line) -> Option<&'a OfferVersion> {
-    offers.iter().find(|offer| offer.id == line.offer)?.version(line.version)
+/// Why and why not of one purchase: every leaf of the conditions of every candidate offer,
+/// by offer, as the decision itself looks at them.
+#[must_use]
+pub fn explain(
+    member: &MemberState,
+    index: usize,
+    book: &dyn OfferBook,
+    policy: &Policy,
+    mark: Timestamp,
+) -> Vec<(OfferId, Vec<Found>)> {
+    let mut run = Run::new(member, None, book, policy, mark);
+    for (earlier, placed) in member.purchases.iter().enumerate().take(index) {
+        let worth = run.worth(earlier);
+        run.tally(placed);
+        run.remember(placed, &worth);
+    }
+    let placed = &member.purchases[index];
+    let worth = run.worth(index);
+    let at = run.at(index, &worth);
+    let explained = run.candidates(placed).into_iter().filter_map(|offer| {
+        let (InForce::Version(version) | InForce::Paused(version) | InForce::Ended(version)) = offer.in_force(at.time)
+        else {
+            return None;
+        };
+        let reward = at.reward(&version.terms)?;
+        let case = run.case(&at, offer, &version.terms, reward);
+        let mut found = Vec::new();
+        case.explain(&version.terms.when, false, &mut found);
+        Some((offer.id.clone(), found))
+    });
+    explained.collect()
 }
 
-/// Due is what the terms give, cut to what the budget granted. Lower is free; higher
-/// needs a new reservation, and only when the terms rose or the purchase itself spoke.
-fn cut_to_verdict(
-    line: &mut Line,
-    purchase: &Purchase,
-    own: Option<&PurchaseKey>,
-    raises: &Raises,
-    asks: &mut Vec<Ask>,
-) {
-    let (granted, terms_before) = purchase.grant(&line.offer).map_or((0, 0), |g| (g.amount_minor, g.terms_minor));
-    let more = line.terms_minor - granted;
-    if more <= 0 {
-        return;
-    }
-    let may_ask = own == Some(&purchase.key) || line.terms_minor > terms_before;
-    let answer = raises.get(&(purchase.key.clone(), line.offer.clone())).copied();
-    line.due_minor = match answer {
-        Some(raised) => granted + raised.min(more),
-        None if may_ask => {
-            asks.push(Ask { purchase: purchase.key.clone(), offer: line.offer.clone(), minor: more });
-            line.terms_minor
-        }
-        None => granted,
-    };
-    if line.due_minor < line.terms_minor {
-        line.refusal = Some(Refusal::BudgetSpent);
-    }
+/// Purchases that one or several offers look at together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Shelf {
+    /// Those at a merchant.
+    Merchant(MerchantId),
+    /// Those that an offer over a category takes.
+    Category(OfferId),
 }
 
-/// What earlier purchases used of each offer's caps: (local day, reward). A merchant has
-/// few offers.
-#[derive(Default)]
-struct Usage(Vec<(OfferId, Vec<(i32, i64)>)>);
-
-impl Usage {
-    fn tally(&mut self, purchase: &Purchase, local_day: i32) {
-        for grant in purchase.grants.iter().filter(|grant| grant.amount_minor > 0) {
-            self.add(&grant.offer, local_day, grant.amount_minor);
-        }
-    }
-    fn add(&mut self, offer: &OfferId, local_day: i32, minor: i64) {
-        match self.0.iter_mut().find(|(known, _)| known == offer) {
-            Some((_, uses)) => uses.push((local_day, minor)),
-            None => self.0.push((offer.clone(), vec![(local_day, minor)])),
-        }
-    }
-    fn of(&self, offer: &OfferId) -> &[(i32, i64)] {
-        self.0.iter().find(|(known, _)| known == offer).map_or(&[], |(_, uses)| uses.as_slice())
-    }
-}
-
-/// One purchase as its offers look at it.
-struct View<'a> {
+/// One judging: what is known of the purchases already passed.
+struct Run<'a> {
     member: &'a MemberState,
-    purchase: &'a Purchase,
-    worth: &'a Worth<'a>,
-    local_day: i32,
+    /// Merchants concerned; `None` is all.
+    merchants: Option<&'a [MerchantId]>,
+    book: &'a dyn OfferBook,
     policy: &'a Policy,
     mark: Timestamp,
+    assigned: Assigned<'a>,
+    usage: Usage,
+    histories: Vec<(Shelf, History<'a>)>,
+    /// Whether any offer looks back at all.
+    looks_back: bool,
+    empty: History<'a>,
+    /// When the member's referrals qualified, by merchant.
+    referrals: Vec<(MerchantId, Vec<Timestamp>)>,
 }
 
-impl View<'_> {
+/// What is judged: a purchase, or something else at a time.
+struct At<'a> {
+    index: usize,
+    placed: &'a Placed,
+    worth: &'a Worth<'a>,
+    bought: Option<Bought<'a>>,
+    time: Timestamp,
+    local: civil::DateTime,
+    local_day: i32,
+    /// When what it is was complete; `None` while it is not.
+    cleared_at: Option<Timestamp>,
+    profile_at: Timestamp,
+}
+
+impl<'a> At<'a> {
+    /// What an offer gives here, if it looks at this at all.
+    fn reward<'t>(&self, terms: &'t Terms) -> Option<&'t Reward> {
+        match (&self.placed.purchase.occasion, &terms.trigger) {
+            (None, Trigger::Purchase) | (Some(Occasion::Referral(_)), Trigger::Referral { .. }) => Some(&terms.reward),
+            (None, Trigger::Referral { referred, .. }) => referred.as_ref(),
+            (Some(Occasion::Signal { kind, .. }), Trigger::Signal { kind: asked }) if kind == asked => {
+                Some(&terms.reward)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether the people a reward depends on are trusted.
+struct Trust {
+    held: bool,
+    barred: bool,
+    lost: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        member: &'a MemberState,
+        merchants: Option<&'a [MerchantId]>,
+        book: &'a dyn OfferBook,
+        policy: &'a Policy,
+        mark: Timestamp,
+    ) -> Self {
+        // What looks beyond one merchant is judged with all of them.
+        let is_occasion =
+            |placed: &Placed| matches!(placed.purchase.occasion, Some(Occasion::Signal { .. } | Occasion::Referral(_)));
+        let wide = !book.apart().category().is_empty() || member.purchases.iter().any(is_occasion);
+        let merchants = if wide { None } else { merchants };
+        let here = |offers: &[Arc<Offer>]| offers.iter().any(|offer| offer.looks_back());
+        let looks_back = wide
+            || match merchants {
+                Some(list) => list.iter().any(|merchant| here(book.offers_of(merchant))),
+                None => true,
+            };
+        Self {
+            member,
+            merchants,
+            book,
+            policy,
+            mark,
+            assigned: assign(member, merchants, mark, &policy.lapse),
+            usage: Usage::default(),
+            histories: Vec::new(),
+            looks_back,
+            empty: History::default(),
+            referrals: Vec::new(),
+        }
+    }
+
+    /// Whether a purchase is in scope. An offer is one merchant's: what others gave uses none
+    /// of its caps.
+    fn concerns(&self, placed: &Placed) -> bool {
+        match self.merchants {
+            None => {
+                placed.merchant.is_some()
+                    || placed.purchase.occasion.is_some()
+                    || self.book.apart().category().iter().any(|offer| takes(offer, placed))
+            }
+            Some(list) => placed.merchant.as_ref().is_some_and(|merchant| list.contains(merchant)),
+        }
+    }
+
+    fn worth(&self, index: usize) -> Worth<'a> {
+        let placed = &self.member.purchases[index];
+        placed.worth(self.mark, &self.policy.lapse).less(self.assigned.taken(index))
+    }
+
+    /// Counts what a purchase was granted already against the caps.
+    fn tally(&mut self, placed: &Placed) {
+        for grant in placed.purchase.grants.iter().filter(|grant| grant.amount_minor > 0) {
+            self.usage.add(&grant.offer, Use::new(placed, grant.amount_minor));
+        }
+    }
+
+    /// Lets later purchases look back at this one.
+    fn remember(&mut self, placed: &'a Placed, worth: &Worth<'a>) {
+        if let Some(Occasion::Referral(referral)) = &placed.purchase.occasion {
+            let offer = self.book.offer(&referral.offer);
+            if let Some(offer) = offer.filter(|_| referral.qualified.is_some() && referral.clear && !referral.barred) {
+                let merchant = offer.merchant();
+                match self.referrals.iter_mut().find(|(known, _)| known == merchant) {
+                    Some((_, times)) => times.push(placed.time),
+                    None => self.referrals.push((merchant.clone(), vec![placed.time])),
+                }
+            }
+            return;
+        }
+        if !self.looks_back || worth.minor <= 0 || placed.purchase.occasion.is_some() || !self.is_own(placed) {
+            return;
+        }
+        let bought = Bought::new(placed, worth);
+        if let Some(merchant) = &placed.merchant {
+            let known = self
+                .histories
+                .iter()
+                .position(|(shelf, _)| matches!(shelf, Shelf::Merchant(known) if known == merchant));
+            let at = known.unwrap_or_else(|| {
+                let history = History::after(sealed_at(self.member, merchant));
+                self.histories.push((Shelf::Merchant(merchant.clone()), history));
+                self.histories.len() - 1
+            });
+            self.histories[at].1.push(bought);
+        }
+        for offer in self.book.apart().category().iter().filter(|offer| takes(offer, placed)) {
+            let shelf = Shelf::Category(offer.id.clone());
+            let known = self.histories.iter().position(|(known, _)| *known == shelf);
+            let at = known.unwrap_or_else(|| {
+                self.histories.push((shelf, History::default()));
+                self.histories.len() - 1
+            });
+            self.histories[at].1.push(bought);
+        }
+    }
+
+    /// Whether a purchase is the member's, told by the source that credits its card.
+    fn is_own(&self, placed: &Placed) -> bool {
+        let link = self.member.link_of(&placed.purchase, placed.time);
+        link.is_some_and(|link| self.member.other_source(link, placed.time).is_none())
+    }
+
+    fn at(&self, index: usize, worth: &'a Worth<'a>) -> At<'a> {
+        let placed = &self.member.purchases[index];
+        let bought = placed.purchase.occasion.is_none().then(|| Bought::new(placed, worth));
+        let (time, profile_at) = match &placed.purchase.occasion {
+            Some(Occasion::Referral(referral)) => (placed.time, referral.referred_at),
+            _ => (placed.time, placed.time),
+        };
+        let cleared_at = match &placed.purchase.occasion {
+            None => worth.cleared_at.filter(|_| worth.complete),
+            Some(Occasion::Signal { at, .. } | Occasion::Exchange { at, .. }) => Some(*at),
+            Some(Occasion::Referral(referral)) => {
+                referral.qualified.as_ref().and_then(|qualified| qualified.cleared_at)
+            }
+        };
+        // Where there is no shop, the member's own clock counts.
+        let home = || self.member.profile_at(profile_at).and_then(|profile| profile.time_zone.as_deref());
+        let local = match worth.shop {
+            None => home().map_or(placed.local, |name| time.local(&zone(name))),
+            Some(_) => placed.local,
+        };
+        let local_day =
+            if local == placed.local { placed.local_day } else { crate::domain::time::civil_day(local.date()) };
+        At { index, placed, worth, bought, time, local, local_day, cleared_at, profile_at }
+    }
+
+    /// The offers that may look at a purchase or occasion.
+    fn candidates(&self, placed: &Placed) -> Vec<&'a Arc<Offer>> {
+        match &placed.purchase.occasion {
+            Some(Occasion::Signal { kind, offer, .. }) => {
+                let asked = |candidate: &&Arc<Offer>| offer.as_ref().is_none_or(|offer| &candidate.id == offer);
+                self.book.apart().signal(*kind).iter().filter(asked).collect()
+            }
+            Some(Occasion::Referral(referral)) => self.book.offer(&referral.offer).into_iter().collect(),
+            Some(Occasion::Exchange { .. }) => Vec::new(),
+            None => {
+                let own = placed.merchant.as_ref().map_or(&[][..], |merchant| self.book.offers_of(merchant));
+                let wide = self.book.apart().category().iter().filter(|offer| takes(offer, placed));
+                own.iter().filter(|offer| !offer.is_wide()).chain(wide).collect()
+            }
+        }
+    }
+
+    fn history(&self, offer: &Offer) -> &History<'a> {
+        let is_it = |shelf: &Shelf| match shelf {
+            Shelf::Merchant(merchant) => !offer.is_wide() && merchant == offer.merchant(),
+            Shelf::Category(id) => *id == offer.id,
+        };
+        self.histories.iter().find(|(shelf, _)| is_it(shelf)).map_or(&self.empty, |(_, history)| history)
+    }
+
+    fn case<'c>(&'c self, at: &'c At<'a>, offer: &'c Offer, terms: &'c Terms, reward: &'c Reward) -> Case<'c>
+    where
+        'a: 'c,
+    {
+        let referrals = self.referrals.iter().find(|(merchant, _)| merchant == offer.merchant());
+        Case {
+            member: self.member,
+            terms,
+            reward,
+            bought: at.bought.as_ref(),
+            history: self.history(offer),
+            referrals: referrals.map_or(&[], |(_, times)| times.as_slice()),
+            time: at.time,
+            local: at.local,
+            local_day: at.local_day,
+            profile_at: at.profile_at,
+            offer_starts: terms.starts.map_or_else(|| OfferStarts::At(offer.published_first()), OfferStarts::Local),
+        }
+    }
+
+    /// What all candidate offers give, after stacking and budgets; uses caps.
+    fn lines(
+        &mut self,
+        index: usize,
+        worth: &Worth<'a>,
+        own: Option<&PurchaseKey>,
+        raises: &Raises,
+        asks: &mut Vec<Ask>,
+    ) -> Vec<Line> {
+        let placed = &self.member.purchases[index];
+        let mut candidates: Vec<Candidate<'_>> = {
+            let at = self.at(index, worth);
+            self.candidates(placed).into_iter().filter_map(|offer| self.line(&at, offer)).collect()
+        };
+        candidates.sort_by(|a, b| a.line.offer.cmp(&b.line.offer));
+        let purchase = &placed.purchase;
+        let mut uses = Vec::new();
+        let verdict = |line: &Line, budgeted: bool| verdict(line, budgeted, purchase, own, raises);
+        stack::choose(&mut candidates, &verdict);
+        self.shares_of_others(&mut candidates, placed, worth);
+        if placed.purchase.occasion.is_none() {
+            stack::cut_to_purchase(&mut candidates, worth.minor);
+        }
+        for Candidate { line, terms, .. } in &mut candidates {
+            let budgeted = terms.budget_minor.is_some() || terms.daily_budget_minor.is_some();
+            let (due, ask) = verdict(line, budgeted);
+            line.due_minor = due;
+            if let Some(minor) = ask {
+                asks.push(Ask {
+                    purchase: purchase.key.clone(),
+                    offer: line.offer.clone(),
+                    minor,
+                    day: placed.time.day(),
+                });
+            }
+            if line.due_minor < line.terms_minor {
+                line.refusal = Some(Refusal::BudgetSpent);
+            }
+            keep_what_is_gone_or_used(line, purchase, self.mark);
+            if line.due_minor > 0 {
+                uses.push((line.offer.clone(), Use::new(placed, line.due_minor)));
+            }
+        }
+        let lines = candidates.into_iter().map(|candidate| candidate.line).collect();
+        for (offer, used) in uses {
+            self.usage.add(&offer, used);
+        }
+        lines
+    }
+
     /// What the offer gives here before stacking and budget; `None` when it was not
-    /// published by the purchase's time, and so is no candidate.
-    fn line(&self, offer: &Offer, usage: &Usage) -> Option<Line> {
-        let (version, life) = match offer.in_force(self.worth.time) {
+    /// published by then or looks at something else, and so is no candidate.
+    fn line<'c>(&'c self, at: &At<'a>, offer: &'c Offer) -> Option<Candidate<'c>>
+    where
+        'a: 'c,
+    {
+        let (version, life) = match offer.in_force(at.time) {
             InForce::NotYet => return None,
             InForce::Version(version) => (version, None),
             InForce::Paused(version) => (version, Some(Refusal::OfferPaused)),
             InForce::Ended(version) => (version, Some(Refusal::OfferEnded)),
         };
         let terms = &version.terms;
-        let standing = self.member.head.standing(&terms.merchant, self.worth.time);
-        let barred = standing.is_some_and(|s| s.standing == Standing::Barred);
-        let given = match self.refuse(terms, life, barred, &offer.id) {
+        let reward = at.reward(terms)?;
+        let trust = self.trust(at, terms, offer);
+        let case = self.case(at, offer, terms, reward);
+        let cause = self.cause(at, terms, offer);
+        let given = match self.refuse(at, &case, offer, life, trust.barred) {
             Some(refusal) => Err(refusal),
-            None => self.give(terms, &offer.id, usage),
+            None if cause.is_none() && terms.beneficiary != Beneficiary::Member => Err(Refusal::NoCauseChosen),
+            None => self.give(at, &case, offer),
         };
         let (minor, refusal) = match given {
             Ok(minor) => (minor, None),
             Err(refusal) => (0, Some(refusal)),
         };
-        let available_at =
-            self.worth.cleared_at.filter(|_| self.worth.complete).map(|at| at.plus_days(terms.hold_days));
+        // A reward rests on its own purchase and on those its conditions counted.
+        let mut rests = Rests::default();
+        rests.on(at.cleared_at);
+        if minor > 0 || matches!(reward.amount, Amount::OfAnother { .. }) {
+            case.rests(&terms.when, &mut rests);
+            case.amount_rests(&reward.amount, &mut rests);
+        }
+        let available_at = rests.cleared_at.filter(|_| !rests.pending).map(|at| at.plus_days(terms.hold_days));
         let stage = match available_at {
             None => Stage::Pending,
             // Without hold days there is no time to pass: no mark is waited for.
             Some(at) if at <= self.mark || terms.hold_days == 0 => Stage::Available,
             Some(_) => Stage::Posted,
         };
-        Some(Line {
+        let expires_at = available_at.zip(reward.what.expires_days()).map(|(at, days)| at.plus_days(days));
+        let line = Line {
             offer: offer.id.clone(),
             version: version.version,
             merchant: terms.merchant.clone(),
             currency: terms.currency,
+            unit: reward.what.unit(terms.currency),
+            funding: terms.funding,
+            cause,
             terms_minor: minor,
             due_minor: minor,
             stage,
-            held: standing.is_some_and(|s| s.standing == Standing::Held),
+            held: trust.held,
             available_at,
-            lost: barred && standing.is_some_and(|s| !s.ask_back),
+            expires_at,
+            lost: trust.lost,
             refusal,
-        })
+        };
+        Some(Candidate { line, terms, reward })
     }
 
-    /// The first reason why the offer does not look at this purchase. Branches live
-    /// here; most certain first.
-    fn refuse(&self, terms: &Terms, life: Option<Refusal>, barred: bool, offer: &OfferId) -> Option<Refusal> {
-        let worth = self.worth;
-        // The door asks this of every event when it comes; an unlinking dated before it may
-        // come later, and must end in the same books.
-        let link = self.member.link_of(self.purchase, worth.time);
-        let Some(link) = link else { return Some(Refusal::CardNotLinked) };
-        if let Some(credited_by) = self.member.other_source(link, worth.time) {
-            return Some(Refusal::SeenFromAnotherSource { credited_by: credited_by.clone() });
+    /// Whether the member, and for a referral the other side, are trusted.
+    fn trust(&self, at: &At<'_>, terms: &Terms, offer: &Offer) -> Trust {
+        let standing = self.member.head.standing(&terms.merchant, at.time);
+        let barred = standing.is_some_and(|step| step.standing == Standing::Barred);
+        let held = standing.is_some_and(|step| step.standing == Standing::Held);
+        let lost = barred && standing.is_some_and(|step| !step.ask_back);
+        let (other_clear, other_barred) = match (&at.placed.purchase.occasion, &terms.trigger) {
+            (Some(Occasion::Referral(referral)), _) => (referral.clear, referral.barred),
+            (None, Trigger::Referral { .. }) => self.member.head.referrer_trust(&offer.id),
+            _ => (true, false),
+        };
+        // A referral is paid only when both are clear.
+        let is_referral = matches!(terms.trigger, Trigger::Referral { .. });
+        let watched = is_referral && standing.is_some_and(|step| step.standing == Standing::Watched);
+        Trust { held: !barred && (held || watched || !other_clear), barred: barred || other_barred, lost }
+    }
+
+    /// The cause the member chose, of those the offer gives to.
+    fn cause(&self, at: &At<'_>, terms: &Terms, offer: &Offer) -> Option<Code> {
+        let Beneficiary::Cause(causes) = &terms.beneficiary else { return None };
+        if self.member.head.erased {
+            return at.placed.purchase.grant(&offer.id).and_then(|_grant| None);
         }
-        match worth.currency {
-            Some(purchase) if purchase != terms.currency => {
+        let chosen = self.member.profile_at(at.profile_at)?.cause?;
+        causes.contains(&chosen).then_some(chosen)
+    }
+
+    /// The first reason why the offer does not look at this. Branches live here; most
+    /// certain first.
+    fn refuse(
+        &self,
+        at: &At<'a>,
+        case: &Case<'_>,
+        offer: &Offer,
+        life: Option<Refusal>,
+        barred: bool,
+    ) -> Option<Refusal> {
+        let (worth, terms) = (at.worth, case.terms);
+        if at.bought.is_some() {
+            // The door asks this of every event when it comes; an unlinking dated before it may
+            // come later, and must end in the same books.
+            let link = self.member.link_of(&at.placed.purchase, at.time);
+            let Some(link) = link else { return Some(Refusal::CardNotLinked) };
+            if let Some(credited_by) = self.member.other_source(link, at.time) {
+                return Some(Refusal::SeenFromAnotherSource { credited_by: credited_by.clone() });
+            }
+            if let Some(purchase) = worth.currency.filter(|purchase| *purchase != terms.currency) {
                 return Some(Refusal::CurrencyDiffers { offer: terms.currency, purchase });
             }
-            _ => {}
         }
-        let local = self.local();
-        if let Some(starts) = terms.starts.filter(|starts| local < *starts) {
-            return Some(Refusal::NotStarted { starts: text(starts) });
+        if let Some(starts) = terms.starts.filter(|starts| at.local < *starts) {
+            return Some(Refusal::NotStarted { starts });
         }
-        if terms.ends.is_some_and(|ends| local >= ends) {
+        if terms.ends.is_some_and(|ends| at.local >= ends) {
             return Some(Refusal::OfferEnded);
         }
         if life.is_some() {
@@ -322,151 +620,207 @@ impl View<'_> {
         if let Some(mcc) = worth.mcc.filter(cash_like) {
             return Some(Refusal::CashLike { mcc });
         }
-        if terms.activation == Activation::Required && !self.member.head.active(offer, worth.time) {
+        if terms.activation == Activation::Required && !self.member.head.active(&offer.id, at.time) {
             return Some(Refusal::NotActivated);
         }
-        if barred || self.policy.held_out(&self.member.head.id, offer, terms.holdout_percent) {
+        if barred || self.policy.held_out(&self.member.head.id, &offer.id, terms.holdout_percent) {
             return Some(Refusal::NotEligible);
         }
-        if worth.minor == 0 {
+        if at.bought.is_some() && worth.minor == 0 {
             return Some(Refusal::NothingStands { lapsed: worth.lapsed });
         }
-        let Condition::All(all) = &terms.when else { return None };
-        all.iter().find_map(|condition| self.fails(condition, local))
+        if let Some(refusal) = self.refuse_referral(at, terms, offer) {
+            return Some(refusal);
+        }
+        // What an erased person was is not known any more: what was true of a purchase stays.
+        if self.member.head.erased && terms.reads_profile() {
+            let was = at.placed.purchase.grant(&offer.id).is_some_and(|grant| grant.terms_minor > 0);
+            return (!was).then_some(Refusal::NotEligible);
+        }
+        case.check(&terms.when).err()
         // From here on the terms give; caps, stacking and budget may still cut.
     }
 
-    fn fails(&self, condition: &Condition, local: civil::DateTime) -> Option<Refusal> {
-        match *condition {
-            Condition::Purchase(PurchaseTest::Spend(Bounds { at_least: Some(needs_minor), .. })) => {
-                let has_minor = self.worth.minor;
-                (has_minor < needs_minor).then_some(Refusal::SpendTooLow { needs_minor, has_minor })
+    fn refuse_referral(&self, at: &At<'_>, terms: &Terms, offer: &Offer) -> Option<Refusal> {
+        match (&at.placed.purchase.occasion, &terms.trigger) {
+            (Some(Occasion::Referral(referral)), _) if referral.qualified.is_none() => {
+                Some(Refusal::NothingStands { lapsed: false })
             }
-            Condition::Purchase(PurchaseTest::LocalTime(_)) if !self.worth.time_known => Some(Refusal::TimeUnknown),
-            Condition::Purchase(PurchaseTest::LocalTime(LocalTime { days, from_minute, to_minute })) => {
-                let inside = in_window(local, days, from_minute, to_minute);
-                (!inside).then(|| Refusal::OutsideHours { bought: text(local) })
+            (None, Trigger::Referral { .. }) => {
+                if self.member.head.referred_by.as_ref().is_none_or(|(_, referred_at)| *referred_at > at.time) {
+                    return Some(Refusal::NotReferred);
+                }
+                let qualified = super::referral::qualified(self.member, offer, self.mark, &self.policy.lapse);
+                (qualified.map(|(index, _)| index) != Some(at.index)).then_some(Refusal::NotQualifying)
             }
             _ => None,
         }
     }
 
-    /// What the terms give under the member's caps.
-    fn give(&self, terms: &Terms, offer: &OfferId, usage: &Usage) -> Result<i64, Refusal> {
-        let base = match terms.reward.amount {
-            Amount::Share { basis_points, max } => basis_points.of_floor(self.worth.minor).min(max.unwrap_or(i64::MAX)),
-            Amount::Fixed(minor) => minor,
-            _ => 0,
-        };
-        let base = base.min(self.worth.minor);
-        if base <= 0 {
-            return Err(Refusal::RewardRoundsToZero);
+    /// What the terms give under the member's caps; nothing yet for a share of another.
+    fn give(&self, at: &At<'_>, case: &Case<'_>, offer: &Offer) -> Result<i64, Refusal> {
+        if self.member.head.erased && case.terms.reads_profile() {
+            let was = at.placed.purchase.grant(&offer.id).map_or(0, |grant| grant.terms_minor);
+            return Ok(if at.bought.is_some() && case.reward.is_money() { was.min(at.worth.minor) } else { was });
         }
-        let uses = usage.of(offer);
-        if let Some(cap) = terms.limits.per_member {
-            let same = |day: i32| period(cap.every, day) == period(cap.every, self.local_day);
-            let earlier = uses.iter().filter(|(day, _)| same(*day)).count();
-            let month = month_of(self.local_day);
-            // Purchases of the current day and week are never sealed.
-            let sealed = match cap.every {
-                Period::Day | Period::Week => 0,
-                Period::Month => self.member.sealed_use(offer, |m| m == month).0,
-                Period::Year => self.member.sealed_use(offer, |m| m / 12 == month / 12).0,
-                Period::Ever => self.member.sealed_use(offer, |_| true).0,
-            };
-            let used = u32::try_from(earlier).unwrap_or(u32::MAX).saturating_add(sealed);
+        match case.give()? {
+            Some(given) => self.capped(given, at.placed, case.terms, case.reward, offer),
+            None => Ok(0),
+        }
+    }
+
+    /// Cuts a reward to what the member's caps leave.
+    fn capped(
+        &self,
+        given: i64,
+        placed: &Placed,
+        terms: &Terms,
+        reward: &Reward,
+        offer: &Offer,
+    ) -> Result<i64, Refusal> {
+        let uses = self.usage.of(&offer.id);
+        let month = month_of(placed.local_day);
+        let is_referral = matches!(placed.purchase.occasion, Some(Occasion::Referral(_)));
+        // Purchases of the current day and week are never sealed.
+        let sealed = |every: Period| match every {
+            Period::Day | Period::Week => (0, 0),
+            Period::Month => self.member.sealed_use(&offer.id, |m| m == month),
+            Period::Year => self.member.sealed_use(&offer.id, |m| m / 12 == month / 12),
+            Period::Ever => self.member.sealed_use(&offer.id, |_| true),
+        };
+        let current = |every: Period| period(every, placed.local, placed.local_day);
+        let in_period = |every: Period| {
+            let now = current(every);
+            uses.iter().filter(move |used| period(every, used.local, used.local_day) == now)
+        };
+        let referral_cap = terms.limits.referrals.filter(|_| is_referral);
+        for cap in terms.limits.per_member.into_iter().chain(referral_cap) {
+            let used = u32::try_from(in_period(cap.every).count()).unwrap_or(u32::MAX);
+            let used = used.saturating_add(sealed(cap.every).0);
             if used >= cap.count {
                 return Err(Refusal::CapReached { cap: cap.count, used });
             }
         }
-        let Some(cap_minor) = terms.limits.reward_per_member_minor else { return Ok(base) };
-        let used = uses.iter().map(|(_, minor)| minor).sum::<i64>() + self.member.sealed_use(offer, |_| true).1;
-        match base.min(cap_minor - used) {
-            left if left > 0 => Ok(left),
-            _ => Err(Refusal::RewardCapReached { cap_minor }),
+        let in_all = terms.limits.reward_per_member_minor.map(|cap| (cap, Period::Ever));
+        let in_time = terms.limits.reward_per_period.map(|cap| (cap.minor, cap.every));
+        let mut left = given;
+        for (cap, every) in in_all.into_iter().chain(in_time) {
+            let used = in_period(every).map(|used| used.minor).sum::<i64>() + sealed(every).1;
+            left = left.min(cap - used);
+            if left <= 0 {
+                return Err(Refusal::RewardCapReached { cap, unit: reward.what.unit(terms.currency), every });
+            }
+        }
+        Ok(left)
+    }
+
+    /// Offers that give a share of what another gives, now that it is known.
+    fn shares_of_others(&self, candidates: &mut [Candidate<'_>], placed: &Placed, worth: &Worth<'_>) {
+        for place in 0..candidates.len() {
+            let Amount::OfAnother { offer: of, basis_points } = &candidates[place].reward.amount else { continue };
+            if candidates[place].line.refusal.is_some() {
+                continue;
+            }
+            let other = candidates
+                .iter()
+                .find(|other| &other.line.offer == of && !matches!(other.reward.amount, Amount::OfAnother { .. }));
+            let unit = candidates[place].line.unit;
+            let base = other.filter(|other| other.line.unit == unit).map_or(0, |other| other.line.terms_minor);
+            let share = basis_points.of_floor(base);
+            let is_bought = placed.purchase.occasion.is_none();
+            let share = if is_bought && unit.currency().is_some() { share.min(worth.minor) } else { share };
+            let Candidate { terms, reward, line, .. } = &candidates[place];
+            let given = match self.book.offer(&line.offer) {
+                Some(offer) if share > 0 => self.capped(share, placed, terms, reward, offer),
+                _ => Err(Refusal::OtherGivesNothing { offer: of.clone() }),
+            };
+            let line = &mut candidates[place].line;
+            match given {
+                Ok(minor) => (line.terms_minor, line.due_minor) = (minor, minor),
+                Err(refusal) => line.refusal = Some(refusal),
+            }
         }
     }
+}
 
-    fn local(&self) -> civil::DateTime {
-        let zone = self.worth.shop.map_or(jiff::tz::TimeZone::UTC, |shop| zone(&shop.time_zone));
-        self.worth.time.local(&zone)
+/// Whether an offer over a category takes a purchase.
+fn takes(offer: &Offer, placed: &Placed) -> bool {
+    placed.tally.mcc.is_some_and(|mcc| offer.takes_category(mcc, placed.merchant.as_ref()))
+}
+
+fn sealed_at(member: &MemberState, merchant: &MerchantId) -> Sealed {
+    let totals = || member.head.sealed.iter().filter(|total| &total.merchant == merchant && total.purchases > 0);
+    // Spend counts in one currency: the one most was bought in.
+    let most = totals().max_by_key(|total| (total.purchases, std::cmp::Reverse(total.currency)));
+    Sealed {
+        purchases: totals().map(|total| i64::from(total.purchases)).sum(),
+        spend_minor: most.map_or(0, |total| total.worth_minor),
+        currency: most.map(|total| total.currency),
+        last_at: totals().filter_map(|total| total.last_at).max(),
     }
 }
 
-/// Of each group's exclusive offers only the best for the member gives: by what the
-/// terms give, then priority, then id. Combined ones go in order of priority, then id,
-/// and the total is cut to the purchase from the last.
-fn stack(lines: &mut [Line], offers: &[Arc<Offer>], worth_minor: i64) {
-    if lines.len() < 2 {
-        return; // `give` already cut a lone reward to the purchase.
+/// What is due of a reward under its budget, and what is to be asked of it. Due is what the
+/// terms give, cut to what the budget granted. Lower is free; higher needs a new reservation,
+/// and only when the terms rose or the purchase itself spoke.
+fn verdict(
+    line: &Line,
+    budgeted: bool,
+    purchase: &Purchase,
+    own: Option<&PurchaseKey>,
+    raises: &Raises,
+) -> (i64, Option<i64>) {
+    let (granted, terms_before) = purchase.grant(&line.offer).map_or((0, 0), |g| (g.amount_minor, g.terms_minor));
+    let more = line.terms_minor - granted;
+    if !budgeted || more <= 0 {
+        return (line.terms_minor, None);
     }
-    let rules: Vec<(StackingMode, Option<compact_str::CompactString>, i32)> = lines
-        .iter()
-        .map(|line| {
-            let stacking = version_of(offers, line).map(|version| version.terms.stacking.clone());
-            stacking.map_or((StackingMode::Combine, None, 0), |s| (s.mode, s.group, s.priority))
-        })
-        .collect();
-    let better = |a: &usize, b: &usize| {
-        (lines[*b].terms_minor, rules[*b].2)
-            .cmp(&(lines[*a].terms_minor, rules[*a].2))
-            .then(lines[*a].offer.cmp(&lines[*b].offer))
-    };
-    let exclusive = |i: &usize| rules[*i].0 == StackingMode::Exclusive && lines[*i].terms_minor > 0;
-    let mut beaten = Vec::new();
-    for i in (0..lines.len()).filter(exclusive) {
-        let rivals = (0..lines.len())
-            .filter(exclusive)
-            .filter(|j| *j == i || (rules[i].1.is_some() && rules[*j].1 == rules[i].1));
-        let best = rivals.min_by(better).expect("the offer itself is among them");
-        if best != i {
-            beaten.push((i, lines[best].offer.clone()));
+    let may_ask = own == Some(&purchase.key) || line.terms_minor > terms_before;
+    match raises.get(&(purchase.key.clone(), line.offer.clone())) {
+        Some(raised) => (granted + (*raised).min(more), None),
+        None if may_ask => (line.terms_minor, Some(more)),
+        None => (granted, None),
+    }
+}
+
+/// What has expired is due only as far as it was used, and a perk that was used stays, since
+/// nobody can give it back.
+fn keep_what_is_gone_or_used(line: &mut Line, purchase: &Purchase, mark: Timestamp) {
+    let used = purchase.grant(&line.offer).map_or(0, |grant| grant.used_minor);
+    if line.due_minor > used && line.expires_at.is_some_and(|at| at <= mark) {
+        (line.terms_minor, line.due_minor) = (used, used);
+        line.refusal = Some(Refusal::Expired);
+    }
+    if matches!(line.unit, Unit::Perk(_)) && line.due_minor < used {
+        (line.terms_minor, line.due_minor) = (used, used);
+    }
+}
+
+/// A reward that uses caps.
+struct Use {
+    local: civil::DateTime,
+    local_day: i32,
+    minor: i64,
+}
+
+impl Use {
+    fn new(placed: &Placed, minor: i64) -> Self {
+        Self { local: placed.local, local_day: placed.local_day, minor }
+    }
+}
+
+/// What earlier purchases used of each offer's caps. A merchant has few offers.
+#[derive(Default)]
+struct Usage(Vec<(OfferId, Vec<Use>)>);
+
+impl Usage {
+    fn add(&mut self, offer: &OfferId, used: Use) {
+        match self.0.iter_mut().find(|(known, _)| known == offer) {
+            Some((_, uses)) => uses.push(used),
+            None => self.0.push((offer.clone(), vec![used])),
         }
     }
-    for (i, by) in beaten {
-        lines[i].terms_minor = 0;
-        lines[i].due_minor = 0;
-        lines[i].refusal = Some(Refusal::ExcludedByAnother { by });
+    fn of(&self, offer: &OfferId) -> &[Use] {
+        self.0.iter().find(|(known, _)| known == offer).map_or(&[], |(_, uses)| uses.as_slice())
     }
-    let mut order: Vec<usize> = (0..lines.len()).collect();
-    order.sort_by(|a, b| rules[*b].2.cmp(&rules[*a].2).then(lines[*a].offer.cmp(&lines[*b].offer)));
-    let mut left = worth_minor;
-    for i in order.into_iter().filter(|i| lines[*i].terms_minor > 0).collect::<Vec<_>>() {
-        let cut = lines[i].terms_minor.min(left);
-        left -= cut;
-        if cut == 0 {
-            lines[i].refusal = Some(Refusal::PurchaseCovered);
-        }
-        lines[i].terms_minor = cut;
-        lines[i].due_minor = cut;
-    }
-}
-
-/// Whether a local time lies in a window. A window over midnight belongs to the day it began.
-fn in_window(local: civil::DateTime, days: u8, from_minute: u16, to_minute: u16) -> bool {
-    let minute = u16::from(local.hour().unsigned_abs()) * 60 + u16::from(local.minute().unsigned_abs());
-    let weekday = local.date().weekday();
-    let on = |day: civil::Weekday| days & (1 << day.to_monday_zero_offset()) != 0;
-    if from_minute < to_minute {
-        on(weekday) && (from_minute..to_minute).contains(&minute)
-    } else {
-        (on(weekday) && minute >= from_minute) || (on(weekday.previous()) && minute < to_minute)
-    }
-}
-
-/// A number that is the same for two days of one calendar period and of no other.
-fn period(every: Period, day: i32) -> i64 {
-    let date = || civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day));
-    match every {
-        Period::Day => i64::from(day),
-        // 1970-01-01 was a Thursday: three days after a Monday.
-        Period::Week => i64::from(day + 3).div_euclid(7),
-        Period::Month => i64::from(date().year()) * 12 + i64::from(date().month()),
-        Period::Year => i64::from(date().year()),
-        Period::Ever => 0,
-    }
-}
-
-fn text(local: civil::DateTime) -> String {
-    local.strftime("%Y-%m-%d %H:%M").to_string()
 }

@@ -4,37 +4,43 @@ use crate::domain::member::{CardLink, MemberHead, Profile, ProfileStep};
 use crate::domain::purchase::{Occasion, Purchase, Referral};
 use crate::domain::time::civil_day;
 use crate::domain::{MerchantId, OfferId, PurchaseKey, SourceName, Timestamp};
+use jiff::civil;
 use std::sync::Arc;
 
-use super::worth::{LapsePolicy, worth};
+use super::worth::{LapsePolicy, Tally, Worth};
 
-/// A purchase with what its order and its caps need, computed once per change.
+/// A purchase with what judging it and those after it needs, computed once per change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
     /// The purchase.
     pub purchase: Arc<Purchase>,
     /// Its time: purchases are taken by it, then by key. Of what is no purchase, when it was.
     pub time: Timestamp,
-    /// The shop's civil day of that time, for calendar caps; UTC when unknown.
+    /// What a wall clock at the shop showed then; UTC when the shop is unknown.
+    pub local: civil::DateTime,
+    /// The civil day of that, for calendar caps.
     pub local_day: i32,
     /// Whose shop; `None` when no event was matched.
     pub merchant: Option<MerchantId>,
     /// Whether nothing was bought here: it holds credits that name no purchase.
     pub unlinked: bool,
+    /// What its events come to.
+    pub tally: Tally,
 }
 
 impl Placed {
     /// Places a purchase by its set of events.
     #[must_use]
     pub fn new(purchase: Purchase) -> Self {
-        // Neither time nor shop depends on the mark or the lapse.
-        let worth = worth(&purchase, Timestamp::default(), &LapsePolicy::default());
-        let time = purchase.occasion.as_ref().map_or(worth.time, Occasion::at);
-        let merchant = worth.shop.map(|shop| shop.merchant.clone());
-        let zone = worth.shop.map_or(jiff::tz::TimeZone::UTC, |shop| zone(&shop.time_zone));
-        let local_day = civil_day(time.local(&zone).date());
+        let tally = Tally::of(&purchase);
+        let time = purchase.occasion.as_ref().map_or(tally.time, Occasion::at);
+        let shop = tally.shop(&purchase);
+        let merchant = shop.map(|shop| shop.merchant.clone());
+        let zone = shop.map_or(jiff::tz::TimeZone::UTC, |shop| zone(&shop.time_zone));
+        let local = time.local(&zone);
+        let local_day = civil_day(local.date());
         let unlinked = purchase.unlinked().next().is_some();
-        Self { purchase: Arc::new(purchase), time, local_day, merchant, unlinked }
+        Self { purchase: Arc::new(purchase), time, local, local_day, merchant, unlinked, tally }
     }
     /// What purchases are ordered by: their time, then their key; referrals by the purchase
     /// that qualified them, and those that share it by their own key.
@@ -47,6 +53,11 @@ impl Placed {
             }
             _ => (self.time, own, own),
         }
+    }
+    /// What it is worth under the latest daily mark, by its own events.
+    #[must_use]
+    pub fn worth(&self, mark: Timestamp, lapse: &LapsePolicy) -> Worth<'_> {
+        self.tally.worth(&self.purchase, mark, lapse)
     }
 }
 

@@ -6,27 +6,31 @@
 //! transfers. Neither knows a clock, a store or the graph: a missing fact is a missing
 //! field, not a missing import.
 
+pub mod amount;
 pub mod apply;
 pub mod assign;
+pub mod book;
+pub mod evaluate;
+pub mod history;
 pub mod judge;
 pub mod member;
 pub mod referral;
 pub mod refusal;
 pub mod settle;
+mod stack;
 pub mod worth;
 
 pub use apply::{Touched, apply_changes, apply_input, signal_hash};
 pub use assign::{Assigned, Credit, Fate, assign};
-pub use judge::{Ask, Judged, Line, Scope, concerned, judge};
+pub use book::{OfferBook, OffersApart};
+pub use judge::{Ask, Judged, Line, Scope, concerned, explain, judge};
 pub use member::{Before, MemberState};
 pub use refusal::Refusal;
 pub use settle::{GrantChange, settle};
-pub use worth::{LapsePolicy, Worth, worth};
+pub use worth::{LapsePolicy, Tally, Worth, worth};
 
-use crate::domain::offer::Offer;
-use crate::domain::{MemberId, MerchantId, OfferId};
+use crate::domain::{MemberId, OfferId};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 /// Rules that hold for every offer. Part of the configuration, and a fact of every decision.
 #[derive(Debug, Clone, Default)]
@@ -54,10 +58,4 @@ impl Policy {
         text.extend_from_slice(member.as_str().as_bytes());
         xxhash_rust::xxh3::xxh3_64(&text) % 100 < u64::from(percent)
     }
-}
-
-/// Where decisions find the offers of a merchant.
-pub trait OfferBook {
-    /// All offers the merchant has or had, by id.
-    fn offers_of(&self, merchant: &MerchantId) -> &[Arc<Offer>];
 }

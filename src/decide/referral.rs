@@ -7,7 +7,7 @@
 //! reaches the other as a newer version.
 
 use super::assign::assign;
-use super::member::{MemberState, Placed, zone};
+use super::member::{MemberState, Placed};
 use super::worth::{LapsePolicy, Worth};
 use crate::domain::member::{MemberHead, Standing};
 use crate::domain::offer::{InForce, Offer, Reach, Terms, Trigger};
@@ -40,7 +40,7 @@ pub fn qualified(
         }
         let InForce::Version(version) = offer.in_force(placed.time) else { return None };
         let Trigger::Referral { spend_at_least_minor, .. } = version.terms.trigger else { return None };
-        let worth = super::worth(&placed.purchase, mark, lapse).less(assigned.taken(index));
+        let worth = placed.worth(mark, lapse).less(assigned.taken(index));
         let large = worth.minor >= spend_at_least_minor.max(1) && worth.currency == Some(version.terms.currency);
         if !large || !reached(&version.terms, placed, &worth) || !theirs(member, placed) {
             return None;
@@ -59,8 +59,7 @@ fn reached(terms: &Terms, placed: &Placed, worth: &Worth<'_>) -> bool {
             of_them && placed.merchant.as_ref().is_none_or(|merchant| !except.contains(merchant))
         }
     };
-    let zone = worth.shop.map_or(jiff::tz::TimeZone::UTC, |shop| zone(&shop.time_zone));
-    let local = placed.time.local(&zone);
+    let local = placed.local;
     there && terms.starts.is_none_or(|starts| local >= starts) && terms.ends.is_none_or(|ends| local < ends)
 }
 

@@ -7,7 +7,7 @@
 
 use crate::domain::merchant::Matched;
 use crate::domain::purchase::{HeldEvent, Purchase};
-use crate::domain::{Currency, EventKind, Timestamp};
+use crate::domain::{Channel, Currency, EventKind, Timestamp};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
@@ -64,6 +64,8 @@ pub struct Worth<'a> {
     pub shop: Option<&'a Matched>,
     /// The best evidenced category; `None` when not sent.
     pub mcc: Option<u16>,
+    /// How it was made, by the best evidenced event that says.
+    pub channel: Channel,
 }
 
 impl Worth<'_> {
@@ -75,82 +77,145 @@ impl Worth<'_> {
     }
 }
 
-/// Computes the worth by the purchase's own events under the latest daily mark. Linear in the events, no I/O.
-#[must_use]
-pub fn worth<'a>(purchase: &'a Purchase, mark: Timestamp, policy: &LapsePolicy) -> Worth<'a> {
-    let events = &purchase.events;
-    let first = |kind: EventKind| events.iter().find(|e| e.kind == kind);
-    let opening = first(EventKind::Authorization).or_else(|| first(EventKind::Clearing)).or_else(|| events.first());
-    let time = opening.map_or_else(Timestamp::default, |e| e.occurred_at);
-    let currency = first(EventKind::Clearing)
-        .or_else(|| first(EventKind::Authorization))
-        .or_else(|| events.iter().find(|e| e.amount.is_some()))
-        .and_then(|e| e.amount)
-        .map(|money| money.currency);
+/// What a purchase's own events come to, before time is asked: kept beside the purchase, so
+/// that those before and after it can be judged without reading its events again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    authorized: i64,
+    cleared: i64,
+    /// Refunds and chargebacks less what took them back.
+    off: i64,
+    has_authorization: bool,
+    has_clearing: bool,
+    all_cleared: bool,
+    /// As [`Worth::currency`].
+    pub currency: Option<Currency>,
+    /// As [`Worth::time`].
+    pub time: Timestamp,
+    /// As [`Worth::time_known`].
+    pub time_known: bool,
+    cleared_at: Option<Timestamp>,
+    /// Place of the best evidenced shop among the purchase's matches.
+    shop: Option<u8>,
+    /// As [`Worth::mcc`].
+    pub mcc: Option<u16>,
+    /// As [`Worth::channel`].
+    pub channel: Channel,
+}
 
-    let (mut authorized, mut cleared, mut off) = (0_i64, 0_i64, 0_i64);
-    let (mut clearings, mut numbers, mut count) = (0_u32, BTreeSet::new(), None::<u32>);
-    let mut cleared_at: Option<Timestamp> = None;
-    let mut has_authorization = false;
-    for event in events {
-        // An event in another currency is kept and alarmed, and moves no money.
-        let minor = match event.amount {
-            Some(money) if Some(money.currency) == currency => money.minor,
-            Some(_) => continue,
-            None => 0,
-        };
-        match event.kind {
-            EventKind::Authorization => {
-                has_authorization = true;
-                authorized = authorized.saturating_add(minor);
-            }
-            EventKind::Increment => authorized = authorized.saturating_add(minor),
-            EventKind::Advice => authorized = minor,
-            EventKind::Reversal if event.amount.is_some() => authorized = authorized.saturating_sub(minor),
-            EventKind::Reversal | EventKind::Expiry => authorized = 0,
-            EventKind::Clearing => {
-                clearings += 1;
-                cleared = cleared.saturating_add(minor);
-                cleared_at = cleared_at.max(Some(event.posted_at));
-                if let Some(sequence) = event.sequence {
-                    numbers.insert(sequence.number);
-                    count = count.max(sequence.count);
+impl Tally {
+    /// Adds up the events. Linear in them.
+    #[must_use]
+    pub fn of(purchase: &Purchase) -> Self {
+        let events = &purchase.events;
+        let first = |kind: EventKind| events.iter().find(|e| e.kind == kind);
+        let opening = first(EventKind::Authorization).or_else(|| first(EventKind::Clearing)).or_else(|| events.first());
+        let time = opening.map_or_else(Timestamp::default, |e| e.occurred_at);
+        let currency = first(EventKind::Clearing)
+            .or_else(|| first(EventKind::Authorization))
+            .or_else(|| events.iter().find(|e| e.amount.is_some()))
+            .and_then(|e| e.amount)
+            .map(|money| money.currency);
+
+        let (mut authorized, mut cleared, mut off) = (0_i64, 0_i64, 0_i64);
+        let (mut clearings, mut numbers, mut count) = (0_u32, BTreeSet::new(), None::<u32>);
+        let mut cleared_at: Option<Timestamp> = None;
+        let mut has_authorization = false;
+        for event in events {
+            // An event in another currency is kept and alarmed, and moves no money.
+            let minor = match event.amount {
+                Some(money) if Some(money.currency) == currency => money.minor,
+                Some(_) => continue,
+                None => 0,
+            };
+            match event.kind {
+                EventKind::Authorization => {
+                    has_authorization = true;
+                    authorized = authorized.saturating_add(minor);
                 }
+                EventKind::Increment => authorized = authorized.saturating_add(minor),
+                EventKind::Advice => authorized = minor,
+                EventKind::Reversal if event.amount.is_some() => authorized = authorized.saturating_sub(minor),
+                EventKind::Reversal | EventKind::Expiry => authorized = 0,
+                EventKind::Clearing => {
+                    clearings += 1;
+                    cleared = cleared.saturating_add(minor);
+                    cleared_at = cleared_at.max(Some(event.posted_at));
+                    if let Some(sequence) = event.sequence {
+                        numbers.insert(sequence.number);
+                        count = count.max(sequence.count);
+                    }
+                }
+                EventKind::ClearingReversal => cleared = cleared.saturating_sub(minor),
+                EventKind::Refund | EventKind::Chargeback => off = off.saturating_add(minor),
+                EventKind::RefundReversal | EventKind::ChargebackReversal => off = off.saturating_sub(minor),
             }
-            EventKind::ClearingReversal => cleared = cleared.saturating_sub(minor),
-            EventKind::Refund | EventKind::Chargeback => off = off.saturating_add(minor),
-            EventKind::RefundReversal | EventKind::ChargebackReversal => off = off.saturating_sub(minor),
+        }
+        let matched = |e: &HeldEvent| e.matched.filter(|i| usize::from(*i) < purchase.matches.len());
+        let evidence = |i: &u8| purchase.matches[usize::from(*i)].evidence.rank();
+        let said = |e: &HeldEvent| (e.channel != Channel::Unknown).then_some(e.channel);
+        Self {
+            authorized,
+            cleared,
+            off,
+            has_authorization,
+            has_clearing: clearings > 0,
+            all_cleared: clearings > 0
+                && count.is_none_or(|n| numbers.len() >= usize::try_from(n).unwrap_or(usize::MAX)),
+            currency,
+            time,
+            time_known: opening.is_none_or(|e| e.time_known),
+            cleared_at,
+            shop: best(events, matched, evidence),
+            mcc: best(events, |e| e.mcc, |_| 0),
+            channel: best(events, said, |_| 0).unwrap_or_default(),
         }
     }
 
-    let mcc = best(events, |e| e.mcc, |_| 0);
-    let shop = best(events, |e| e.matched.and_then(|i| purchase.matches.get(usize::from(i))), |m| m.evidence.rank());
-    let lapses_at = has_authorization.then(|| time.plus_days(policy.days_for(mcc)));
-    let lapsed = lapses_at.is_some_and(|at| at <= mark);
-    let all_cleared = clearings > 0 && count.is_none_or(|n| numbers.len() >= usize::try_from(n).unwrap_or(usize::MAX));
-    // What remains authorized: a reversal takes nothing off what is cleared.
-    // An increment or advice without its authorization waits for it.
-    let open = if lapsed || !has_authorization { 0 } else { authorized.saturating_sub(cleared.max(0)).max(0) };
-    let gross = match (clearings > 0, all_cleared) {
-        (false, _) => open,
-        (true, true) => cleared,
-        (true, false) => cleared.saturating_add(open),
-    };
-    // What takes a credit back gives nothing by itself: without a purchase it waits for one.
-    let bought = has_authorization || clearings > 0;
-    let off = if bought { off } else { 0 };
-    Worth {
-        minor: gross.saturating_sub(off).max(0),
-        currency,
-        time,
-        time_known: opening.is_none_or(|e| e.time_known),
-        complete: clearings > 0 && (all_cleared || lapsed),
-        lapses_at: lapses_at.filter(|_| !all_cleared),
-        lapsed: lapsed && clearings == 0,
-        cleared_at,
-        shop,
-        mcc,
+    /// The worth under the latest daily mark; `purchase` is the one that was added up. O(1).
+    #[must_use]
+    pub fn worth<'a>(&self, purchase: &'a Purchase, mark: Timestamp, policy: &LapsePolicy) -> Worth<'a> {
+        let Self { has_authorization, has_clearing, all_cleared, .. } = *self;
+        let lapses_at = has_authorization.then(|| self.time.plus_days(policy.days_for(self.mcc)));
+        let lapsed = lapses_at.is_some_and(|at| at <= mark);
+        // What remains authorized: a reversal takes nothing off what is cleared.
+        // An increment or advice without its authorization waits for it.
+        let open =
+            if lapsed || !has_authorization { 0 } else { self.authorized.saturating_sub(self.cleared.max(0)).max(0) };
+        let gross = match (has_clearing, all_cleared) {
+            (false, _) => open,
+            (true, true) => self.cleared,
+            (true, false) => self.cleared.saturating_add(open),
+        };
+        // What takes a credit back gives nothing by itself: without a purchase it waits for one.
+        let bought = has_authorization || has_clearing;
+        let off = if bought { self.off } else { 0 };
+        Worth {
+            minor: gross.saturating_sub(off).max(0),
+            currency: self.currency,
+            time: self.time,
+            time_known: self.time_known,
+            complete: has_clearing && (all_cleared || lapsed),
+            lapses_at: lapses_at.filter(|_| !all_cleared),
+            lapsed: lapsed && !has_clearing,
+            cleared_at: self.cleared_at,
+            shop: self.shop(purchase),
+            mcc: self.mcc,
+            channel: self.channel,
+        }
     }
+
+    /// The best evidenced shop of the purchase that was added up.
+    #[must_use]
+    pub fn shop<'a>(&self, purchase: &'a Purchase) -> Option<&'a Matched> {
+        self.shop.and_then(|place| purchase.matches.get(usize::from(place)))
+    }
+}
+
+/// Computes the worth by the purchase's own events under the latest daily mark. Linear in the events, no I/O.
+#[must_use]
+pub fn worth<'a>(purchase: &'a Purchase, mark: Timestamp, policy: &LapsePolicy) -> Worth<'a> {
+    Tally::of(purchase).worth(purchase, mark, policy)
 }
 
 /// The best evidenced value: by evidence, then clearing over authorization over the

@@ -217,6 +217,8 @@ pub struct SealedTotal {
     pub purchases: u32,
     /// What they were worth, minor units.
     pub worth_minor: i64,
+    /// When the newest was made; `None` when none stood.
+    pub last_at: Option<Timestamp>,
     /// Granted and not yet used, still payable.
     pub available_minor: i64,
     /// Rewards per offer and month.
@@ -342,6 +344,13 @@ impl MemberHead {
         };
         let both = [newest(None), newest(Some(merchant))];
         both.into_iter().flatten().filter(|s| s.since <= purchase_at).max_by_key(|s| s.standing)
+    }
+    /// Whether who referred the member is trusted, under an offer: clear, and barred. Nothing
+    /// is due until they are there and it was told.
+    #[must_use]
+    pub fn referrer_trust(&self, offer: &OfferId) -> (bool, bool) {
+        let told = self.referrer.iter().find(|told| &told.offer == offer);
+        told.map_or((false, true), |told| (told.clear, told.barred))
     }
     /// The balance in a currency, zero when there is none.
     #[must_use]

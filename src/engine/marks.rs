@@ -5,7 +5,7 @@
 use super::{Engine, EngineError};
 use crate::decide::member::Placed;
 use crate::decide::referral::qualified;
-use crate::decide::{LapsePolicy, MemberState, assign, worth};
+use crate::decide::{LapsePolicy, MemberState, assign};
 use crate::domain::member::{SealedTotal, SealedUse, month_of};
 use crate::domain::offer::Offer;
 use crate::domain::purchase::Stage;
@@ -189,7 +189,7 @@ fn final_units(member: &MemberState, mark: Timestamp, lapse: &LapsePolicy) -> Ve
 /// Whether nothing of a purchase can change any more by itself: cleared or dead, and
 /// every reward available, unfrozen and not owed.
 fn is_final(placed: &Placed, mark: Timestamp, lapse: &LapsePolicy) -> bool {
-    let worth = worth(&placed.purchase, mark, lapse);
+    let worth = placed.worth(mark, lapse);
     if worth.lapses_at.is_some_and(|at| at > mark) {
         return false;
     }
@@ -218,7 +218,7 @@ fn totals_after(
     let assigned = assign(member, None, mark, lapse);
     let places = member.purchases.iter().enumerate();
     for (place, placed) in places.filter(|(_, placed)| sealed.contains(&placed.purchase.key)) {
-        let worth = worth(&placed.purchase, mark, lapse).less(assigned.taken(place));
+        let worth = placed.worth(mark, lapse).less(assigned.taken(place));
         let (Some(merchant), Some(currency)) = (&placed.merchant, worth.currency) else { continue };
         // A purchase's rewards may be funded by another merchant's offers after it moved;
         // they are summed where they are funded.
@@ -235,6 +235,7 @@ fn totals_after(
                         currency,
                         purchases: 0,
                         worth_minor: 0,
+                        last_at: None,
                         available_minor: 0,
                         offers: Vec::new(),
                     }));
@@ -244,6 +245,7 @@ fn totals_after(
             if &funder == merchant && worth.minor > 0 {
                 total.purchases += 1;
                 total.worth_minor += worth.minor;
+                total.last_at = total.last_at.max(Some(placed.time));
             }
             let own = placed.purchase.grants.iter().filter(|g| g.merchant == funder && g.amount_minor > 0);
             for grant in own {

@@ -4,8 +4,8 @@
 
 use ringfence::decide::judge::Raises;
 use ringfence::decide::{
-    Fate, GrantChange, Judged, MemberState, OfferBook, Policy, Scope, Touched, apply_changes, apply_input, assign,
-    concerned, judge, settle,
+    Fate, GrantChange, Judged, MemberState, OfferBook, OffersApart, Policy, Scope, Touched, apply_changes, apply_input,
+    assign, concerned, judge, settle,
 };
 use ringfence::domain::member::{Balance, CardLink, MemberHead};
 use ringfence::domain::offer::{LifeChange, LifeStep, Offer, OfferVersion, Terms};
@@ -20,11 +20,20 @@ use std::sync::Arc;
 
 /// Offers by merchant.
 #[derive(Debug, Clone, Default)]
-pub struct Shelf(BTreeMap<MerchantId, Vec<Arc<Offer>>>);
+pub struct Shelf {
+    by_merchant: BTreeMap<MerchantId, Vec<Arc<Offer>>>,
+    apart: OffersApart,
+}
 
 impl OfferBook for Shelf {
     fn offers_of(&self, merchant: &MerchantId) -> &[Arc<Offer>] {
-        self.0.get(merchant).map_or(&[], Vec::as_slice)
+        self.by_merchant.get(merchant).map_or(&[], Vec::as_slice)
+    }
+    fn offer(&self, id: &OfferId) -> Option<&Arc<Offer>> {
+        self.all().find(|offer| &offer.id == id)
+    }
+    fn apart(&self) -> &OffersApart {
+        &self.apart
     }
 }
 
@@ -35,21 +44,22 @@ impl Shelf {
         let merchant = terms.merchant.clone();
         let life = vec![LifeStep { effective: Timestamp::default(), change: LifeChange::Published(1) }];
         let offer = Offer { id: id.clone(), versions: vec![OfferVersion { offer: id, version: 1, terms }], life };
-        let list = self.0.entry(merchant).or_default();
-        list.push(Arc::new(offer));
+        let offer = Arc::new(offer);
+        self.apart.put(&offer);
+        let list = self.by_merchant.entry(merchant).or_default();
+        list.push(offer);
         list.sort_by(|a, b| a.id.cmp(&b.id));
     }
     /// Changes an offer in place.
     pub fn change(&mut self, id: &str, change: impl FnOnce(&mut Offer)) {
-        let all = self.0.values_mut().flatten();
-        change(Arc::make_mut(all.into_iter().find(|offer| offer.id.as_str() == id).expect("the offer was published")));
+        let mut all = self.by_merchant.values_mut().flatten();
+        let offer = all.find(|offer| offer.id.as_str() == id).expect("the offer was published");
+        change(Arc::make_mut(offer));
+        self.apart.put(offer);
     }
     /// All offers.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Offer>> {
-        self.0.values().flatten()
-    }
-    fn get(&self, id: &OfferId) -> Option<&Arc<Offer>> {
-        self.all().find(|offer| &offer.id == id)
+        self.by_merchant.values().flatten()
     }
 }
 
@@ -232,7 +242,7 @@ impl Desk {
         panic!("reserving does not come to an end");
     }
     fn budget(&self, offer: &OfferId) -> i64 {
-        self.shelf.get(offer).and_then(|o| o.newest().terms.budget_minor).unwrap_or(i64::MAX)
+        self.shelf.offer(offer).and_then(|o| o.newest().terms.budget_minor).unwrap_or(i64::MAX)
     }
 
     /// Pays out, oldest lots first, what is owed before that; `false` when there is not enough.

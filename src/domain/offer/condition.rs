@@ -200,8 +200,8 @@ impl Comparison {
 }
 
 /// A ladder of tiers by rolling spend at the offer's merchant. The tier at a time is the
-/// highest reached at the end of any local day of the last `grace_days`, or by the purchases
-/// before the one at hand: so one rises at once and falls late.
+/// highest reached at the end of any local day of the last `grace_days` (at least one): one
+/// rises over night and falls late.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ladder {
     /// Days of spend that count.

@@ -116,6 +116,40 @@ impl Terms {
         }
         self
     }
+    /// Every leaf of every condition: its own, and those of its rewards' branches.
+    pub fn each_leaf<'a>(&'a self, look: &mut impl FnMut(&'a Condition)) {
+        self.when.each_leaf(look);
+        let referred = match &self.trigger {
+            Trigger::Referral { referred, .. } => referred.as_ref(),
+            _ => None,
+        };
+        for reward in std::iter::once(&self.reward).chain(referred) {
+            if let Amount::FirstOf(branches) = &reward.amount {
+                branches.iter().for_each(|branch| branch.when.each_leaf(look));
+            }
+        }
+    }
+    /// Whether it depends on what was bought before.
+    #[must_use]
+    pub fn looks_back(&self) -> bool {
+        let mut found = false;
+        self.each_leaf(&mut |leaf| {
+            found |= matches!(leaf, Condition::Count(_) | Condition::Member(MemberTest::Tier(_)));
+        });
+        found
+    }
+    /// Whether it depends on what was said of the person, which is gone once they are erased.
+    #[must_use]
+    pub fn reads_profile(&self) -> bool {
+        let mut found = false;
+        self.each_leaf(&mut |leaf| {
+            found |= matches!(
+                leaf,
+                Condition::Member(MemberTest::Segments(_) | MemberTest::Regions(_) | MemberTest::Birthday { .. })
+            );
+        });
+        found
+    }
     /// What the reward is counted in.
     #[must_use]
     pub fn unit(&self) -> Unit {
@@ -346,6 +380,33 @@ impl Offer {
             Some(version) if paused => InForce::Paused(version),
             Some(version) => InForce::Version(version),
         }
+    }
+    /// Whether any version depends on what was bought before.
+    #[must_use]
+    pub fn looks_back(&self) -> bool {
+        self.versions.iter().any(|version| version.terms.looks_back())
+    }
+    /// Whether it looks beyond its merchant's shops.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        self.versions.iter().any(|version| version.terms.reach != Reach::Merchant)
+    }
+    /// Whether it takes purchases of a merchant category at a merchant; by the newest version,
+    /// or the last that was published.
+    #[must_use]
+    pub fn takes_category(&self, mcc: u16, merchant: Option<&MerchantId>) -> bool {
+        match &self.newest_published().unwrap_or(self.newest()).terms.reach {
+            Reach::Merchant => false,
+            Reach::Category { mcc: ranges, except } => {
+                ranges.iter().any(|range| range.contains(&mcc)) && merchant.is_none_or(|at| !except.contains(at))
+            }
+        }
+    }
+    /// From when its first publication counts; the far end of time for a draft.
+    #[must_use]
+    pub fn published_first(&self) -> Timestamp {
+        let published = |step: &&LifeStep| matches!(step.change, LifeChange::Published(_));
+        self.life.iter().find(published).map_or(Timestamp::MAX, |step| step.effective)
     }
     /// A version by its number.
     #[must_use]

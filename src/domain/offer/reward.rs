@@ -128,6 +128,11 @@ pub struct Branch {
 }
 
 impl Reward {
+    /// Whether it is money.
+    #[must_use]
+    pub fn is_money(&self) -> bool {
+        self.what == What::Money
+    }
     /// A share of the purchase in money.
     #[must_use]
     pub fn percent(basis_points: u32, max: Option<i64>) -> Self {
