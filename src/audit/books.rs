@@ -596,8 +596,9 @@ impl<'a> Books<'a> {
             MemberInput::Redeemed(redemption) => self.redeem(member, name, envelope.at, &redemption, moved),
             MemberInput::Erased { .. } => {
                 member.head.erased = true;
+                // What was given by what is gone stands, and cannot be decided again.
+                member.closed |= !member.profiles.is_empty();
                 member.profiles.clear();
-                member.closed = false;
             }
         }
     }

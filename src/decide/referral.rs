@@ -7,7 +7,7 @@
 //! reaches the other as a newer version.
 
 use super::assign::assign;
-use super::member::{MemberState, Placed, zone};
+use super::member::{MemberState, Placed};
 use super::worth::{LapsePolicy, Worth};
 use crate::domain::member::{MemberHead, Standing};
 use crate::domain::offer::{InForce, Offer, Reach, Terms, Trigger};
@@ -59,8 +59,7 @@ fn reached(terms: &Terms, placed: &Placed, worth: &Worth<'_>) -> bool {
             of_them && placed.merchant.as_ref().is_none_or(|merchant| !except.contains(merchant))
         }
     };
-    let zone = worth.shop.map_or(jiff::tz::TimeZone::UTC, |shop| zone(&shop.time_zone));
-    let local = placed.time.local(&zone);
+    let local = placed.local;
     there && terms.starts.is_none_or(|starts| local >= starts) && terms.ends.is_none_or(|ends| local < ends)
 }
 

@@ -354,12 +354,12 @@ impl MemberHead {
         let both = [newest(None), newest(Some(merchant))];
         both.into_iter().flatten().filter(|s| s.since <= purchase_at).max_by_key(|s| s.standing)
     }
-    /// Whether who referred the member is trusted where an offer is concerned: clear, and
-    /// barred. Not clear until it was told.
+    /// Whether who referred the member is trusted, under an offer: clear, and barred. Nothing
+    /// is due until they are there and it was told.
     #[must_use]
     pub fn referrer_trust(&self, offer: &OfferId) -> (bool, bool) {
         let told = self.referrer.iter().find(|told| &told.offer == offer);
-        told.map_or((false, false), |told| (told.clear, told.barred))
+        told.map_or((false, true), |told| (told.clear, told.barred))
     }
     /// The balance of a unit, zero when there is none.
     #[must_use]
