@@ -44,6 +44,7 @@
 //! | [`api`] | the doors, one file per audience; `reply` alone knows HTTP statuses | |
 //! | [`audit`] | the books proved from the journal alone, by code that shares nothing with the writer's | |
 //! | [`demo`] | a seeded town and a day of its traffic | |
+//! | [`programmes`] | ten loyalty programmes as data | |
 //! | [`app`], [`config`], [`telemetry`], [`clock`], [`kept`], [`commands`] | the service put together | |
 //!
 //! `tests/tidy.rs` holds the direction of imports. Nothing pure knows I/O, a clock or a log.

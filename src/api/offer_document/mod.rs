@@ -1,7 +1,7 @@
 //! The offer as its document says it, and as we mean it.
 //!
 //! Each part is read by itself and all its faults are found; what no part can see alone (a
-//! cap below the smallest reward, conditions that exclude each other) is [`sense`]'s.
+//! cap below the smallest reward, conditions that exclude each other) is `sense`'s.
 
 mod condition;
 mod count;

@@ -482,7 +482,7 @@ impl SpendStepDocument {
     fn read(self, path: &str, what: &What) -> Result<SpendStep, Fault> {
         let (right, _) = amount_keys(what);
         let given = [("amount_minor", self.amount_minor), ("points", self.points), ("count", self.count)];
-        for (key, _) in given.iter().filter(|(key, number)| *key != right && number.is_some()) {
+        if let Some((key, _)) = given.iter().find(|(key, number)| *key != right && number.is_some()) {
             let detail = format!("has no meaning here; this reward counts in `{right}`");
             return Err(Fault::contradiction(format!("{path}.{key}"), detail));
         }

@@ -16,7 +16,7 @@ pub enum TriggerDocument {
     /// Something the member did that is no purchase, by its kind: `review-posted`.
     Signal(String),
     /// A member whom they referred has made their first purchase of at least so much.
-    Referral(ReferralDocument),
+    Referral(Box<ReferralDocument>),
     /// The member spends points on it, once for each request.
     Points(SpentPointsDocument),
 }
@@ -91,9 +91,10 @@ impl TriggerDocument {
                 Some(Trigger::Signal { kind })
             }
             Self::Referral(referral) => {
+                let ReferralDocument { spend_at_least_minor, referred_reward } = *referral;
                 let path = "trigger.referral.spend_at_least_minor";
-                let least = reader.take(check::minor(path, referral.spend_at_least_minor, 1));
-                let referred = match referral.referred_reward {
+                let least = reader.take(check::minor(path, spend_at_least_minor, 1));
+                let referred = match referred_reward {
                     Some(reward) => reward.read("trigger.referral.referred_reward", reader).map(Some),
                     None => Some(None),
                 };
@@ -112,10 +113,10 @@ impl TriggerDocument {
         match trigger {
             Trigger::Purchase => None,
             Trigger::Signal { kind } => Some(Self::Signal(kind.to_string())),
-            Trigger::Referral { spend_at_least_minor, referred } => Some(Self::Referral(ReferralDocument {
+            Trigger::Referral { spend_at_least_minor, referred } => Some(Self::Referral(Box::new(ReferralDocument {
                 spend_at_least_minor: *spend_at_least_minor,
                 referred_reward: referred.as_ref().map(RewardDocument::of),
-            })),
+            }))),
             Trigger::Points { unit, points } => {
                 Some(Self::Points(SpentPointsDocument { unit: unit.to_string(), points: *points }))
             }
