@@ -4,8 +4,8 @@
 
 use super::reply::{self, CODES, Reply};
 use super::{
-    again, books, cards, health, ingest, members, merchants, money, offers, operations, purchases, shelf, signals,
-    webhooks,
+    again, books, cards, health, ingest, members, merchants, money, offers, operations, prospects, purchases, shelf,
+    signals, webhooks,
 };
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -44,6 +44,7 @@ use utoipa::{Modify, OpenApi};
         members::delete,
         members::opt_in,
         members::opt_out,
+        prospects::get,
         signals::post,
         cards::put,
         cards::delete,

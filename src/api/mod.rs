@@ -18,6 +18,7 @@ pub mod offer_document;
 pub mod offers;
 pub mod operations;
 mod page;
+mod prospects;
 pub mod purchases;
 pub mod read;
 pub mod reply;

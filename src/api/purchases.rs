@@ -5,12 +5,12 @@ use super::money::{PurchaseName, UnitView};
 use super::reply::{self, Reply};
 use super::{Doors, access, read};
 use crate::authenticate::keys::Role::{Merchant, Operator, Risk};
-use crate::catalogue::Catalogue;
+use crate::decide::evaluate::Found;
 use crate::decide::judge::Line;
 use crate::decide::{Assigned, Credit, Fate, MemberState, Worth};
 use crate::domain::merchant::Evidence;
 use crate::domain::purchase::{Grant, HeldEvent, Purchase, Stage};
-use crate::domain::{Money, PurchaseId, PurchaseKey, SourceName, Timestamp};
+use crate::domain::{Currency, Money, OfferId, PurchaseId, PurchaseKey, SourceName, Timestamp};
 use crate::wire::Request;
 use matchit::Params;
 use serde::Serialize;
@@ -174,6 +174,44 @@ pub struct OfferLine {
     /// Why it gives nothing, or less than its terms say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<RefusalView>,
+    /// Each of its conditions, met or not.
+    pub conditions: Vec<ConditionView>,
+}
+
+/// A condition of an offer, by the evaluation that decides.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConditionView {
+    /// Whether it is met.
+    pub met: bool,
+    /// What it is about: stable, for programs.
+    pub code: &'static str,
+    /// What it needs and what it has, for people.
+    pub detail: String,
+    /// How far a count is, where it is one that grows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<ProgressView>,
+}
+
+/// How far a count is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProgressView {
+    /// Reached so far.
+    pub has: i64,
+    /// What is asked for.
+    pub of: i64,
+}
+
+impl ConditionView {
+    pub(super) fn of(found: &Found, currency: Currency) -> Self {
+        let told = &found.told;
+        let detail = told.detail(currency);
+        Self {
+            met: found.holds != found.negated,
+            code: told.code(),
+            detail: if found.negated { format!("must not be so: {detail}") } else { detail },
+            progress: told.progress().filter(|_| !found.negated).map(|(has, of)| ProgressView { has, of }),
+        }
+    }
 }
 
 /// Why an offer gives nothing, or less.
@@ -228,11 +266,12 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
 }
 
 fn explained(doors: &Doors, member: &MemberState, key: &PurchaseKey) -> Option<PurchaseView> {
-    let catalogue = doors.engine.catalogue();
     let explained = doors.engine.explain(member, key)?;
     let purchase = member.purchases[member.find(key)?].purchase.as_ref();
     let judged = explained.judged.as_ref().map_or(&[][..], |judged| &judged.lines);
-    let mut offers: Vec<OfferLine> = judged.iter().map(|line| of_line(&catalogue, line, purchase)).collect();
+    let conditions = |offer: &OfferId| explained.conditions.iter().find(|(of, _)| of == offer).map(|(_, found)| found);
+    let of_line = |line: &Line| of_line(line, purchase, conditions(&line.offer).map_or(&[][..], Vec::as_slice));
+    let mut offers: Vec<OfferLine> = judged.iter().map(of_line).collect();
     // An offer that lost the purchase to another shop is no candidate and may have given.
     let lost = purchase.grants.iter().filter(|grant| !judged.iter().any(|line| line.offer == grant.offer));
     offers.extend(lost.filter(|grant| grant.amount_minor != 0).map(of_grant));
@@ -305,9 +344,7 @@ fn word(stage: Stage, held: bool) -> &'static str {
     }
 }
 
-fn of_line(catalogue: &Catalogue, line: &Line, purchase: &Purchase) -> OfferLine {
-    // Amounts in words are of the terms' currency, which an offer keeps.
-    let currency = catalogue.offer(&line.offer).map(|offer| offer.newest().terms.currency);
+fn of_line(line: &Line, purchase: &Purchase, conditions: &[Found]) -> OfferLine {
     let granted_minor = purchase.grant(&line.offer).map_or(0, |grant| grant.amount_minor);
     let gives = line.due_minor > 0;
     OfferLine {
@@ -322,8 +359,8 @@ fn of_line(catalogue: &Catalogue, line: &Line, purchase: &Purchase) -> OfferLine
         refusal: line
             .refusal
             .as_ref()
-            .zip(currency)
-            .map(|(refusal, currency)| RefusalView { code: refusal.code(), detail: refusal.detail(currency) }),
+            .map(|refusal| RefusalView { code: refusal.code(), detail: refusal.detail(line.currency) }),
+        conditions: conditions.iter().map(|found| ConditionView::of(found, line.currency)).collect(),
     }
 }
 
@@ -338,6 +375,7 @@ fn of_grant(grant: &Grant) -> OfferLine {
         state: Some(word(grant.stage, grant.held)),
         available_at: grant.available_at,
         refusal: None,
+        conditions: Vec::new(),
     }
 }
 

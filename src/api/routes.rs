@@ -2,8 +2,8 @@
 
 use super::reply::{self, Reply};
 use super::{
-    Doors, again, books, cards, docs, health, ingest, members, merchants, money, offers, operations, purchases, shelf,
-    signals,
+    Doors, again, books, cards, docs, health, ingest, members, merchants, money, offers, operations, prospects,
+    purchases, shelf, signals,
 };
 use crate::telemetry::RouteGroup;
 use crate::wire::Request;
@@ -62,6 +62,8 @@ pub enum Route {
     SourceHealth,
     /// What a source says it sent on a day.
     ControlTotals,
+    /// What a member may earn now.
+    Prospects,
     /// The books, summed.
     TrialBalance,
     /// The books' transfers.
@@ -76,7 +78,7 @@ pub enum Route {
 
 impl Route {
     /// Every route with its path and what it takes.
-    pub(super) const ALL: [(&'static str, Self, &'static str); 31] = [
+    pub(super) const ALL: [(&'static str, Self, &'static str); 32] = [
         ("/healthz", Self::Health, "GET"),
         ("/readyz", Self::Ready, "GET"),
         ("/metrics", Self::Metrics, "GET"),
@@ -92,6 +94,7 @@ impl Route {
         ("/v1/members/{id}/cards/{source}/{token}/preview", Self::CardPreview, "POST"),
         ("/v1/jobs", Self::Jobs, "GET"),
         ("/v1/members/{id}/activations/{offer}", Self::Activation, "DELETE, PUT"),
+        ("/v1/members/{id}/offers", Self::Prospects, "GET"),
         ("/v1/members/{id}/signals", Self::Signals, "POST"),
         ("/v1/members/{id}/balance", Self::Balance, "GET"),
         ("/v1/members/{id}/statement", Self::Statement, "GET"),
@@ -164,6 +167,7 @@ pub(super) async fn answer(doors: &Doors, route: Route, params: &Params<'_, '_>,
         (Route::Card, "DELETE") => cards::delete(doors, params, request).await,
         (Route::Activation, "PUT") => members::opt_in(doors, params, request).await,
         (Route::Activation, "DELETE") => members::opt_out(doors, params, request).await,
+        (Route::Prospects, "GET") => prospects::get(doors, params, request).await,
         (Route::Signals, "POST") => signals::post(doors, params, request).await,
         (Route::Balance, "GET") => money::balance(doors, params, request).await,
         (Route::Statement, "GET") => money::statement(doors, params, request).await,

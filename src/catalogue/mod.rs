@@ -263,6 +263,13 @@ impl Catalogue {
         })
     }
 
+    /// Some offers, those that changed last before others; at most so many.
+    pub fn some_offers(&self, most: usize) -> impl Iterator<Item = &Arc<Offer>> {
+        let changed = &self.overlay.offers;
+        let others = self.base.offers.iter().filter(|offer| !changed.contains_key(&offer.id));
+        changed.values().chain(others).take(most)
+    }
+
     /// An offer's document. O(1), beyond a search in the overlay.
     #[must_use]
     pub fn offer(&self, id: &OfferId) -> Option<&Arc<Offer>> {

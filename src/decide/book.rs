@@ -40,6 +40,10 @@ impl OffersApart {
     pub fn signal(&self, kind: Code) -> &[Arc<Offer>] {
         self.signal.get(&kind).map_or(&[], Vec::as_slice)
     }
+    /// Offers that reward signals of any kind.
+    pub fn signals(&self) -> impl Iterator<Item = &Arc<Offer>> {
+        self.signal.values().flatten()
+    }
     /// Whether an offer belongs here, by any of its versions.
     #[must_use]
     pub fn concerns(offer: &Offer) -> bool {

@@ -220,6 +220,19 @@ impl Refusal {
         }
     }
 
+    /// Of a count that grows towards a number: how far it is, and the number.
+    #[must_use]
+    pub fn progress(&self) -> Option<(i64, i64)> {
+        let Self::Counted { is, has, .. } = self else { return None };
+        let has = has.unwrap_or(0);
+        match is {
+            Comparison::Within(Bounds { at_least: Some(least), .. }) => Some((has.min(*least), *least)),
+            Comparison::Within(_) => None,
+            Comparison::Reaches(number) => Some((has.min(*number), *number)),
+            Comparison::Every(number) => Some((has.rem_euclid(*number), *number)),
+        }
+    }
+
     /// A sentence for a person: what it needs and what it has.
     #[must_use]
     pub fn detail(&self, currency: Currency) -> String {

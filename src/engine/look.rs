@@ -1,7 +1,9 @@
 //! Reading what is there: statements, sums, documents. Nothing here changes anything.
 
 use super::{Engine, EngineError};
-use crate::decide::{Assigned, Judged, MemberState, Scope, Worth, assign, judge};
+use crate::catalogue::Catalogue;
+use crate::decide::evaluate::Found;
+use crate::decide::{Assigned, Judged, MemberState, Prospect, Scope, Worth, assign, explain, judge, prospects};
 use crate::domain::merchant::Merchant;
 use crate::domain::offer::Offer;
 use crate::domain::{Code, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
@@ -131,7 +133,12 @@ pub struct Explained<'a> {
     pub assigned: Assigned<'a>,
     /// Every candidate offer.
     pub judged: Option<Judged>,
+    /// Each condition of each of them, met or not.
+    pub conditions: Vec<(OfferId, Vec<Found>)>,
 }
+
+/// Offers near a member that are looked at for what they may earn.
+const PROSPECTS_MAX: usize = 2_000;
 
 impl Engine {
     /// Sums the books: one scan where the keeper counts, bounded by the number of merchants
@@ -273,7 +280,34 @@ impl Engine {
         let judged = judged.into_iter().find(|judged| judged.index == at);
         let assigned = assign(member, Some(&merchants), mark, &self.policy.lapse);
         let worth = placed.worth(mark, &self.policy.lapse).less(assigned.taken(at));
-        Some(Explained { place: at, worth, assigned, judged })
+        let conditions = explain(member, at, catalogue.as_ref(), &self.policy, mark);
+        Some(Explained { place: at, worth, assigned, judged, conditions })
+    }
+
+    /// What a member may earn now, best first: offers of merchants where they buy or have
+    /// opted in, those that are found otherwise, and further ones until there are enough.
+    #[must_use]
+    pub fn prospects<'a>(&self, member: &MemberState, catalogue: &'a Catalogue, limit: usize) -> Vec<Prospect<'a>> {
+        let now = self.clock.now();
+        let mark = self.mark(self.partition(&member.head.id)).max(member.head.mark);
+        let mut merchants: Vec<&MerchantId> = member.purchases.iter().filter_map(|p| p.merchant.as_ref()).collect();
+        merchants.sort();
+        merchants.dedup();
+        let apart = catalogue.apart();
+        let near = merchants.into_iter().flat_map(|merchant| catalogue.offers_of(merchant));
+        let near = near.chain(member.head.activations.iter().filter_map(|step| catalogue.offer(&step.offer)));
+        let near = near.chain(apart.category()).chain(apart.referral()).chain(apart.signals());
+        let mut offers: Vec<&'a Arc<Offer>> = near.take(PROSPECTS_MAX).collect();
+        offers.sort_by(|a, b| a.id.cmp(&b.id));
+        offers.dedup_by(|a, b| a.id == b.id);
+        let is_new = |offer: &&Arc<Offer>| offers.binary_search_by(|known| known.id.cmp(&offer.id)).is_err();
+        let others: Vec<_> = catalogue.some_offers(limit + offers.len()).filter(is_new).collect();
+        let mut found = prospects(member, &offers, catalogue, &self.policy, mark, now);
+        if found.len() < limit {
+            found.extend(prospects(member, &others, catalogue, &self.policy, mark, now));
+        }
+        found.truncate(limit);
+        found
     }
 
     /// A merchant's document with its version.

@@ -84,7 +84,7 @@ fn cumulative_spend() {
 fn streaks_shops_categories_and_lapses() {
     let days = "clear 10.00 / clear 10.00 @1d / clear 10.00 @1d / clear 10.00 @2d / clear 10.00 @4d / clear 10.00 @5d";
     check(&["fixed 1.00 streak 3 day"], days, "- - - 1.00 - -");
-    check(&["fixed 1.00 streak 2 month"], "clear 10.00 / clear 10.00 @29d / clear 10.00 @90d", "- 1.00 -");
+    check(&["fixed 1.00 streak 2 month"], "clear 10.00 / clear 10.00 @29d / clear 10.00 @122d", "- 1.00 -");
     let shops = "clear 10.00 / clear 10.00 @1d / clear 10.00 shop 2 @2d / clear 10.00 @3d";
     check(&["fixed 1.00 shops 2"], shops, "- - 1.00 1.00");
     check(&["fixed 1.00 shops 2"], &format!("{shops} / p3: refund 10.00 @5d"), "- - - -");
