@@ -8,6 +8,7 @@ mod disk;
 mod drive;
 mod fault;
 mod figures;
+mod language;
 mod matching;
 mod members;
 mod normalising;
@@ -47,6 +48,8 @@ enum What {
     Match(matching::Args),
     /// Time of matching a statement text among a million shops, and the memory of that index
     Descriptors(descriptors::Args),
+    /// Time to decide twenty offers with conditions over history for a member with two hundred purchases
+    Language(language::Args),
     /// Time to read each format's samples, per event, beside what is enough
     Normalise(normalising::Args),
     #[command(hide = true)]
@@ -69,6 +72,10 @@ fn main() -> ExitCode {
         }
         What::Descriptors(args) => {
             descriptors::run(&args);
+            Ok(())
+        }
+        What::Language(args) => {
+            language::run(&args);
             Ok(())
         }
         What::Normalise(args) => normalising::run(&args),
