@@ -2,13 +2,13 @@
 //! only the passing of time changes it: unused, it may expire. The budget is asked by whoever
 //! commits it.
 
-use super::Policy;
+use super::judge::Run;
 use super::member::MemberState;
+use super::refusal::Refusal;
 use super::settle::GrantChange;
+use super::{OfferBook, Policy};
 use crate::domain::member::Standing;
-use crate::domain::offer::{
-    Activation, Amount, Beneficiary, Condition, InForce, Offer, Period, RewardCap, Terms, Trigger,
-};
+use crate::domain::offer::{Activation, Beneficiary, InForce, Offer, Period, RewardCap, Terms, Trigger};
 use crate::domain::purchase::{Grant, Occasion, Stage};
 use crate::domain::time::civil_day;
 use crate::domain::{Code, OfferId, PurchaseKey, SourceName, Timestamp};
@@ -57,16 +57,23 @@ pub enum NoExchange {
     /// No cause of the offer's was chosen.
     #[error("the member has to choose one of the offer's causes first")]
     NoCause,
-    /// Only a fixed reward is known without a purchase.
-    #[error("its reward depends on a purchase, and points are spent without one; make it a fixed amount")]
-    NotFixed,
+    /// A condition of the offer does not hold, or its amount comes to nothing.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// What an offer gives a member for points at an instant. Local times are UTC: there is no shop.
 ///
 /// # Errors
 /// [`NoExchange`].
-pub fn exchange(member: &MemberState, offer: &Offer, policy: &Policy, at: Timestamp) -> Result<Exchanged, NoExchange> {
+pub fn exchange(
+    member: &MemberState,
+    offer: &Offer,
+    book: &dyn OfferBook,
+    policy: &Policy,
+    mark: Timestamp,
+    at: Timestamp,
+) -> Result<Exchanged, NoExchange> {
     let version = match offer.in_force(at) {
         InForce::Version(version) => version,
         InForce::NotYet => return Err(NoExchange::NotInForce("was not published")),
@@ -87,10 +94,14 @@ pub fn exchange(member: &MemberState, offer: &Offer, policy: &Policy, at: Timest
     }
     let standing = member.head.standing(&terms.merchant, at).map_or(Standing::Clear, |step| step.standing);
     let trusted = standing < Standing::Held;
-    if !trusted || policy.held_out(&member.head.id, &offer.id, terms.holdout_percent) || !holds(&terms.when) {
+    if !trusted || policy.held_out(&member.head.id, &offer.id, terms.holdout_percent) {
         return Err(NoExchange::NotEligible);
     }
-    let Amount::Fixed(amount) = terms.reward.amount else { return Err(NoExchange::NotFixed) };
+    let run = Run::after_all(member, book, policy, mark);
+    let case = run.case_without_purchase(offer, terms, at, local);
+    let told = |refusal: Refusal| NoExchange::Refused(refusal.detail(terms.currency));
+    case.check(&terms.when).map_err(told)?;
+    let amount = case.give().map_err(told)?.ok_or_else(|| told(Refusal::NoPurchase))?;
     within_limits(member, &offer.id, terms, amount, civil_day(local.date()))?;
     let cause = match &terms.beneficiary {
         Beneficiary::Member => None,
@@ -117,12 +128,6 @@ pub fn exchange(member: &MemberState, offer: &Offer, policy: &Policy, at: Timest
         record: 0,
     };
     Ok(Exchanged { unit, points, grant })
-}
-
-/// Whether the conditions hold where nothing was bought: an offer for points has none that
-/// look at a purchase, and one that is not empty is refused rather than guessed.
-fn holds(condition: &Condition) -> bool {
-    matches!(condition, Condition::All(parts) if parts.is_empty())
 }
 
 /// What was exchanged under the offer before, sealed entries included, against its limits.

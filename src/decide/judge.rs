@@ -19,6 +19,7 @@ use super::{OfferBook, Policy};
 use crate::domain::member::{Standing, month_of};
 use crate::domain::offer::{Activation, Amount, Beneficiary, Funding, InForce, Offer, Period, Reward, Terms, Trigger};
 use crate::domain::purchase::{Occasion, Purchase, Stage};
+use crate::domain::time::civil_day;
 use crate::domain::{Code, Currency, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use crate::record::MemberInput;
 use jiff::civil;
@@ -271,7 +272,7 @@ struct Trust {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(
+    fn new(
         member: &'a MemberState,
         merchants: Option<&'a [MerchantId]>,
         book: &'a dyn OfferBook,
@@ -304,6 +305,48 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Everything the member bought, passed: for what is asked now.
+    pub(super) fn after_all(
+        member: &'a MemberState,
+        book: &'a dyn OfferBook,
+        policy: &'a Policy,
+        mark: Timestamp,
+    ) -> Self {
+        let mut run = Self::new(member, None, book, policy, mark);
+        for (index, placed) in member.purchases.iter().enumerate() {
+            let worth = run.worth(index);
+            run.tally(placed);
+            run.remember(placed, &worth);
+        }
+        run
+    }
+
+    /// An offer as it looks at the member at an instant and its local reading, nothing bought.
+    pub(super) fn case_without_purchase<'c>(
+        &'c self,
+        offer: &'c Offer,
+        terms: &'c Terms,
+        time: Timestamp,
+        local: civil::DateTime,
+    ) -> Case<'c>
+    where
+        'a: 'c,
+    {
+        Case {
+            member: self.member,
+            terms,
+            reward: &terms.reward,
+            bought: None,
+            history: self.history(offer),
+            referrals: self.referrals(offer.merchant()),
+            time,
+            local,
+            local_day: civil_day(local.date()),
+            profile_at: time,
+            offer_starts: starts(offer, terms),
+        }
+    }
+
     /// Whether a purchase is in scope. An offer is one merchant's: what others gave uses none
     /// of its caps.
     fn concerns(&self, placed: &Placed) -> bool {
@@ -317,20 +360,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) fn worth(&self, index: usize) -> Worth<'a> {
+    fn worth(&self, index: usize) -> Worth<'a> {
         let placed = &self.member.purchases[index];
         placed.worth(self.mark, &self.policy.lapse).less(self.assigned.taken(index))
     }
 
     /// Counts what a purchase was granted already against the caps.
-    pub(super) fn tally(&mut self, placed: &Placed) {
+    fn tally(&mut self, placed: &Placed) {
         for grant in placed.purchase.grants.iter().filter(|grant| grant.amount_minor > 0) {
             self.usage.add(&grant.offer, Use::new(placed, grant.amount_minor));
         }
     }
 
     /// Lets later purchases look back at this one.
-    pub(super) fn remember(&mut self, placed: &'a Placed, worth: &Worth<'a>) {
+    fn remember(&mut self, placed: &'a Placed, worth: &Worth<'a>) {
         if let Some(Occasion::Referral(referral)) = &placed.purchase.occasion {
             let offer = self.book.offer(&referral.offer);
             if let Some(offer) = offer.filter(|_| referral.qualified.is_some() && referral.clear && !referral.barred) {
@@ -395,8 +438,7 @@ impl<'a> Run<'a> {
             None => home().map_or(placed.local, |name| time.local(&zone(name))),
             Some(_) => placed.local,
         };
-        let local_day =
-            if local == placed.local { placed.local_day } else { crate::domain::time::civil_day(local.date()) };
+        let local_day = if local == placed.local { placed.local_day } else { civil_day(local.date()) };
         At { index, placed, worth, bought, time, local, local_day, cleared_at, profile_at }
     }
 
@@ -417,7 +459,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) fn history(&self, offer: &Offer) -> &History<'a> {
+    fn history(&self, offer: &Offer) -> &History<'a> {
         let is_it = |shelf: &Shelf| match shelf {
             Shelf::Merchant(merchant) => !offer.is_wide() && merchant == offer.merchant(),
             Shelf::Category(id) => *id == offer.id,
@@ -426,7 +468,7 @@ impl<'a> Run<'a> {
     }
 
     /// When the member's referrals under a merchant's offers qualified.
-    pub(super) fn referrals(&self, merchant: &MerchantId) -> &[Timestamp] {
+    fn referrals(&self, merchant: &MerchantId) -> &[Timestamp] {
         self.referrals.iter().find(|(known, _)| known == merchant).map_or(&[], |(_, times)| times.as_slice())
     }
 
@@ -445,7 +487,7 @@ impl<'a> Run<'a> {
             local: at.local,
             local_day: at.local_day,
             profile_at: at.profile_at,
-            offer_starts: terms.starts.map_or_else(|| OfferStarts::At(offer.published_first()), OfferStarts::Local),
+            offer_starts: starts(offer, terms),
         }
     }
 
@@ -757,6 +799,11 @@ impl<'a> Run<'a> {
             }
         }
     }
+}
+
+/// When an offer began: by its terms, or else when it was first published.
+fn starts(offer: &Offer, terms: &Terms) -> OfferStarts {
+    terms.starts.map_or_else(|| OfferStarts::At(offer.published_first()), OfferStarts::Local)
 }
 
 /// Whether an offer over a category takes a purchase.

@@ -2,7 +2,7 @@
 //! that decides, with how far they are towards each condition and what it may bring them.
 
 use super::evaluate::{Case, Found};
-use super::history::{Bought, OfferStarts};
+use super::history::Bought;
 use super::judge::Run;
 use super::member::{MemberState, zone};
 use super::refusal::Refusal;
@@ -61,12 +61,7 @@ pub fn prospects<'a>(
     mark: Timestamp,
     now: Timestamp,
 ) -> Vec<Prospect<'a>> {
-    let mut run = Run::new(member, None, book, policy, mark);
-    for (index, placed) in member.purchases.iter().enumerate() {
-        let worth = run.worth(index);
-        run.tally(placed);
-        run.remember(placed, &worth);
-    }
+    let run = Run::after_all(member, book, policy, mark);
     let mut found: Vec<Prospect<'a>> =
         offers.iter().filter_map(|offer| prospect(&run, member, offer, policy, mark, now)).collect();
     found.sort_by(|a, b| b.expected_minor.cmp(&a.expected_minor).then_with(|| a.offer.id.cmp(&b.offer.id)));
@@ -111,22 +106,11 @@ fn prospect<'a>(
         cleared_at: None,
     });
     let is_purchase = terms.trigger == Trigger::Purchase;
-    let case = Case {
-        member,
-        terms,
-        reward: &terms.reward,
-        bought: bought.as_ref().filter(|_| is_purchase),
-        history: run.history(offer),
-        referrals: run.referrals(offer.merchant()),
-        time: now,
-        local,
-        local_day,
-        profile_at: now,
-        offer_starts: terms.starts.map_or_else(|| OfferStarts::At(offer.published_first()), OfferStarts::Local),
-    };
     let mut conditions = Vec::new();
     // Progress is what has been reached, so without the purchase that is only supposed.
-    Case { bought: None, ..case }.explain(&terms.when, false, &mut conditions);
+    let reached = run.case_without_purchase(offer, terms, now, local);
+    reached.explain(&terms.when, false, &mut conditions);
+    let case = Case { bought: bought.as_ref().filter(|_| is_purchase), ..reached };
     conditions.retain(|found| found.told != Refusal::NoPurchase);
     let not_yet = terms.starts.filter(|starts| local < *starts).map(|starts| Refusal::NotStarted { starts });
     let given = match not_yet {

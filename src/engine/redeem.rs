@@ -64,7 +64,7 @@ impl Engine {
             Wanted::Offer(offer) => {
                 self.make_room(&mut turn).await?;
                 let known = turn.catalogue().offer(&offer).cloned().ok_or(ActError::UnknownOffer)?;
-                let got = exchange(&turn.member, &known, &self.policy, turn.now())?;
+                let got = exchange(&turn.member, &known, turn.catalogue(), &self.policy, turn.mark(), turn.now())?;
                 (Unit::Points(got.unit), got.points, Some(got.grant))
             }
         };

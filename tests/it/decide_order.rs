@@ -267,6 +267,23 @@ fn world(facts_max: usize) -> impl Strategy<Value = World> {
         .prop_map(|(offers, second_card_from, facts)| World { offers, second_card_from, facts })
 }
 
+/// Conditions of the offer language, one ladder at most among them.
+const LANGUAGE: [&str; 13] = [
+    "min 25.00",
+    "most 40.00",
+    "first",
+    "nth 2",
+    "nth 2 of-min 15.00",
+    "visits 2 3",
+    "spends 40.00 month",
+    "each-spend 30.00 ever",
+    "streak 2 day",
+    "lapsed 1",
+    "lapsed 2 not",
+    "tier 30.00 4 3",
+    "hours mon,tue,wed,thu,fri 06:00-15:00",
+];
+
 const MERCHANTS: [&str; 2] = ["york", "auckland"];
 const CARDS: [(&str, &str); 2] = [("net", "ann"), ("other", "ann-2")];
 
@@ -546,6 +563,66 @@ proptest! {
             for (key, grant) in desk.grants() {
                 prop_assert!(grant.amount_minor <= grant.terms_minor, "{key}: more than the terms give: {grant:?}");
             }
+        }
+    }
+
+    /// What is taken away and put back leaves the books as they were: a refund of a purchase
+    /// and its reversal, whatever else rests on that purchase.
+    #[test]
+    fn inv_04_what_is_taken_away_and_put_back_changes_nothing(
+        world in world(24),
+        purchase in 0_u8..4,
+        minor in 1_i64..=6000,
+        day in 0_u16..160,
+    ) {
+        let mut desk = world.live(None);
+        let before = desk.books();
+        let event = |kind, minor, at| Fact::Event {
+            purchase,
+            kind,
+            minor: Some(minor),
+            stray_currency: false,
+            at,
+            posted: at,
+            part: None,
+            shop: None,
+            lodging: false,
+            day_only: false,
+        };
+        let count = world.facts.len();
+        let mut more = world.clone();
+        for (fact, place) in [(event(EventKind::Refund, minor, day), 0), (event(EventKind::RefundReversal, minor, day + 1), 1)] {
+            more.facts.push(Placed { fact, places: [place, place], again: None });
+        }
+        more.deliver(&mut desk, count);
+        desk.audit();
+        more.deliver(&mut desk, count + 1);
+        desk.audit();
+        // One that opened the purchase says when and where it was.
+        let opened = !world.facts.iter().any(|placed| matches!(placed.fact, Fact::Event { purchase: p, .. } if p == purchase));
+        prop_assume!(!opened);
+        same(&desk.books(), &before, "after a refund and its reversal")?;
+    }
+
+    /// One condition more never gives more, purchase by purchase. Caps are left out: there, a
+    /// purchase that fails leaves room for a later one.
+    #[test]
+    fn a_stricter_offer_never_gives_more(
+        reward in prop::sample::select(vec!["5%", "50%", "fixed 3.00", "steps=10.00:1.00,30.00:4.00", "points=2/1.00"]),
+        base in prop::sample::subsequence(LANGUAGE.to_vec(), 0..=2),
+        more in prop::sample::select(LANGUAGE.to_vec()),
+        facts in world(24),
+    ) {
+        let offer = |conditions: &str| World {
+            offers: vec![format!("{reward} merchant york hold 0 {conditions}")],
+            ..facts.clone()
+        };
+        let base = base.join(" ");
+        let (loose, strict) = (offer(&base).at_once(), offer(&format!("{base} {more}")).at_once());
+        let given: BTreeMap<_, _> = loose.grants().map(|(key, grant)| (key.clone(), grant.amount_minor)).collect();
+        for (key, grant) in strict.grants() {
+            let loosely = given.get(key).copied().unwrap_or(0);
+            prop_assert!(grant.amount_minor <= loosely, "{key}: {} under `{base} {more}`, {loosely} without the last", grant.amount_minor);
         }
     }
 }
