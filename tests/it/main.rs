@@ -20,5 +20,6 @@ mod path;
 mod proofs;
 mod pull;
 mod said;
+mod screen;
 mod sightings;
 mod stories;
