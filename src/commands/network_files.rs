@@ -280,24 +280,35 @@ pub struct GroupFigures {
     eliminated_flagged_95: Option<Interval>,
 }
 
+/// A reviewed group.
+#[derive(Default)]
+struct Group {
+    members: usize,
+    bad: usize,
+    /// Of those of its members that have one.
+    scores: Vec<f64>,
+}
+
 /// Of scores by row; nothing when the labels name no groups of both kinds.
 #[must_use]
 pub fn group_figures(scores: &[(usize, f64)], label_of: &HashMap<usize, &Label>) -> Option<GroupFigures> {
-    let mut groups: BTreeMap<u32, (Vec<f64>, usize)> = BTreeMap::new();
-    for (row, score) in scores {
-        if let Some(label) = label_of.get(row)
-            && let Some(group) = label.group
-        {
-            let (scores, bad) = groups.entry(group).or_default();
-            scores.push(*score);
-            *bad += usize::from(label.bad);
+    let mut groups: BTreeMap<u32, Group> = BTreeMap::new();
+    for label in label_of.values() {
+        if let Some(group) = label.group {
+            let group = groups.entry(group).or_default();
+            group.members += 1;
+            group.bad += usize::from(label.bad);
         }
     }
-    let large = groups.values().filter(|(scores, _)| scores.len() >= GROUP_MEMBERS_MIN);
-    let of_one_kind = large.filter(|(scores, bad)| *bad == 0 || *bad == scores.len());
-    let (eliminated, cleared): (Vec<_>, Vec<_>) = of_one_kind.partition(|(_, bad)| *bad > 0);
-    let means = |groups: &[&(Vec<f64>, usize)]| -> Vec<f64> {
-        groups.iter().map(|(scores, _)| stats::mean(scores.iter().copied())).collect()
+    for (row, score) in scores {
+        let group = label_of.get(row).and_then(|label| groups.get_mut(&label.group?));
+        group.into_iter().for_each(|group| group.scores.push(*score));
+    }
+    let large = groups.values().filter(|group| group.members >= GROUP_MEMBERS_MIN && !group.scores.is_empty());
+    let of_one_kind = large.filter(|group| group.bad == 0 || group.bad == group.members);
+    let (eliminated, cleared): (Vec<_>, Vec<_>) = of_one_kind.partition(|group| group.bad > 0);
+    let means = |groups: &[&Group]| -> Vec<f64> {
+        groups.iter().map(|group| stats::mean(group.scores.iter().copied())).collect()
     };
     let (eliminated, cleared) = (means(&eliminated), means(&cleared));
     let flagged = cleared.len() / CLEARED_PER_FLAGGED;
