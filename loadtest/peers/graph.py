@@ -51,7 +51,6 @@ def pagerank():
 
 timed("pagerank, 20 rounds", pagerank)
 timed("label propagation", lambda: networkit.community.PLP(graph, maxIterations=20).run())
-timed("louvain (PLM)", lambda: networkit.community.PLM(graph).run(), 1)
 
 
 @numba.njit(cache=False)
