@@ -30,6 +30,7 @@
 //! | [`descriptor`] | statement texts taken apart and matched to shops, with a confidence | yes |
 //! | [`normalise`] | one file per provider: their words to ours; the card-number guard | yes |
 //! | [`record`] | what one commit says, and all a journal holds | yes |
+//! | [`graph`] | the network of members: infrastructure, groups, features, detectors, the score with its reasons, the fitted model | yes |
 //! | [`authenticate`] | webhook signatures, API keys and roles, `sign` | |
 //! | [`wire`] | HTTP: bounds, limits per caller, problems, orderly stop | |
 //! | [`catalogue`] | merchants, offers and the MID index as an immutable snapshot | |
@@ -46,6 +47,9 @@
 //! | [`demo`] | a seeded town and a day of its traffic | |
 //! | [`programmes`] | ten loyalty programmes as data | |
 //! | [`app`], [`config`], [`telemetry`], [`clock`], [`kept`], [`commands`] | the service put together | |
+//!
+//! Screening has its offline half only: [`graph`], fed from files by `commands::screen` and
+//! `commands::fit`. Nothing of it reaches a member's standing or money yet.
 //!
 //! `tests/tidy.rs` holds the direction of imports. Nothing pure knows I/O, a clock or a log.
 //!
@@ -86,6 +90,7 @@ pub mod demo;
 pub mod descriptor;
 pub mod domain;
 pub mod engine;
+pub mod graph;
 pub mod health;
 pub mod ingest;
 pub mod journal;

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 use ringfence::authenticate::Role;
+use ringfence::commands::fit::FitArgs;
 use ringfence::commands::ingest::IngestArgs;
+use ringfence::commands::screen::ScreenArgs;
 use ringfence::commands::{self, ConfigArgs, Failure};
 use ringfence::demo::{self, DemoArgs};
 use ringfence::normalise::Format;
@@ -82,6 +84,11 @@ enum Command {
         #[arg(long)]
         wrong: bool,
     },
+    /// Scores every member of a network given as files: who belongs to a ring, and why.
+    Screen(ScreenArgs),
+    /// Fits the model that `screen --model` takes, from labels, and says how well it does on
+    /// communities it has not seen.
+    Fit(FitArgs),
     /// Prints a curl command with a source's signature for a body (from FILE or stdin).
     Sign {
         #[command(flatten)]
@@ -144,6 +151,8 @@ fn run(words: Words) -> Result<(), Failure> {
         Some(Command::Descriptors { config, labelled, locations, threshold, wrong }) => {
             commands::descriptors::descriptors(&config, &labelled, &locations, threshold, wrong)
         }
+        Some(Command::Screen(args)) => commands::screen::screen(&args),
+        Some(Command::Fit(args)) => commands::fit::fit(&args),
         Some(Command::Sign { config, source, file }) => commands::sign::sign(&config, &source, file.as_deref()),
     }
 }

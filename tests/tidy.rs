@@ -35,6 +35,7 @@ fn may_import() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("decide", &["domain", "ledger", "record"][..]),
         ("normalise", &["domain"][..]),
         ("descriptor", &["domain"][..]),
+        ("graph", &["domain"][..]),
         ("record", &["domain", "ledger", "decide"][..]),
         ("wire", &[][..]),
         ("audit", &["domain", "decide", "record", "ledger"][..]),

@@ -8,6 +8,7 @@ mod disk;
 mod drive;
 mod fault;
 mod figures;
+mod graph;
 mod language;
 mod matching;
 mod members;
@@ -52,6 +53,8 @@ enum What {
     Language(language::Args),
     /// Time to read each format's samples, per event, beside what is enough
     Normalise(normalising::Args),
+    /// Time and memory of the whole-graph algorithms on a drawn network, other libraries beside
+    Graph(graph::Args),
     #[command(hide = true)]
     ServeBare(bounds::Args),
     #[command(hide = true)]
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         What::Normalise(args) => normalising::run(&args),
+        What::Graph(args) => graph::run(&args),
         What::ServeBare(args) => bounds::serve(Bound::Bare, &args),
         What::ServeRead(args) => bounds::serve(Bound::Read, &args),
         What::ServeAppend(args) => bounds::serve(Bound::Append, &args),

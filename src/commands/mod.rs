@@ -4,8 +4,11 @@
 pub mod audit;
 pub mod conformance;
 pub mod descriptors;
+pub mod fit;
 pub mod ingest;
 pub mod keys;
+pub mod network_files;
+pub mod screen;
 pub mod serve;
 pub mod sign;
 

@@ -24,5 +24,6 @@ mod pull;
 mod redeem;
 mod referrals;
 mod said;
+mod screen;
 mod sightings;
 mod stories;

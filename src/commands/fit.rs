@@ -1,0 +1,145 @@
+//! `ringfence fit`: fits the explained model from labels and says how well it does on
+//! communities it has not seen.
+
+use super::Failure;
+use super::network_files::{self, Bars, Label, NetworkArgs};
+use crate::graph::features::Table;
+use crate::graph::found::Found;
+use crate::graph::measure::{Figures, Interval, Judged, figures, intervals};
+use crate::graph::model::fit::{HeldOut, Labelled, fit_model};
+use hashbrown::HashMap;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Draws of communities behind an interval.
+const DRAWS: usize = 400;
+
+/// What can be said to `ringfence fit`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct FitArgs {
+    /// The network.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// `member,label`, 1 bad, 0 good; may have `source` and `group`, the group that was reviewed.
+    #[arg(long, value_name = "FILE")]
+    pub labels: PathBuf,
+    /// Seed of the folds and of the draws behind the intervals.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Where the model goes.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// One line of figures, for programs.
+#[derive(Serialize)]
+struct Line {
+    members: usize,
+    bad: usize,
+    communities: usize,
+    #[serde(flatten)]
+    by_community: Option<Figures>,
+    auroc_95: Option<Interval>,
+    recall_at_1_percent_95: Option<Interval>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reviewed_honest: Option<Measured>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reported_bad: Option<Measured>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<network_files::GroupFigures>,
+    random_folds_for_comparison: Option<Figures>,
+    wall_seconds: f64,
+    peak_memory_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Measured {
+    #[serde(flatten)]
+    figures: Figures,
+    auroc_95: Option<Interval>,
+    recall_at_1_percent_95: Option<Interval>,
+}
+
+/// Fits and writes the model.
+///
+/// # Errors
+/// When a file cannot be read or written, or there are too few labels.
+#[expect(clippy::float_arithmetic, reason = "seconds for people")]
+pub fn fit(args: &FitArgs) -> Result<(), Failure> {
+    let started = Instant::now();
+    let bars = Bars::new();
+    let network = network_files::network(&args.network, &bars)?;
+    let labels = network_files::labels(&args.labels, &bars)?;
+    let rows = network.rows_by_name();
+    let stage = bars.stage("looking for groups");
+    let found = Found::of(&network);
+    stage.set_message("taking figures");
+    let table = Table::of(&found);
+    let label_of: HashMap<usize, &Label> =
+        labels.iter().filter_map(|(name, label)| Some((*rows.get(&**name)?, label))).collect();
+    let labelled: Vec<Labelled> = (0..network.members.len())
+        .filter(|&row| found.is_linked(row))
+        .filter_map(|row| {
+            let label = label_of.get(&row)?;
+            Some(Labelled { row, bad: label.bad, reviewed: label.group.is_some() })
+        })
+        .collect();
+    stage.set_message("fitting");
+    let outcome = fit_model(&found, &table, &labelled, args.seed)
+        .map_err(|fault| format!("{}: {fault}", args.labels.display()))?;
+    stage.finish_and_clear();
+    std::fs::write(&args.out, outcome.model.write())
+        .map_err(|error| format!("{}: cannot be written: {error}", args.out.display()))?;
+    println!("Held out, by fold of whole communities");
+    print_folds(&outcome.by_community);
+    let measured = |is_in: &dyn Fn(&Label) -> bool| -> Option<Measured> {
+        let picked: Vec<Judged> = labelled
+            .iter()
+            .zip(&outcome.by_community.scores)
+            .filter(|(one, _)| is_in(label_of[&one.row]))
+            .map(|(one, &score)| Judged { score, bad: one.bad, community: found.communities.of_row[one.row] })
+            .collect();
+        let (auroc_95, recall_at_1_percent_95) = intervals(&picked, DRAWS, args.seed).unzip();
+        Some(Measured { figures: figures(&picked)?, auroc_95, recall_at_1_percent_95 })
+    };
+    let any = |is_in: &dyn Fn(&Label) -> bool| label_of.values().any(|label| is_in(label));
+    let reported = |label: &Label| &*label.source == network_files::REPORTED;
+    let (auroc_95, recall_at_1_percent_95) = outcome.by_community.intervals.unzip();
+    let of_row: Vec<(usize, f64)> =
+        labelled.iter().zip(&outcome.by_community.scores).map(|(one, &score)| (one.row, score)).collect();
+    let line = Line {
+        members: outcome.model.on.members,
+        bad: outcome.model.on.bad,
+        communities: outcome.model.on.communities,
+        by_community: outcome.by_community.all,
+        auroc_95,
+        recall_at_1_percent_95,
+        reviewed_honest: any(&|label| label.group.is_some())
+            .then(|| measured(&|label| label.bad || label.group.is_some()))
+            .flatten(),
+        reported_bad: any(&reported).then(|| measured(&|label| !label.bad || reported(label))).flatten(),
+        groups: network_files::group_figures(&of_row, &label_of),
+        random_folds_for_comparison: outcome.at_random.all,
+        wall_seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        peak_memory_bytes: network_files::peak_memory_bytes(),
+    };
+    println!("{}", serde_json::to_string(&line)?);
+    Ok(())
+}
+
+fn print_folds(held_out: &HeldOut) {
+    println!("  fold  members   AUROC  average precision  recall at 1 % false positives");
+    for (number, (figures, size)) in held_out.folds.iter().zip(&held_out.sizes).enumerate() {
+        match figures {
+            Some(figures) => println!(
+                "  {:>4}  {size:>7}  {:.4}  {:>17.4}  {:>29.4}",
+                number + 1,
+                figures.auroc,
+                figures.average_precision,
+                figures.recall_at_1_percent
+            ),
+            None => println!("  {:>4}  {size:>7}  only one kind of label", number + 1),
+        }
+    }
+}
