@@ -10,7 +10,7 @@ use super::worth::Worth;
 use crate::domain::merchant::Matched;
 use crate::domain::offer::{Count, Ladder, Measure, Period, PurchaseTest, Within};
 use crate::domain::time::DAY_MS;
-use crate::domain::{Channel, Currency, Timestamp};
+use crate::domain::{Channel, Currency, LocationId, MerchantId, Timestamp};
 use jiff::civil;
 
 /// A purchase that stands, as tests of one purchase look at it.
@@ -30,6 +30,8 @@ pub struct Bought<'a> {
     pub currency: Option<Currency>,
     /// Whose shop, and which; `None` when no event was matched.
     pub shop: Option<&'a Matched>,
+    /// Number of the shop among those of its history; not yet known where there is none.
+    pub(super) shop_number: Option<u32>,
     /// Merchant category.
     pub mcc: Option<u16>,
     /// How it was made.
@@ -50,6 +52,7 @@ impl<'a> Bought<'a> {
             minor: worth.minor,
             currency: worth.currency,
             shop: worth.shop,
+            shop_number: None,
             mcc: worth.mcc,
             channel: worth.channel,
             cleared_at: worth.cleared_at.filter(|_| worth.complete),
@@ -67,6 +70,8 @@ pub struct History<'a> {
     mixed: bool,
     /// Local day, minor units and currency of each, by day: the order of time is nearly that.
     by_day: Vec<(i32, i64, Option<Currency>)>,
+    /// The different shops, in the order they were first seen.
+    shops: Vec<(&'a MerchantId, &'a LocationId)>,
     /// What sealed purchases left behind: they count where everything does.
     sealed: Sealed,
 }
@@ -146,15 +151,26 @@ impl<'a> History<'a> {
     }
 
     /// Adds the next purchase in order, if anything of it stands.
-    pub fn push(&mut self, bought: Bought<'a>) {
+    pub fn push(&mut self, mut bought: Bought<'a>) {
         if bought.minor <= 0 {
             return;
+        }
+        if let Some(shop) = bought.shop {
+            let number = self.shop_number(shop).unwrap_or_else(|| {
+                self.shops.push((&shop.merchant, &shop.location));
+                self.shops.len() - 1
+            });
+            bought.shop_number = u32::try_from(number).ok();
         }
         self.mixed |= self.bought.first().is_some_and(|first| first.currency != bought.currency);
         self.spent.push(self.spent.last().copied().unwrap_or(0).saturating_add(bought.minor));
         let place = self.by_day.iter().rposition(|(day, ..)| *day <= bought.local_day).map_or(0, |place| place + 1);
         self.by_day.insert(place, (bought.local_day, bought.minor, bought.currency));
         self.bought.push(bought);
+    }
+
+    fn shop_number(&self, shop: &Matched) -> Option<usize> {
+        self.shops.iter().rposition(|(merchant, location)| **location == shop.location && **merchant == shop.merchant)
     }
 
     /// The number a count asks for; `None` when there is none (no purchase since which days
@@ -197,7 +213,15 @@ impl<'a> History<'a> {
                 (before.saturating_add(sealed), more)
             }
             Measure::Locations => {
-                different(seen, this, |bought| bought.shop.map(|shop| (&shop.merchant, &shop.location)))
+                let (known, _) = different(seen, None, |bought| bought.shop_number);
+                // The shop of the purchase at hand is new when none of those counted was there.
+                let number = this.and_then(|this| this.shop).map(|shop| self.shop_number(shop));
+                let is_new = number.is_some_and(|number| {
+                    let number = number.and_then(|number| u32::try_from(number).ok());
+                    let counted = window.iter().filter(|bought| plain || self.counts(bought, count, asked));
+                    number.is_none() || !counted.into_iter().any(|bought| bought.shop_number == number)
+                });
+                (known, i64::from(is_new))
             }
             Measure::Categories => different(seen, this, |bought| bought.mcc),
             Measure::Streak(_) | Measure::DaysSince | Measure::Referrals => unreachable!("answered above"),

@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 use super::stack::{self, Candidate};
 use super::worth::Worth;
 use super::{OfferBook, Policy};
-use crate::domain::member::{Standing, month_of};
+use crate::domain::member::Standing;
 use crate::domain::offer::{Activation, Amount, Beneficiary, Funding, InForce, Offer, Period, Reward, Terms, Trigger};
 use crate::domain::purchase::{Occasion, Purchase, Stage};
 use crate::domain::time::civil_day;
@@ -503,7 +503,10 @@ impl<'a> Run<'a> {
         let placed = &self.member.purchases[index];
         let mut candidates: Vec<Candidate<'_>> = {
             let at = self.at(index, worth);
-            self.candidates(placed).into_iter().filter_map(|offer| self.line(&at, offer)).collect()
+            let offers = self.candidates(placed);
+            let mut candidates = Vec::with_capacity(offers.len());
+            candidates.extend(offers.into_iter().filter_map(|offer| self.line(&at, offer)));
+            candidates
         };
         candidates.sort_by(|a, b| a.line.offer.cmp(&b.line.offer));
         let purchase = &placed.purchase;
@@ -739,7 +742,7 @@ impl<'a> Run<'a> {
         offer: &Offer,
     ) -> Result<i64, Refusal> {
         let uses = self.usage.of(&offer.id);
-        let month = month_of(local_day);
+        let month = i32::from(local.year()) * 12 + i32::from(local.month()) - 1;
         // Purchases of the current day and week are never sealed.
         let sealed = |every: Period| match every {
             Period::Day | Period::Week => (0, 0),
@@ -749,7 +752,11 @@ impl<'a> Run<'a> {
         };
         let in_period = |every: Period| {
             let now = period(every, local, local_day);
-            uses.iter().filter(move |used| period(every, used.local, used.local_day) == now)
+            // The order is nearly that of local days: from the newest, until a period's length
+            // and the difference of two zones lie behind.
+            let near = move |used: &&Use| longest_days(every).is_none_or(|days| local_day - used.local_day <= days + 2);
+            let recent = uses.iter().rev().take_while(near);
+            recent.filter(move |used| period(every, used.local, used.local_day) == now)
         };
         let referral_cap = terms.limits.referrals.filter(|_| is_referral);
         for cap in terms.limits.per_member.into_iter().chain(referral_cap) {
@@ -859,6 +866,17 @@ fn keep_what_is_gone_or_used(line: &mut Line, purchase: &Purchase, mark: Timesta
     }
 }
 
+/// Days of the longest period of a kind; `None` is without end.
+fn longest_days(every: Period) -> Option<i32> {
+    match every {
+        Period::Day => Some(1),
+        Period::Week => Some(7),
+        Period::Month => Some(31),
+        Period::Year => Some(366),
+        Period::Ever => None,
+    }
+}
+
 /// A reward that uses caps.
 struct Use {
     local: civil::DateTime,
@@ -872,18 +890,15 @@ impl Use {
     }
 }
 
-/// What earlier purchases used of each offer's caps. A merchant has few offers.
+/// What earlier purchases used of each offer's caps, oldest first.
 #[derive(Default)]
-struct Usage(Vec<(OfferId, Vec<Use>)>);
+struct Usage(hashbrown::HashMap<OfferId, Vec<Use>>);
 
 impl Usage {
     fn add(&mut self, offer: &OfferId, used: Use) {
-        match self.0.iter_mut().find(|(known, _)| known == offer) {
-            Some((_, uses)) => uses.push(used),
-            None => self.0.push((offer.clone(), vec![used])),
-        }
+        self.0.entry_ref(offer).or_default().push(used);
     }
     fn of(&self, offer: &OfferId) -> &[Use] {
-        self.0.iter().find(|(known, _)| known == offer).map_or(&[], |(_, uses)| uses.as_slice())
+        self.0.get(offer).map_or(&[], Vec::as_slice)
     }
 }

@@ -137,6 +137,9 @@ impl MemberState {
     /// The source that credits a card at an instant, when it is not the link's own.
     #[must_use]
     pub fn other_source(&self, link: &CardLink, at: Timestamp) -> Option<&SourceName> {
+        if !self.head.cards.iter().any(|other| other.group == link.group && !std::ptr::eq(other, link)) {
+            return None; // One source knows the card: nothing to compare.
+        }
         let credited_by = self.head.crediting(link, at)?;
         (credited_by.card != link.card || credited_by.source != link.source).then_some(&credited_by.source)
     }

@@ -101,6 +101,7 @@ fn prospect<'a>(
         minor,
         currency: Some(terms.currency),
         shop,
+        shop_number: None,
         mcc: there.mcc,
         channel: there.channel,
         cleared_at: None,
