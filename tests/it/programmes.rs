@@ -355,7 +355,10 @@ async fn refer_a_friend_pays_both_or_none_each_by_its_region() {
     play.joins("cyd", json!({})).await;
     play.now("2026-11-22").await;
     play.buys("cyd", "hat", 3_000).await;
+    assert_eq!(play.gives("refer-a-friend", "hat").await, "not_referred: nobody had referred the member by then");
     play.buys("bob", "scarf", 1_999).await;
+    let small = "not_qualifying: a referral is rewarded for the first purchase that is large enough, which this is not";
+    assert_eq!(play.gives("refer-a-friend", "scarf").await, small);
     play.now("2026-11-23").await;
     play.buys("bob", "coat", 3_000).await;
     assert_eq!((play.has("ann").await, play.has("bob").await), ("GBP posted 1000".into(), "GBP posted 300".into()));
