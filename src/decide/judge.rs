@@ -268,6 +268,8 @@ impl<'a> At<'a> {
 struct Trust {
     held: bool,
     barred: bool,
+    /// The other side of a referral is barred, or not known yet.
+    other_barred: bool,
     lost: bool,
 }
 
@@ -561,7 +563,7 @@ impl<'a> Run<'a> {
         let trust = self.trust(at, terms, offer);
         let case = self.case(at, offer, terms, reward);
         let cause = self.cause(at, terms, offer);
-        let given = match self.refuse(at, &case, offer, life, trust.barred) {
+        let given = match self.refuse(at, &case, offer, life, &trust) {
             Some(refusal) => Err(refusal),
             None if cause.is_none() && terms.beneficiary != Beneficiary::Member => Err(Refusal::NoCauseChosen),
             None => self.give(at, &case, offer),
@@ -619,7 +621,7 @@ impl<'a> Run<'a> {
         // A referral is paid only when both are clear.
         let is_referral = matches!(terms.trigger, Trigger::Referral { .. });
         let watched = is_referral && standing.is_some_and(|step| step.standing == Standing::Watched);
-        Trust { held: !barred && (held || watched || !other_clear), barred: barred || other_barred, lost }
+        Trust { held: !barred && (held || watched || !other_clear), barred, other_barred, lost }
     }
 
     /// The cause the member chose, of those the offer gives to.
@@ -640,7 +642,7 @@ impl<'a> Run<'a> {
         case: &Case<'_>,
         offer: &Offer,
         life: Option<Refusal>,
-        barred: bool,
+        trust: &Trust,
     ) -> Option<Refusal> {
         let (worth, terms) = (at.worth, case.terms);
         if at.bought.is_some() {
@@ -672,7 +674,7 @@ impl<'a> Run<'a> {
         if terms.activation == Activation::Required && !self.member.head.active(&offer.id, at.time) {
             return Some(Refusal::NotActivated);
         }
-        if barred || self.policy.held_out(&self.member.head.id, &offer.id, terms.holdout_percent) {
+        if trust.barred || self.policy.held_out(&self.member.head.id, &offer.id, terms.holdout_percent) {
             return Some(Refusal::NotEligible);
         }
         if at.bought.is_some() && worth.minor == 0 {
@@ -680,6 +682,11 @@ impl<'a> Run<'a> {
         }
         if let Some(refusal) = self.refuse_referral(at, terms, offer) {
             return Some(refusal);
+        }
+        // Not before: while nothing qualifies the other side was told nothing, and why is the
+        // purchase itself.
+        if trust.other_barred {
+            return Some(Refusal::NotEligible);
         }
         // What an erased person was is not known any more: what was true of a purchase stays.
         if self.member.head.erased && terms.reads_profile() {
