@@ -14,10 +14,14 @@ pub(super) struct Candidate<'a> {
     pub reward: &'a Reward,
 }
 
+/// What a line's budget leaves of it, and what is to be asked of the budget; the flag says
+/// whether there is one.
+pub(super) type Verdict<'a> = &'a dyn Fn(&Line, bool) -> (i64, Option<i64>);
+
 /// Of each group's exclusive offers only the best for the member gives: by what the terms
 /// give under caps and verdicts, then priority, then id. `verdict` says what a line's budget
 /// leaves of it, as far as that is known.
-pub(super) fn choose(candidates: &mut [Candidate<'_>], verdict: &dyn Fn(&Line, bool) -> (i64, Option<i64>)) {
+pub(super) fn choose(candidates: &mut [Candidate<'_>], verdict: Verdict<'_>) {
     let is_exclusive = |candidate: &Candidate<'_>| {
         candidate.terms.stacking.mode == StackingMode::Exclusive && candidate.line.terms_minor > 0
     };

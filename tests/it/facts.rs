@@ -154,7 +154,7 @@ async fn an_audit_without_the_members_keys_says_so() {
     let options = AuditOptions::new(Policy::default());
     let keys = std::fs::read(journal.join("member.keys")).unwrap();
     std::fs::remove_file(journal.join("member.keys")).unwrap();
-    let report = audit(&[journal.clone()], &options).unwrap();
+    let report = audit(std::slice::from_ref(&journal), &options).unwrap();
     assert!(report.is_clean() && report.totals.not_decided == 1, "{report}");
     assert!(report.notes.iter().any(|note| note.contains("member.keys")), "{report}");
     // A damaged key is a difference.
