@@ -178,7 +178,8 @@ async fn whole(doors: &Doors, version: u64, offer: &Offer) -> Result<OfferView, 
 /// Creates an offer or adds a version.
 ///
 /// Other content makes a new version; nothing counts before it is published. An offer
-/// keeps its merchant and its currency.
+/// keeps its merchant and its currency. Points and perks belong to the merchant whose
+/// offer named them first; another's offer that names them is refused (409).
 #[utoipa::path(
     put, path = "/v1/offers/{id}", operation_id = "put_offer", tag = "Offers",
     params(

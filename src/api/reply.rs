@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::borrow::Cow;
 
 /// Every code a refusal may have, in order.
-pub const CODES: [&str; 58] = [
+pub const CODES: [&str; 59] = [
     "amount_negative",
     "amount_not_exact",
     "amount_not_integer",
@@ -68,6 +68,7 @@ pub const CODES: [&str; 58] = [
     "unknown_field",
     "unknown_status",
     "unknown_type",
+    "unit_of_other_merchant",
     "unreadable",
     "version_differs",
     "wrong_media_type",
@@ -335,6 +336,11 @@ impl From<EditError> for Reply {
             EditError::VersionDiffers { has, given } => other_version(has, given),
             EditError::OtherMerchant => conflict("offer_of_other_merchant", error.to_string()),
             EditError::OtherCurrency => conflict("offer_keeps_currency", error.to_string()),
+            EditError::OtherMerchantsUnit { unit: (field, _) } => with_field(
+                Problem::new(StatusCode::CONFLICT, "unit_of_other_merchant", "Conflict"),
+                field,
+                error.to_string(),
+            ),
             EditError::KeyReused => conflict("idempotency_key_reused", error.to_string()),
             EditError::NotNow(why) => conflict("not_in_this_state", why),
             EditError::Engine(error) => error.into(),

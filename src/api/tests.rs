@@ -293,6 +293,58 @@ async fn an_offer_is_said_in_words_with_warnings_or_refused_with_all_its_faults(
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn points_and_perks_are_one_merchants_own() {
+    let world = world("units");
+    world.set_up().await;
+    world.does("operator", "PUT /v1/merchants/rival", json!({"name": "Rival", "time_zone": "UTC"}), 201).await;
+    let beans = json!({"kind": "points", "unit": "beans", "points": 5});
+    let cup = json!({"kind": "perk", "code": "free-cup"});
+    let offer = |merchant: &str, reward: &Value, trigger: Value| {
+        let mut offer =
+            json!({"merchant": merchant, "title": "T", "currency": "USD", "activation": "automatic", "reward": reward});
+        if !trigger.is_null() {
+            offer["trigger"] = trigger;
+        }
+        offer
+    };
+    let beans_spent = json!({"points": {"unit": "beans", "points": 3}});
+    let money = json!({"kind": "fixed", "amount_minor": 5});
+    world.does("bean", "PUT /v1/offers/b1", offer("bean", &beans, Value::Null), 201).await;
+    world.does("bean", "PUT /v1/offers/b2", offer("bean", &cup, beans_spent.clone()), 201).await;
+    for (reward, trigger, field) in [
+        (&beans, Value::Null, "reward.unit"),
+        (&cup, Value::Null, "reward.code"),
+        (&money, beans_spent, "trigger.points.unit"),
+        (
+            &money,
+            json!({"referral": {"spend_at_least_minor": 1, "referred_reward": cup}}),
+            "trigger.referral.referred_reward.code",
+        ),
+    ] {
+        // An operator's word does not help.
+        for who in ["rival", "operator"] {
+            let no = world.does(who, "PUT /v1/offers/r1", offer("rival", reward, trigger.clone()), 409).await;
+            assert_eq!((&no["code"], &no["field"]), (&json!("unit_of_other_merchant"), &json!(field)), "{no}");
+        }
+    }
+    // Another name, or a perk named like the points of somebody else, is free.
+    let own = json!({"kind": "perk", "code": "beans"});
+    world.does("rival", "PUT /v1/offers/r1", offer("rival", &own, Value::Null), 201).await;
+
+    // Two who name the same at once: one has it.
+    let tea = json!({"kind": "perk", "code": "free-tea"});
+    let (ours, theirs) = (offer("bean", &tea, Value::Null), offer("rival", &tea, Value::Null));
+    let both = futures_util::future::join(
+        world.ask("bean", "PUT /v1/offers/b3", "", &ours),
+        world.ask("rival", "PUT /v1/offers/r3", "", &theirs),
+    );
+    let (one, other) = both.await;
+    let mut statuses = [one.0, other.0];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409]);
+}
+
 #[tokio::test]
 async fn a_redemption_does_one_thing() {
     let world = world("redemptions");

@@ -18,7 +18,7 @@ use crate::decide::OffersApart;
 use crate::descriptor::{self, Candidate, Verdict};
 use crate::domain::merchant::{Evidence, Location, Matched, Merchant};
 use crate::domain::offer::Offer;
-use crate::domain::{MerchantId, MerchantMark, OfferId, Timestamp};
+use crate::domain::{MerchantId, MerchantMark, OfferId, Timestamp, Unit};
 use hashbrown::{HashMap, HashTable};
 use jiff::tz::TimeZone;
 use key::Key;
@@ -47,6 +47,8 @@ pub struct Catalogue {
     overlay: Arc<Overlay>,
     /// Offers that are found otherwise than by their merchant.
     apart: Arc<OffersApart>,
+    /// Whose points and perks are whose.
+    units: Arc<BTreeMap<Unit, MerchantId>>,
     revision: u64,
     descriptor_confidence_min: u16,
     /// Marks that are like none of these merchants.
@@ -231,8 +233,11 @@ impl Catalogue {
         drop(seen);
         let mut apart = OffersApart::default();
         offers.iter().filter(|offer| OffersApart::concerns(offer)).for_each(|offer| apart.put(offer));
+        let mut units = Arc::default();
+        offers.iter().for_each(|offer| own_units(&mut units, offer));
         Self {
             apart: Arc::new(apart),
+            units,
             base: Arc::new(Base::build(merchants, offers, seed)),
             overlay: Arc::default(),
             revision,
@@ -280,6 +285,13 @@ impl Catalogue {
     #[must_use]
     pub fn apart(&self) -> &OffersApart {
         &self.apart
+    }
+
+    /// Whose points or perk a unit is: the merchant's whose offer named it first, in any
+    /// version. O(log of the units).
+    #[must_use]
+    pub fn unit_owner(&self, unit: &Unit) -> Option<&MerchantId> {
+        self.units.get(unit)
     }
 
     /// The offers that a merchant funds, whatever their state, by id. O(1), beyond a search
@@ -469,7 +481,8 @@ impl Catalogue {
     #[must_use]
     pub fn with_changes(&self, merchants: Vec<Arc<Merchant>>, offers: Vec<Arc<Offer>>, revision: u64) -> Self {
         let mut overlay = (*self.overlay).clone();
-        let mut apart = Arc::clone(&self.apart);
+        let (mut apart, mut units) = (Arc::clone(&self.apart), Arc::clone(&self.units));
+        offers.iter().for_each(|offer| own_units(&mut units, offer));
         for offer in offers.iter().filter(|offer| OffersApart::concerns(offer)) {
             Arc::make_mut(&mut apart).put(offer);
         }
@@ -499,7 +512,15 @@ impl Catalogue {
         }
         let descriptor_confidence_min = self.descriptor_confidence_min;
         let unlike = if rebuild { Arc::default() } else { Arc::clone(&self.unlike) };
-        Self { base: self.base.clone(), overlay: Arc::new(overlay), apart, revision, descriptor_confidence_min, unlike }
+        Self {
+            base: self.base.clone(),
+            overlay: Arc::new(overlay),
+            apart,
+            units,
+            revision,
+            descriptor_confidence_min,
+            unlike,
+        }
     }
 
     fn relist(&self, overlay: &mut Overlay, merchant: &MerchantId, change: impl FnOnce(&mut Vec<Arc<Offer>>)) {
@@ -608,6 +629,15 @@ impl Catalogue {
             + size_of_val(&*self.base.offers)
             + size_of_val(&*self.base.offer_starts)
             + self.base.offers_by_id.allocation_size()
+    }
+}
+
+/// Enters the units that an offer names, unless another merchant's offer did before.
+fn own_units(units: &mut Arc<BTreeMap<Unit, MerchantId>>, offer: &Offer) {
+    for (_, unit) in offer.versions.iter().flat_map(|version| version.terms.named_units()) {
+        if !units.contains_key(&unit) {
+            Arc::make_mut(units).insert(unit, offer.merchant().clone());
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::domain::merchant::{Mid, StoreId};
-use crate::domain::offer::{OfferVersion, Reward, Terms};
-use crate::domain::{Currency, LocationId};
+use crate::domain::offer::{OfferVersion, Reward, Terms, What};
+use crate::domain::{Code, Currency, LocationId};
 use compact_str::CompactString;
 use proptest::prelude::*;
 
@@ -196,6 +196,29 @@ fn scan(merchants: &[Arc<Merchant>], mark: &MerchantMark, time: Timestamp) -> St
 }
 
 // ---- tables ----
+
+#[test]
+fn a_unit_stays_with_the_merchant_who_named_it_first() {
+    let of = |id: &str, merchant: &str, unit: &str| {
+        let mut offer = offer(id, merchant, "points").as_ref().clone();
+        let unit = Code::parse(unit).unwrap();
+        offer.versions[0].terms.reward.what = What::Points { unit, expires_days: None, worth_of_100_minor: 0 };
+        Arc::new(offer)
+    };
+    let owner = |catalogue: &Catalogue, unit: &str| {
+        catalogue.unit_owner(&Unit::Points(Code::parse(unit).unwrap())).map(MerchantId::to_string)
+    };
+    let built = Catalogue::build(Vec::new(), vec![of("a", "m1", "beans")], 1, 3);
+    let grown = built.with_offer(of("b", "m2", "leaves"), 2).with_offer(of("c", "m2", "beans"), 3);
+    let merged = grown.adopt(&grown.merged(4)).unwrap();
+    for catalogue in [&grown, &merged] {
+        assert_eq!(owner(catalogue, "beans").as_deref(), Some("m1"));
+        assert_eq!(owner(catalogue, "leaves").as_deref(), Some("m2"));
+        assert_eq!(owner(catalogue, "nuts"), None);
+    }
+    // The snapshot before does not know what came after it.
+    assert_eq!(owner(&built, "leaves"), None);
+}
 
 #[test]
 fn leading_zeros_case_and_spaces_do_not_matter() {

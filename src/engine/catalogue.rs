@@ -34,6 +34,13 @@ pub enum EditError {
     /// What an offer granted cannot become something else.
     #[error("an offer keeps its currency and what its reward is of; make a new offer for another")]
     OtherCurrency,
+    /// The points or the perk is another merchant's: two who share a name would honour each
+    /// other's promises.
+    #[error("`{}` is in use by another merchant; choose a name of your own, such as one that begins with yours", unit.1)]
+    OtherMerchantsUnit {
+        /// Its place in the document, and the unit.
+        unit: (&'static str, Unit),
+    },
     /// The step does not follow from where the offer is.
     #[error("{0}")]
     NotNow(&'static str),
@@ -160,6 +167,11 @@ impl Engine {
         }
         let has = self.offer_version(id).await?;
         check(has, if_match)?;
+        // Under `editing`, so that of two merchants who name the same at once one is refused.
+        let others = |unit: &Unit| catalogue.unit_owner(unit).is_some_and(|owner| *owner != terms.merchant);
+        if let Some(unit) = terms.named_units().find(|(_, unit)| others(unit)) {
+            return Err(EditError::OtherMerchantsUnit { unit });
+        }
         let mut offer = match catalogue.offer(id) {
             Some(known) if known.merchant() != &terms.merchant => return Err(EditError::OtherMerchant),
             // What was granted is summed per offer, in its one currency or unit.

@@ -156,6 +156,25 @@ impl Terms {
     pub fn unit(&self) -> Unit {
         self.reward.what.unit(self.currency)
     }
+    /// The points and perks it names, each with its place in the offer's document. They are
+    /// their merchant's own: conditions and money name none.
+    pub fn named_units(&self) -> impl Iterator<Item = (&'static str, Unit)> {
+        let (referred, spent) = match &self.trigger {
+            Trigger::Referral { referred, .. } => (referred.as_ref(), None),
+            Trigger::Points { unit, .. } => (None, Some(("trigger.points.unit", Unit::Points(*unit)))),
+            _ => (None, None),
+        };
+        let rewards = [
+            (Some(&self.reward), "reward.unit", "reward.code"),
+            (referred, "trigger.referral.referred_reward.unit", "trigger.referral.referred_reward.code"),
+        ];
+        let given = rewards.into_iter().filter_map(|(reward, points, perk)| match reward?.what {
+            What::Points { unit, .. } => Some((points, Unit::Points(unit))),
+            What::Perk { code, .. } => Some((perk, Unit::Perk(code))),
+            What::Money => None,
+        });
+        given.chain(spent)
+    }
 }
 
 /// Who pays for a reward: the merchant's share, the operator bears the rest.
