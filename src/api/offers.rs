@@ -68,7 +68,7 @@ pub enum OfferState {
 /// A step of an offer's life.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LifeView {
-    /// `requested`, `published`, `paused`, `resumed` or `ended`.
+    /// `published`, `paused`, `resumed` or `ended`.
     pub change: &'static str,
     /// Which version was published.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,7 +151,6 @@ fn life(change: LifeChange, effective: Timestamp) -> LifeView {
         LifeChange::Paused => ("paused", None),
         LifeChange::Resumed => ("resumed", None),
         LifeChange::Ended => ("ended", None),
-        LifeChange::Requested(version) => ("requested", Some(version)),
     };
     LifeView { change, version, effective }
 }

@@ -130,8 +130,6 @@ pub struct Ask {
     pub offer: OfferId,
     /// How much more, in the reward's unit.
     pub minor: i64,
-    /// The UTC day of the purchase, for daily budgets.
-    pub day: u32,
 }
 
 /// What budgets answered to [`Ask`]s, by purchase and offer, in the reward's unit.
@@ -520,16 +518,10 @@ impl<'a> Run<'a> {
             stack::cut_to_purchase(&mut candidates, worth.minor);
         }
         for Candidate { line, terms, .. } in &mut candidates {
-            let budgeted = terms.budget_minor.is_some() || terms.daily_budget_minor.is_some();
-            let (due, ask) = verdict(line, budgeted);
+            let (due, ask) = verdict(line, terms.budget_minor.is_some());
             line.due_minor = due;
             if let Some(minor) = ask {
-                asks.push(Ask {
-                    purchase: purchase.key.clone(),
-                    offer: line.offer.clone(),
-                    minor,
-                    day: placed.time.day(),
-                });
+                asks.push(Ask { purchase: purchase.key.clone(), offer: line.offer.clone(), minor });
             }
             if line.due_minor < line.terms_minor {
                 line.refusal = Some(Refusal::BudgetSpent);

@@ -81,10 +81,6 @@ pub struct OfferDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub budget_minor: Option<i64>,
-    /// Most it may give for purchases of one UTC day, pending included; without it there is no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
-    pub daily_budget_minor: Option<i64>,
     /// Caps of one member; without them none.
     #[serde(default)]
     pub limits: LimitsDocument,
@@ -235,10 +231,8 @@ impl OfferDocument {
         let ladder = reader.take(self.ladder.map(LadderDocument::read).transpose());
         let starts = reader.take(self.starts.map(|text| local("starts", &text)).transpose());
         let ends = reader.take(self.ends.map(|text| local("ends", &text)).transpose());
-        let mut budget =
-            |key: &str, minor: Option<i64>| reader.take(minor.map(|m| check::minor(key, m, 1)).transpose());
-        let budget_minor = budget("budget_minor", self.budget_minor);
-        let daily_budget_minor = budget("daily_budget_minor", self.daily_budget_minor);
+        let budget_minor = self.budget_minor.map(|minor| check::minor("budget_minor", minor, 1));
+        let budget_minor = reader.take(budget_minor.transpose());
         let limits = self.limits.read(reader);
         let hold_days = reader.take(limits::days("hold_days", self.hold_days, 0, HOLD_DAYS_MAX));
         if self.holdout_percent > 100 {
@@ -256,7 +250,6 @@ impl OfferDocument {
             starts: starts?,
             ends: ends?,
             budget_minor: budget_minor?,
-            daily_budget_minor: daily_budget_minor?,
             limits: limits?,
             activation: match self.activation {
                 ActivationWord::Required => Activation::Required,
@@ -292,7 +285,6 @@ impl OfferDocument {
             starts: terms.starts.map(shown_local),
             ends: terms.ends.map(shown_local),
             budget_minor: terms.budget_minor,
-            daily_budget_minor: terms.daily_budget_minor,
             limits: LimitsDocument::of(&terms.limits),
             activation: match terms.activation {
                 Activation::Required => ActivationWord::Required,

@@ -119,18 +119,16 @@ fn rewards(terms: &Terms, id: &OfferId, faults: &mut Vec<Fault>) {
 }
 
 fn budgets(terms: &Terms, faults: &mut Vec<Fault>) {
-    let budgets = [("budget_minor", terms.budget_minor), ("daily_budget_minor", terms.daily_budget_minor)];
-    let budgets: Vec<_> = budgets.into_iter().filter_map(|(key, budget)| Some((key, budget?))).collect();
     for (path, reward) in all_rewards(terms) {
-        if !budgets.is_empty() && reward.what.unit(terms.currency) != terms.unit() {
+        if terms.budget_minor.is_some() && reward.what.unit(terms.currency) != terms.unit() {
             let detail = "is of another unit than the offer's `reward`, and a budget counts one; leave the budget out, or \
                           give both the same unit";
             faults.push(Fault::contradiction(path, detail));
             continue;
         }
         for one in amounts(path, reward).into_iter().filter_map(|(path, amount)| most(&path, &reward.what, amount)) {
-            if let Some((key, budget)) = budgets.iter().find(|(_, budget)| one.minor > *budget) {
-                let detail = format!("one reward of {} is more than `{key}`, which is {budget}", one.minor);
+            if let Some(budget) = terms.budget_minor.filter(|budget| one.minor > *budget) {
+                let detail = format!("one reward of {} is more than `budget_minor`, which is {budget}", one.minor);
                 faults.push(Fault::contradiction(one.path, detail));
             }
         }
@@ -237,12 +235,8 @@ pub fn warnings(terms: &Terms) -> Vec<Warning> {
     for (path, reward) in all_rewards(terms) {
         let ones = amounts(path, reward).into_iter().filter_map(|(path, amount)| most(&path, &reward.what, amount));
         for one in ones {
-            for (key, budget) in
-                [("budget_minor", terms.budget_minor), ("daily_budget_minor", terms.daily_budget_minor)]
-            {
-                if budget == Some(one.minor) {
-                    warn(one.path.clone(), format!("one reward of {} is all of `{key}`", one.minor));
-                }
+            if terms.budget_minor == Some(one.minor) {
+                warn(one.path.clone(), format!("one reward of {} is all of `budget_minor`", one.minor));
             }
         }
         for (path, amount) in amounts(path, reward) {
@@ -257,11 +251,6 @@ pub fn warnings(terms: &Terms) -> Vec<Warning> {
         {
             warn(format!("{path}.branches"), detail);
         }
-    }
-    if let (Some(budget), Some(daily)) = (terms.budget_minor, terms.daily_budget_minor)
-        && daily >= budget
-    {
-        warn("daily_budget_minor".to_owned(), format!("has no effect beside `budget_minor`, which is {budget}"));
     }
     if let (Some(total), Some(cap)) = (terms.limits.reward_per_member_minor, terms.limits.reward_per_period)
         && cap.minor >= total

@@ -178,7 +178,6 @@ fn contradictions_are_found_before_publishing() {
     let all = |list: Value| json!({"when": {"all": list}});
     let cases = [
         (json!({"budget_minor": 499}), "reward.amount_minor"),
-        (json!({"daily_budget_minor": 499}), "reward.amount_minor"),
         (json!({"limits": {"reward_per_period": {"minor": 499, "every": "day"}}}), "reward.amount_minor"),
         (
             json!({"reward": {"kind": "tiers", "steps": [{"spend_minor": 1, "amount_minor": 9}, {"spend_minor": 2, "amount_minor": 99}]}, "budget_minor": 98}),
@@ -287,7 +286,6 @@ fn what_is_hardly_meant_is_a_warning() {
         (json!({}), None),
         (json!({"budget_minor": 501}), None),
         (json!({"budget_minor": 500}), Some("reward.amount_minor")),
-        (json!({"budget_minor": 900, "daily_budget_minor": 900}), Some("daily_budget_minor")),
         (json!({"reward": choice(json!([north])), "when": {"regions": ["north"]}}), None),
         (json!({"reward": choice(json!([north]))}), Some("reward.branches")),
         (json!({"reward": choice(json!([north, rest]))}), None),

@@ -55,8 +55,6 @@ pub struct Terms {
     pub ends: Option<civil::DateTime>,
     /// Most this offer may give in all, pending included; `None` is unlimited.
     pub budget_minor: Option<i64>,
-    /// Most it may give for purchases of one UTC day, pending included; `None` is unlimited.
-    pub daily_budget_minor: Option<i64>,
     /// Caps of one member.
     pub limits: Limits,
     /// Whether the member must opt in.
@@ -93,7 +91,6 @@ impl Terms {
             starts: None,
             ends: None,
             budget_minor: None,
-            daily_budget_minor: None,
             limits: Limits::default(),
             activation: Activation::Automatic,
             stacking: Stacking { group: None, mode: StackingMode::Combine, priority: 0 },
@@ -349,8 +346,6 @@ pub enum LifeChange {
     Resumed,
     /// Never gives again.
     Ended,
-    /// A merchant asked for this version to be published, and an operator has not agreed yet.
-    Requested(u32),
 }
 
 /// An offer with all its versions and its life, oldest first. This is the document
@@ -391,7 +386,6 @@ impl Offer {
                 LifeChange::Paused => paused = true,
                 LifeChange::Resumed => paused = false,
                 LifeChange::Ended => ended = true,
-                LifeChange::Requested(_) => {}
             }
         }
         match version {
