@@ -687,7 +687,7 @@ fn drawn_worlds_are_not_idle() {
         ("two purchases are rewarded", 150),
         ("something is frozen", 20),
         ("a reward was lowered", 200),
-        ("a reward changed its stage", 200),
+        ("a reward changed its stage", 120),
         ("an event changed another purchase's reward", 60),
         ("a credit that names no purchase came off one", 200),
         ("a credit that names no purchase was moved to another", 20),
