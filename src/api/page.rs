@@ -25,12 +25,7 @@ pub(super) struct Page<C> {
 
 /// Reads limit and cursor.
 pub(super) fn page<C: DeserializeOwned>(request: &Request) -> Result<Page<C>, Reply> {
-    let limit = match read::query(request, "limit")? {
-        None => LIMIT_DEFAULT,
-        Some(text) => text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| {
-            reply::unreadable("unreadable", "limit", format!("must be a whole number from 1 to {LIMIT_MAX}"))
-        })?,
-    };
+    let limit = limit(request)?;
     let after = match read::query(request, "cursor")? {
         None => None,
         Some(text) => {
@@ -39,6 +34,14 @@ pub(super) fn page<C: DeserializeOwned>(request: &Request) -> Result<Page<C>, Re
         }
     };
     Ok(Page { limit, after })
+}
+
+/// Reads how many entries are asked for.
+pub(super) fn limit(request: &Request) -> Result<usize, Reply> {
+    let Some(text) = read::query(request, "limit")? else { return Ok(LIMIT_DEFAULT) };
+    text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| {
+        reply::unreadable("unreadable", "limit", format!("must be a whole number from 1 to {LIMIT_MAX}"))
+    })
 }
 
 /// The place where the next page begins.

@@ -3,10 +3,9 @@
 
 use super::members::known;
 use super::money::UnitView;
-use super::page::LIMIT_MAX;
 use super::purchases::ConditionView;
-use super::reply::{self, Reply};
-use super::{Doors, access, read};
+use super::reply::Reply;
+use super::{Doors, access, page, read};
 use crate::authenticate::keys::Role::{App, Operator};
 use crate::decide::{Prospect, Refusal};
 use crate::domain::{MemberId, Money};
@@ -14,9 +13,6 @@ use crate::wire::Request;
 use matchit::Params;
 use serde::Serialize;
 use utoipa::ToSchema;
-
-/// Offers when the caller does not say how many.
-const LIMIT_DEFAULT: usize = 50;
 
 /// What a member may earn now, best first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -75,12 +71,7 @@ pub struct ProspectView {
 pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
     access::one_of(doors, request, &[Operator, App])?;
     let id: MemberId = read::id(params, "id")?;
-    let limit = match read::query(request, "limit")? {
-        None => LIMIT_DEFAULT,
-        Some(text) => text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| {
-            reply::unreadable("unreadable", "limit", format!("must be a whole number from 1 to {LIMIT_MAX}"))
-        })?,
-    };
+    let limit = page::limit(request)?;
     let member = known(doors, &id).await?;
     let catalogue = doors.engine.catalogue_now();
     let found = doors.engine.prospects(&member, &catalogue, limit + 1);

@@ -2,6 +2,7 @@
 //! only the passing of time changes it: unused, it may expire. The budget is asked by whoever
 //! commits it.
 
+use super::history::period;
 use super::judge::Run;
 use super::member::MemberState;
 use super::refusal::Refusal;
@@ -9,13 +10,11 @@ use super::settle::GrantChange;
 use super::{OfferBook, Policy};
 use crate::domain::member::Standing;
 use crate::domain::offer::{Activation, Beneficiary, InForce, Offer, Period, RewardCap, Terms, Trigger};
-use crate::domain::purchase::{Grant, Occasion, Stage};
+use crate::domain::purchase::{EXCHANGE, Grant, Occasion, Stage, entry_key};
 use crate::domain::time::civil_day;
-use crate::domain::{Code, OfferId, PurchaseKey, SourceName, Timestamp};
+use crate::domain::{Code, OfferId, PurchaseId, PurchaseKey, Timestamp};
 use crate::ledger::transfers_between;
-
-/// The reserved source under whose name such entries are kept.
-pub const EXCHANGE_SOURCE: &str = "exchange";
+use jiff::civil;
 
 /// What is spent, and what is given at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,12 +96,12 @@ pub fn exchange(
     if !trusted || policy.held_out(&member.head.id, &offer.id, terms.holdout_percent) {
         return Err(NoExchange::NotEligible);
     }
-    let run = Run::after_all(member, book, policy, mark);
+    let run = Run::after(member, member.purchases.len(), book, policy, mark);
     let case = run.case_without_purchase(offer, terms, at, local);
     let told = |refusal: Refusal| NoExchange::Refused(refusal.detail(terms.currency));
     case.check(&terms.when).map_err(told)?;
     let amount = case.give().map_err(told)?.ok_or_else(|| told(Refusal::NoPurchase))?;
-    within_limits(member, &offer.id, terms, amount, civil_day(local.date()))?;
+    within_limits(member, &offer.id, terms, amount, local)?;
     let cause = match &terms.beneficiary {
         Beneficiary::Member => None,
         Beneficiary::Cause(causes) => {
@@ -136,18 +135,18 @@ fn within_limits(
     offer: &OfferId,
     terms: &Terms,
     amount: i64,
-    today: i32,
+    local: civil::DateTime,
 ) -> Result<(), NoExchange> {
     let limits = &terms.limits;
     if let Some(cap) = limits.per_member {
-        let (used, _) = used(member, offer, cap.every, today);
+        let (used, _) = used(member, offer, cap.every, local);
         if used >= cap.count {
             return Err(NoExchange::OftenEnough { cap: cap.count, used });
         }
     }
     let ever = limits.reward_per_member_minor.map(|minor| RewardCap { minor, every: Period::Ever });
     for cap in ever.into_iter().chain(limits.reward_per_period) {
-        let (_, had) = used(member, offer, cap.every, today);
+        let (_, had) = used(member, offer, cap.every, local);
         if had.saturating_add(amount) > cap.minor {
             return Err(NoExchange::MuchEnough(terms.unit().shown(cap.minor)));
         }
@@ -155,27 +154,13 @@ fn within_limits(
     Ok(())
 }
 
-/// How often and how much in the period of a day.
-fn used(member: &MemberState, offer: &OfferId, every: Period, today: i32) -> (u32, i64) {
-    let month = crate::domain::member::month_of;
-    let same = |day: i32| match every {
-        Period::Day => day == today,
-        // 1970-01-01 was a Thursday: three days after a Monday.
-        Period::Week => (day + 3).div_euclid(7) == (today + 3).div_euclid(7),
-        Period::Month => month(day) == month(today),
-        Period::Year => month(day).div_euclid(12) == month(today).div_euclid(12),
-        Period::Ever => true,
-    };
-    // The last month is never sealed.
-    let sealed = member.sealed_use(offer, |of| match every {
-        Period::Day | Period::Week => false,
-        Period::Month => of == month(today),
-        Period::Year => of.div_euclid(12) == month(today).div_euclid(12),
-        Period::Ever => true,
-    });
+/// How often and how much in the calendar period of a local time.
+fn used(member: &MemberState, offer: &OfferId, every: Period, local: civil::DateTime) -> (u32, i64) {
+    let now = period(every, local, civil_day(local.date()));
+    let sealed = member.sealed_use(offer, every, local);
     let open = member.purchases.iter().filter(|placed| {
         let of = matches!(&placed.purchase.occasion, Some(Occasion::Exchange { offer: of, .. }) if of == offer);
-        of && same(placed.local_day)
+        of && period(every, placed.local, placed.local_day) == now
     });
     let each = open.flat_map(|placed| &placed.purchase.grants).map(|grant| grant.amount_minor);
     each.fold(sealed, |(count, sum), minor| (count + 1, sum + minor))
@@ -207,8 +192,5 @@ pub fn expired(member: &MemberState, mark: Timestamp, record: u64) -> Vec<GrantC
 pub fn next_entry(member: &MemberState) -> PurchaseKey {
     let text = format!("{}\0{}", member.head.id, member.head.version);
     let id = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes()));
-    PurchaseKey {
-        source: SourceName::new(EXCHANGE_SOURCE).expect("a fit name"),
-        id: crate::domain::PurchaseId::new(&id).expect("a fit id"),
-    }
+    entry_key(EXCHANGE, PurchaseId::new(&id).expect("a fit id"))
 }

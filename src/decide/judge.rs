@@ -184,12 +184,7 @@ pub fn explain(
     policy: &Policy,
     mark: Timestamp,
 ) -> Vec<(OfferId, Vec<Found>)> {
-    let mut run = Run::new(member, None, book, policy, mark);
-    for (earlier, placed) in member.purchases.iter().enumerate().take(index) {
-        let worth = run.worth(earlier);
-        run.tally(placed);
-        run.remember(placed, &worth);
-    }
+    let run = Run::after(member, index, book, policy, mark);
     let placed = &member.purchases[index];
     let worth = run.worth(index);
     let at = run.at(index, &worth);
@@ -305,15 +300,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Everything the member bought, passed: for what is asked now.
-    pub(super) fn after_all(
+    /// The member's first so many purchases, passed as they were decided.
+    pub(super) fn after(
         member: &'a MemberState,
+        count: usize,
         book: &'a dyn OfferBook,
         policy: &'a Policy,
         mark: Timestamp,
     ) -> Self {
         let mut run = Self::new(member, None, book, policy, mark);
-        for (index, placed) in member.purchases.iter().enumerate() {
+        for (index, placed) in member.purchases.iter().enumerate().take(count) {
             let worth = run.worth(index);
             run.tally(placed);
             run.remember(placed, &worth);
@@ -741,14 +737,7 @@ impl<'a> Run<'a> {
         offer: &Offer,
     ) -> Result<i64, Refusal> {
         let uses = self.usage.of(&offer.id);
-        let month = i32::from(local.year()) * 12 + i32::from(local.month()) - 1;
-        // Purchases of the current day and week are never sealed.
-        let sealed = |every: Period| match every {
-            Period::Day | Period::Week => (0, 0),
-            Period::Month => self.member.sealed_use(&offer.id, |m| m == month),
-            Period::Year => self.member.sealed_use(&offer.id, |m| m / 12 == month / 12),
-            Period::Ever => self.member.sealed_use(&offer.id, |_| true),
-        };
+        let sealed = |every: Period| self.member.sealed_use(&offer.id, every, local);
         let in_period = |every: Period| {
             let now = period(every, local, local_day);
             // The order is nearly that of local days: from the newest, until a period's length

@@ -1,6 +1,7 @@
 //! A member's state as decisions read it: the head and the open purchases in their order.
 
 use crate::domain::member::{CardLink, MemberHead, Profile, ProfileStep};
+use crate::domain::offer::Period;
 use crate::domain::purchase::{Occasion, Purchase, Referral};
 use crate::domain::time::civil_day;
 use crate::domain::{MerchantId, OfferId, PurchaseKey, SourceName, Timestamp};
@@ -143,9 +144,17 @@ impl MemberState {
         let credited_by = self.head.crediting(link, at)?;
         (credited_by.card != link.card || credited_by.source != link.source).then_some(&credited_by.source)
     }
-    /// Reward of sealed purchases under an offer, in the months asked for: how many, how much.
+    /// Reward of sealed purchases under an offer in the calendar period of a local time: how
+    /// many, how much. What is of the current day or week is never sealed.
     #[must_use]
-    pub fn sealed_use(&self, offer: &OfferId, in_month: impl Fn(i32) -> bool) -> (u32, i64) {
+    pub fn sealed_use(&self, offer: &OfferId, every: Period, local: civil::DateTime) -> (u32, i64) {
+        let month = i32::from(local.year()) * 12 + i32::from(local.month()) - 1;
+        let in_month = |of: i32| match every {
+            Period::Day | Period::Week => false,
+            Period::Month => of == month,
+            Period::Year => of.div_euclid(12) == month.div_euclid(12),
+            Period::Ever => true,
+        };
         let uses = self.head.sealed.iter().flat_map(|total| &total.offers);
         let uses = uses.filter(|used| &used.offer == offer && in_month(used.month));
         uses.fold((0, 0), |(n, sum), used| (n + used.count, sum + used.minor))

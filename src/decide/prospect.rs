@@ -61,7 +61,7 @@ pub fn prospects<'a>(
     mark: Timestamp,
     now: Timestamp,
 ) -> Vec<Prospect<'a>> {
-    let run = Run::after_all(member, book, policy, mark);
+    let run = Run::after(member, member.purchases.len(), book, policy, mark);
     let mut found: Vec<Prospect<'a>> =
         offers.iter().filter_map(|offer| prospect(&run, member, offer, policy, mark, now)).collect();
     found.sort_by(|a, b| b.expected_minor.cmp(&a.expected_minor).then_with(|| a.offer.id.cmp(&b.offer.id)));

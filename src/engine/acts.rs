@@ -141,6 +141,21 @@ impl Engine {
         Ok(turn)
     }
 
+    /// What a request that named itself was answered the first time; asked within the member's
+    /// turn, so that the same request twice at once acts once.
+    pub(super) async fn answered_before(
+        &self,
+        member: &MemberId,
+        named: Option<&Named>,
+    ) -> Result<Option<String>, ActError> {
+        let Some(named) = named else { return Ok(None) };
+        match self.answered(self.partition(member), &named.key).await? {
+            Some(kept) if kept.body == named.body => Ok(Some(kept.answer)),
+            Some(_) => Err(ActError::KeyReused),
+            None => Ok(None),
+        }
+    }
+
     /// Registers a member or replaces what was said of them. The same again changes nothing.
     ///
     /// # Errors

@@ -51,10 +51,8 @@ impl Engine {
         answer: impl FnOnce(Done<'_>) -> String,
     ) -> Result<String, ActError> {
         let mut turn = self.turn(member).await?;
-        if let Some(named) = &named
-            && let Some(kept) = self.answered(self.partition(member), &named.key).await?
-        {
-            return if kept.body == named.body { Ok(kept.answer) } else { Err(ActError::KeyReused) };
+        if let Some(kept) = self.answered_before(member, named.as_ref()).await? {
+            return Ok(kept);
         }
         if !turn.is_known() {
             return Err(ActError::UnknownMember);

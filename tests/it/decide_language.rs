@@ -1,21 +1,10 @@
 //! The offer language, a row per rule: what a member's purchases earn, one after the other.
 
-use crate::desk::{Desk, Shelf};
+use crate::decide_offers::{base, desk};
+use crate::desk::Desk;
 use crate::said;
 use ringfence::decide::explain;
-use ringfence::domain::{Currency, Timestamp};
-
-fn base() -> Timestamp {
-    Timestamp::parse("2026-11-02T12:00:00Z").unwrap()
-}
-
-fn desk(offers: &[&str]) -> Desk {
-    let mut shelf = Shelf::default();
-    for (n, line) in offers.iter().enumerate() {
-        shelf.publish(&format!("o{}", n + 1), said::terms(line).unwrap_or_else(|p| panic!("{p} in `{line}`")));
-    }
-    Desk::new(shelf)
-}
+use ringfence::domain::Currency;
 
 /// What stands in the books of each purchase, in their order: `3.00`, `-` for nothing; several
 /// offers with `+`.
@@ -174,7 +163,7 @@ fn a_reward_is_posted_when_all_it_rests_on_is_cleared() {
     desk.event(said::event("clear 10.00 @3d", base(), "p1", "e3"));
     assert_eq!(stage(&desk), (Stage::Posted, Some(base().plus_days(8))));
     // Lapsed instead: there is no second purchase.
-    let mut desk = self::desk(&["fixed 3.00 nth 2 hold 5"]);
+    let mut desk = crate::decide_offers::desk(&["fixed 3.00 nth 2 hold 5"]);
     desk.event(said::event("auth 10.00", base(), "p1", "e1"));
     desk.event(said::event("clear 10.00 @1d", base(), "p2", "e2"));
     desk.mark(base().plus_days(11));

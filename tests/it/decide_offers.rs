@@ -9,12 +9,12 @@ use ringfence::domain::{MemberId, MerchantId, OfferId, Timestamp};
 use ringfence::ledger::AccountKind;
 use ringfence::record::MemberInput;
 
-fn base() -> Timestamp {
+pub fn base() -> Timestamp {
     Timestamp::parse("2026-11-02T12:00:00Z").unwrap()
 }
 
 /// A desk with offers `o1`, `o2`, … by their terms.
-fn desk(offers: &[&str]) -> Desk {
+pub fn desk(offers: &[&str]) -> Desk {
     let mut shelf = Shelf::default();
     for (n, line) in offers.iter().enumerate() {
         shelf.publish(&format!("o{}", n + 1), said::terms(line).unwrap_or_else(|p| panic!("{p} in `{line}`")));
