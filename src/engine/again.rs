@@ -160,18 +160,14 @@ impl Engine {
     ) -> Result<u64, EngineError> {
         let mut decided = 0;
         for partition in 0..self.partitions() {
-            let mut after: Option<Vec<u8>> = None;
+            let mut after: Option<MemberId> = None;
             loop {
                 if !self.is_able() {
                     return Err(EngineError::Stopping);
                 }
-                let page = self.keeper().scan(partition, b"m", after.as_deref(), PAGE).await?;
-                let Some((last, _)) = page.last() else { break };
+                let members = self.keeper().members(partition, after.as_ref(), PAGE).await?;
+                let Some(last) = members.last() else { break };
                 after = Some(last.clone());
-                let heads = page.iter().filter(|(key, _)| key.ends_with(&[0, b'h']));
-                let members: Vec<MemberId> = heads
-                    .filter_map(|(key, _)| MemberId::new(std::str::from_utf8(&key[1..key.len() - 2]).ok()?).ok())
-                    .collect();
                 let turns = members.into_iter().map(|member| self.again(member, merchant, since));
                 for done in futures_util::future::join_all(turns).await {
                     decided += u64::from(done?);

@@ -352,7 +352,7 @@ impl Engine {
         // In one batch: a document is never there without the job that it causes.
         let job = job.into_iter().flat_map(|job| job.puts);
         let puts = [(key, Some(value))].into_iter().chain(request).chain(job).collect();
-        let batch = Batch { partition: CATALOGUE, expects, puts, adds: Vec::new() };
+        let batch = Batch { partition: CATALOGUE, expects, puts, ..Batch::default() };
         self.commit_apart(record, vec![batch]).await
     }
 

@@ -319,28 +319,20 @@ impl Engine {
     }
 }
 
-/// A member as the state has it: one read and a scan of its purchases, profiles opened.
+/// A member as the state has it, profiles opened.
 async fn read_member(
     keeper: &dyn Keeper,
     vault: &Vault,
     partition: Partition,
     member: &MemberId,
 ) -> Result<Option<MemberState>, EngineError> {
-    let Some(head) = keeper.get(partition, &keys::head(member)).await? else { return Ok(None) };
-    let (_, head) = keys::unversioned(&head)?;
+    let pairs = keeper.member(partition, member).await?;
+    let Some(((_, head), purchases)) = pairs.split_first() else { return Ok(None) };
+    let (_, head) = keys::unversioned(head)?;
     let mut state = MemberState::new(head);
     state.profiles = sealed::open_profiles(vault, partition, &state.head)?;
-    let prefix = keys::purchases(member);
-    let mut after: Option<Vec<u8>> = None;
-    loop {
-        let page = keeper.scan(partition, &prefix, after.as_deref(), 512).await?;
-        for (_, value) in &page {
-            state.purchases.push(Placed::new(crate::record::decode::<Purchase>(value)?));
-        }
-        match page.last() {
-            Some((key, _)) if page.len() == 512 => after = Some(key.clone()),
-            _ => break,
-        }
+    for (_, value) in purchases {
+        state.purchases.push(Placed::new(crate::record::decode::<Purchase>(value)?));
     }
     state.purchases.sort_by(|a, b| a.order().cmp(&b.order()));
     Ok(Some(state))

@@ -83,6 +83,11 @@ fn member_prefix(member: &MemberId, kind: u8, more: usize) -> Key {
 pub fn head(member: &MemberId) -> Key {
     member_prefix(member, b'h', 0)
 }
+/// Prefix of all keys of a member.
+#[must_use]
+pub fn member(member: &MemberId) -> Key {
+    [b"m", member.as_str().as_bytes(), &[0]].concat()
+}
 /// Prefix of a member's purchases.
 #[must_use]
 pub fn purchases(member: &MemberId) -> Key {

@@ -1,0 +1,249 @@
+//! How partitions stand with this process: proved, or to be proved before anything else is
+//! committed to them.
+//!
+//! A server that starts, takes over or is emptied is another one than the one a partition was
+//! proved under; its first refusal, or the look that every process takes each second, says so.
+//! Then a new epoch begins: everybody alive looks up how much of theirs the partition holds,
+//! offers the rest again from the journal, and settles; until all have, others' commits wait.
+
+use super::{Call, Redis, listed};
+use crate::domain::OfferId;
+use crate::journal::Position;
+use crate::store::redis::layout::{PREFIX, named};
+use crate::store::{CATALOGUE, Partition, StoreError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// How one partition stands.
+#[derive(Debug, Default)]
+pub struct Standing {
+    epoch: AtomicU32,
+    /// Commits of this process that the partition is known to hold.
+    seen: AtomicU64,
+    proved: AtomicBool,
+}
+
+impl Standing {
+    /// The epoch this process has proved itself in.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Acquire)
+    }
+    /// Commits of this process that the partition is known to hold.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Acquire)
+    }
+    /// Whether commits are taken as far as is known.
+    #[must_use]
+    pub fn is_proved(&self) -> bool {
+        self.proved.load(Ordering::Acquire)
+    }
+    /// Something is not known: to be proved again.
+    pub fn doubt(&self) {
+        self.proved.store(false, Ordering::Release);
+    }
+    /// The partition told of a commit.
+    pub fn saw(&self, sequence: u64) {
+        self.seen.fetch_max(sequence, Ordering::AcqRel);
+    }
+    /// Offers are made in this epoch.
+    pub fn enter(&self, epoch: u32, seen: u64) {
+        self.epoch.store(epoch, Ordering::Release);
+        self.seen.store(seen, Ordering::Release);
+    }
+    /// All that this process has for it is in it.
+    pub fn prove(&self) {
+        self.proved.store(true, Ordering::Release);
+    }
+}
+
+/// How all partitions stand.
+#[derive(Debug)]
+pub struct Standings {
+    /// The catalogue's last.
+    all: Vec<Standing>,
+}
+
+impl Standings {
+    pub(super) fn new(partitions: u16) -> Self {
+        Self { all: (0..=partitions).map(|_| Standing::default()).collect() }
+    }
+    /// One partition's.
+    #[must_use]
+    pub fn of(&self, partition: Partition) -> &Standing {
+        if partition == CATALOGUE { &self.all[self.all.len() - 1] } else { &self.all[usize::from(partition)] }
+    }
+    /// Every partition, the catalogue's too.
+    pub fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
+        let members = u16::try_from(self.all.len() - 1).expect("made from a u16");
+        (0..members).chain([CATALOGUE])
+    }
+}
+
+/// What a partition says of itself and of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// It was proved under the server that answers.
+    pub here: bool,
+    /// Its epoch; 0 when nobody ever proved it.
+    pub epoch: u32,
+    /// Processes that have not offered theirs again.
+    pub awaited: Vec<u32>,
+    /// The epoch the process has proved itself in.
+    pub own_epoch: u32,
+    /// Commits of the process that it holds.
+    pub sequence: u64,
+    /// Where in its journal the process must look for what it may lack.
+    pub place: Position,
+}
+
+impl Redis {
+    /// How a partition stands with a process.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn look(&self, partition: Partition, process: u32) -> Result<Look, StoreError> {
+        let mut call = Call::new(&self.functions.look, named(partition, &[b"proof"]));
+        call.arg(process.to_string());
+        self.call("asking how a partition stands", call).await.and_then(|found| read(partition, found))
+    }
+
+    /// Begins a new epoch unless somebody has: these processes must offer theirs again.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn begin(
+        &self,
+        partition: Partition,
+        process: u32,
+        found: u32,
+        alive: &[u32],
+    ) -> Result<Look, StoreError> {
+        let mut call = Call::new(&self.functions.begin, named(partition, &[b"proof"]));
+        call.arg(found.to_string()).arg(listed(alive)).arg(process.to_string());
+        self.call("beginning an epoch", call).await.and_then(|found| read(partition, found))
+    }
+
+    /// A process has offered everything again up to a place in its journal; `false` when the
+    /// epoch has passed meanwhile.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn settled(
+        &self,
+        partition: Partition,
+        process: u32,
+        epoch: u32,
+        place: Position,
+    ) -> Result<bool, StoreError> {
+        self.settle(partition, process, epoch, "proved", &place.to_string()).await
+    }
+
+    /// A process that was awaited is gone: it proves itself when it comes back.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn gone(&self, partition: Partition, process: u32, epoch: u32) -> Result<bool, StoreError> {
+        self.settle(partition, process, epoch, "gone", "").await
+    }
+
+    async fn settle(
+        &self,
+        partition: Partition,
+        process: u32,
+        epoch: u32,
+        how: &str,
+        place: &str,
+    ) -> Result<bool, StoreError> {
+        let mut call = Call::new(&self.functions.settle, named(partition, &[b"proof"]));
+        call.arg(process.to_string()).arg(epoch.to_string()).arg(how).arg(place);
+        Ok(self.call::<i64>("settling an epoch", call).await? == 1)
+    }
+
+    /// Says that a process is alive for some milliseconds more, and hears who is.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn beat(&self, process: u32, alive_ms: u64) -> Result<Vec<u32>, StoreError> {
+        let mut call = Call::new(&self.functions.beat, format!("{PREFIX}{{processes}}:alive").into_bytes());
+        call.arg(process.to_string()).arg(alive_ms.to_string());
+        self.call("saying that this process is alive", call).await
+    }
+
+    /// Takes as much of `minor` as an offer's budget has left, for this process.
+    ///
+    /// # Errors
+    /// When Redis does not answer; then it may have been taken, until the process asserts its total.
+    pub async fn reserve(&self, offer: &OfferId, process: u32, minor: i64, budget: i64) -> Result<i64, StoreError> {
+        let mut call = Call::new(&self.functions.reserve, budget_key(offer));
+        call.arg(process.to_string()).arg(minor.to_string()).arg(budget.to_string());
+        self.call("reserving from a budget", call).await
+    }
+
+    /// Changes what a process granted and reserved of a budget.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn used(&self, offer: &OfferId, process: u32, by: i64) -> Result<(), StoreError> {
+        let mut change = redis::cmd("HINCRBY");
+        change.arg(budget_key(offer)).arg(process).arg(by);
+        self.ask::<i64>("settling a budget", &change).await.map(drop)
+    }
+
+    /// Says what a process granted and reserved of a budget in all.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn assert_used(&self, offer: &OfferId, process: u32, total: i64) -> Result<(), StoreError> {
+        let mut set = redis::cmd("HSET");
+        set.arg(budget_key(offer)).arg(process).arg(total);
+        self.ask::<i64>("asserting a budget", &set).await.map(drop)
+    }
+
+    /// What all processes granted and reserved of a budget.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn budget_totals(&self, offer: &OfferId) -> Result<Vec<(u32, i64)>, StoreError> {
+        let mut get = redis::cmd("HGETALL");
+        get.arg(budget_key(offer));
+        self.ask("reading a budget", &get).await
+    }
+
+    /// Number of the catalogue's newest change; 0 when there is none.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn newest_change(&self) -> Result<u64, StoreError> {
+        let mut newest = redis::cmd("ZREVRANGE");
+        newest.arg(named(CATALOGUE, &[b"changes"])).arg(0).arg(0).arg("WITHSCORES");
+        let newest: Vec<(Vec<u8>, f64)> = self.ask("asking for the newest change", &newest).await?;
+        // Scores are whole numbers, exact far beyond any catalogue.
+        Ok(newest.first().and_then(|(_, number)| format!("{number:.0}").parse().ok()).unwrap_or(0))
+    }
+
+    /// Keys of documents changed after a change, with their numbers, oldest first.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn changes(&self, after: u64, limit: usize) -> Result<Vec<(Vec<u8>, u64)>, StoreError> {
+        let mut list = redis::cmd("ZRANGEBYSCORE");
+        list.arg(named(CATALOGUE, &[b"changes"])).arg(format!("({after}")).arg("+inf").arg("WITHSCORES");
+        list.arg("LIMIT").arg(0).arg(limit);
+        self.ask("reading changes of the catalogue", &list).await
+    }
+}
+
+fn budget_key(offer: &OfferId) -> Vec<u8> {
+    format!("{PREFIX}{{b:{offer}}}:budget").into_bytes()
+}
+
+type Found = (i64, u32, String, u32, u64, String);
+
+fn read(partition: Partition, found: Found) -> Result<Look, StoreError> {
+    let (here, epoch, awaited, own_epoch, sequence, place) = found;
+    let awaited = awaited.split(',').filter_map(|id| id.parse().ok()).collect();
+    let place = if place.is_empty() { Some(Position::default()) } else { Position::parse(&place) };
+    let place = place.ok_or(StoreError::Broken { partition })?;
+    Ok(Look { here: here == 1, epoch, awaited, own_epoch, sequence, place })
+}
