@@ -39,6 +39,8 @@ pub enum Job {
         moves: bool,
         /// Segments of the sightings below this one are done.
         next: Segment,
+        /// In whose sightings; `None` when the store is one process' alone.
+        process: Option<u32>,
     },
     /// What one side of a referral must be told of the other's state.
     Referral {
@@ -52,13 +54,34 @@ pub enum Job {
         /// Who made them.
         referrer: MemberId,
     },
+    /// The key of an erased person, in the vault of the process that made it.
+    Erase {
+        /// Which process.
+        process: u32,
+        /// Where in its vault.
+        slot: u64,
+    },
 }
 
 impl Job {
     /// What was seen of a card.
     #[must_use]
     pub fn card(card: CardHash, since: Timestamp) -> Self {
-        Self::Seen { clues: BTreeSet::from([Clue::Card(card)]), since, moves: false, next: 0 }
+        Self::Seen { clues: BTreeSet::from([Clue::Card(card)]), since, moves: false, next: 0, process: None }
+    }
+
+    /// The job for each process that keeps sightings of its own; itself where one process is
+    /// alone with its store, and when it is of something else.
+    #[must_use]
+    pub fn spread(self, processes: &[u32]) -> Vec<Self> {
+        match self {
+            Self::Seen { clues, since, moves, next, process: None } if !processes.is_empty() => {
+                let of =
+                    |process: &u32| Self::Seen { clues: clues.clone(), since, moves, next, process: Some(*process) };
+                processes.iter().map(of).collect()
+            }
+            job => vec![job],
+        }
     }
 
     /// Where the job of a record is kept.
@@ -66,7 +89,11 @@ impl Job {
         let envelope = &record.envelope;
         match self {
             Self::Members { merchant, since } => members_key(merchant, *since),
-            Self::Seen { .. } => of_record(b"js", envelope),
+            Self::Seen { process, .. } => {
+                let process = process.map(u32::to_be_bytes).unwrap_or_default();
+                [of_record(b"js", envelope).as_slice(), &process].concat()
+            }
+            Self::Erase { process, slot } => [&b"je"[..], &process.to_be_bytes(), &slot.to_be_bytes()].concat(),
             // A key of its own for each change: one that is just done does not take the next
             // one with it.
             Self::Referral { referrer, .. } | Self::Referrer { referrer } => {
@@ -87,6 +114,16 @@ impl Job {
     pub fn of_pair(referrer: MemberId, referred: MemberId) -> Batch {
         let key = [b"jp", referrer.as_str().as_bytes(), &[0], referred.as_str().as_bytes()].concat();
         kept(key, Some(&Self::Referral { referrer, referred }))
+    }
+
+    /// The one process that can do it; `None` when any can.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        match self {
+            Self::Seen { process, .. } => *process,
+            Self::Erase { process, .. } => Some(*process),
+            _ => None,
+        }
     }
 
     /// Whether it tells sides of referrals.
@@ -110,13 +147,31 @@ fn kept(key: Key, job: Option<&Job>) -> Batch {
 }
 
 impl Engine {
-    /// The jobs that are not done.
+    /// Erases a person's key that another process made, when this one is it.
+    ///
+    /// # Errors
+    /// When the key file fails.
+    pub fn erase_key(&self, process: u32, slot: u64) -> Result<(), EngineError> {
+        if process == self.journal.process() {
+            self.keys.vault.erase(slot)?;
+        }
+        Ok(())
+    }
+
+    /// The jobs that are not done and that this process can do.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn jobs(&self) -> Result<Vec<(Key, Job)>, EngineError> {
         let found = self.keeper().scan(CATALOGUE, b"j", None, JOBS_MAX).await?;
-        found.into_iter().map(|(key, value)| Ok((key, record::decode(&value)?))).collect()
+        let mut jobs = Vec::with_capacity(found.len());
+        for (key, value) in found {
+            let job: Job = record::decode(&value)?;
+            if job.process().is_none_or(|process| process == self.journal.process()) {
+                jobs.push((key, job));
+            }
+        }
+        Ok(jobs)
     }
 
     /// One of them; `None` when it is done.

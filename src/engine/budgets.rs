@@ -2,6 +2,7 @@
 //! fails. What is granted is counted in the state, per partition; here is its sum and
 //! what is reserved at this moment.
 
+use super::{Engine, EngineError};
 use crate::domain::OfferId;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -73,6 +74,44 @@ impl Budgets {
     #[must_use]
     pub fn look(&self, offer: &OfferId) -> Option<(i64, i64)> {
         self.used().get(offer).map(|used| (used.granted, used.reserved))
+    }
+}
+
+impl Engine {
+    /// Reserves as much of an amount as an offer's budget has left. Where the store is shared,
+    /// the budget lies with the offer there, and what this process takes is counted in its name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn reserve(&self, offer: &OfferId, minor: i64, budget: i64) -> Result<Reserved, EngineError> {
+        if let Some(shared) = self.shared() {
+            let minor = self.reserve_shared(shared, offer, minor, budget).await?;
+            return Ok(Reserved { offer: offer.clone(), minor });
+        }
+        self.learn_budget(offer).await?;
+        Ok(self.budgets.reserve(offer, minor, budget))
+    }
+
+    /// Ends a reservation, whether or not it became a grant.
+    pub(super) fn release(&self, reserved: &Reserved) {
+        match self.shared() {
+            Some(shared) => shared.spend(&reserved.offer, -reserved.minor),
+            None => self.budgets.release(reserved),
+        }
+    }
+
+    /// Counts a committed change of what is granted.
+    pub(super) fn granted(&self, offer: &OfferId, change: i64) {
+        match self.shared() {
+            Some(shared) if self.has_budget(offer) => shared.spend(offer, change),
+            Some(_) => {}
+            None => self.budgets.granted(offer, change),
+        }
+    }
+
+    pub(super) fn has_budget(&self, offer: &OfferId) -> bool {
+        let catalogue = self.snapshot.load();
+        catalogue.offer(offer).is_some_and(|o| o.versions.iter().any(|v| v.terms.budget_minor.is_some()))
     }
 }
 

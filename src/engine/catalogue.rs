@@ -133,8 +133,7 @@ impl Engine {
             seen_job(catalogue.merchant(&merchant.id).map(Arc::as_ref), &merchant, operator_word).filter(|_| concerned);
         let body = Body::Merchant { merchant: Box::new(merchant.clone()), operator_word };
         let record = self.catalogue_record(body, has + 1);
-        let job = job.map(|job| job.batch(&record));
-        self.commit_document(record, key, has, keys::versioned(has + 1, &merchant), job).await?;
+        self.commit_document(record, key, has, keys::document(has + 1, &merchant), job).await?;
         self.swap(|known, revision| known.with_merchant(Arc::new(merchant), revision));
         Ok((has + 1, has == 0))
     }
@@ -279,12 +278,12 @@ impl Engine {
         let body = Body::Offer { offer: Box::new(offer.clone()), operator_word };
         let mut record = self.catalogue_record(body, has + 1);
         record.envelope.request = request;
-        let value = keys::versioned(has + 1, &offer);
+        let value = keys::document(has + 1, &offer);
         // Counting since a time when nobody had an offer there: what was seen then may be ours.
         let merchant = self.catalogue().merchant(offer.merchant()).cloned().filter(|_| operator_word);
         let clues = merchant.map(|merchant| Clue::of_merchant(&merchant)).unwrap_or_default();
         let since = offer.life.iter().map(|step| step.effective).min().unwrap_or_default();
-        let job = (!clues.is_empty()).then(|| Job::Seen { clues, since, moves: true, next: 0 }.batch(&record));
+        let job = (!clues.is_empty()).then(|| Job::Seen { clues, since, moves: true, next: 0, process: None });
         self.commit_document(record, keys::offer(offer.id.as_str()), has, value, job).await?;
         self.swap(|known, revision| known.with_offer(Arc::new(offer), revision));
         Ok(())
@@ -293,7 +292,7 @@ impl Engine {
     /// Keeps what was answered to a request that changed nothing: the document and its
     /// version stay.
     async fn commit_same(self: &Arc<Self>, offer: Offer, has: u64, request: RequestKey) -> Result<(), EngineError> {
-        let value = keys::versioned(has, &offer);
+        let value = keys::document(has, &offer);
         let key = keys::offer(offer.id.as_str());
         let mut record = self.catalogue_record(Body::Offer { offer: Box::new(offer), operator_word: false }, has);
         record.envelope.request = Some(request);
@@ -301,7 +300,7 @@ impl Engine {
     }
 
     /// Puts a new snapshot in place. Called with `editing` held, so that none is lost.
-    fn swap(self: &Arc<Self>, change: impl FnOnce(&Catalogue, u64) -> Catalogue) {
+    pub(super) fn swap(self: &Arc<Self>, change: impl FnOnce(&Catalogue, u64) -> Catalogue) {
         let known = self.catalogue();
         let next = Arc::new(change(&known, known.revision() + 1));
         let wants_merging = next.wants_merging();
@@ -327,7 +326,8 @@ impl Engine {
             process: self.journal.process(),
             partition: CATALOGUE,
             number: self.next_number(CATALOGUE),
-            epoch: 1,
+            epoch: self.epoch(CATALOGUE),
+            again: None,
             at: self.clock.now(),
             previous: None,
             version,
@@ -344,13 +344,14 @@ impl Engine {
         key: Vec<u8>,
         has: u64,
         value: bytes::Bytes,
-        job: Option<Batch>,
+        job: Option<Job>,
     ) -> Result<(), EngineError> {
         let expects = vec![Expect { key: key.clone(), version: has }];
         let request = record.envelope.request.as_ref();
         let request = request.map(|request| (keys::request(&request.key), Some(record::encode(request).into())));
         // In one batch: a document is never there without the job that it causes.
-        let job = job.into_iter().flat_map(|job| job.puts);
+        let jobs = job.into_iter().flat_map(|job| job.spread(&self.processes()));
+        let job = jobs.flat_map(|job| job.batch(&record).puts).collect::<Vec<_>>();
         let puts = [(key, Some(value))].into_iter().chain(request).chain(job).collect();
         let batch = Batch { partition: CATALOGUE, expects, puts, ..Batch::default() };
         self.commit_apart(record, vec![batch]).await
@@ -359,10 +360,15 @@ impl Engine {
     /// Commits one record in a task of its own, so that a caller who goes away does not
     /// leave a record without its state.
     pub(super) async fn commit_apart(self: &Arc<Self>, record: Record, batches: Vec<Batch>) -> Result<(), EngineError> {
+        self.check_proved(record.envelope.partition)?;
         let engine = Arc::clone(self);
         let encoded = record::encode(&record);
-        let task = tokio::spawn(async move { engine.journal_then_state(vec![encoded], batches).await });
-        task.await.unwrap_or(Err(EngineError::Stopping))
+        let task = tokio::spawn(async move { engine.journal_then_state(vec![encoded], vec![batches]).await });
+        let done = task.await.unwrap_or(Err(EngineError::Stopping))?.pop().unwrap_or(Ok(()));
+        if matches!(done, Err(EngineError::Contended)) {
+            self.withdraw(std::slice::from_ref(&record.envelope));
+        }
+        done
     }
 
     /// Keeps a message that could not be understood, when there is room on the shelf.
@@ -426,7 +432,7 @@ impl Engine {
 pub fn seen_job(before: Option<&Merchant>, after: &Merchant, moves: bool) -> Option<Job> {
     let clues = changed_clues(before, after);
     // Each mark has its own times, which `locate` obeys; sightings are kept some days only.
-    (!clues.is_empty()).then(|| Job::Seen { clues, since: Timestamp::default(), moves, next: 0 })
+    (!clues.is_empty()).then(|| Job::Seen { clues, since: Timestamp::default(), moves, next: 0, process: None })
 }
 
 /// Does the whole of an edit in a task of its own. A caller who goes away in the middle must not

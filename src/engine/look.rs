@@ -316,7 +316,7 @@ impl Engine {
     /// When the store fails.
     pub async fn merchant_document(&self, id: &MerchantId) -> Result<Option<(u64, Merchant)>, EngineError> {
         let found = self.keeper().get(CATALOGUE, &keys::merchant(id.as_str())).await?;
-        Ok(found.map(|bytes| keys::unversioned(&bytes)).transpose()?)
+        Ok(found.map(|bytes| keys::of_document(&bytes)).transpose()?)
     }
 
     /// An offer's document with its version.
@@ -325,7 +325,7 @@ impl Engine {
     /// When the store fails.
     pub async fn offer_document(&self, id: &OfferId) -> Result<Option<(u64, Offer)>, EngineError> {
         let found = self.keeper().get(CATALOGUE, &keys::offer(id.as_str())).await?;
-        Ok(found.map(|bytes| keys::unversioned(&bytes)).transpose()?)
+        Ok(found.map(|bytes| keys::of_document(&bytes)).transpose()?)
     }
 
     /// Offers with their versions, by id, after an id; of one merchant when one is given.
@@ -341,13 +341,13 @@ impl Engine {
         let Some(merchant) = merchant else {
             let after = after.map(|id| keys::offer(id.as_str()));
             let page = self.keeper().scan(CATALOGUE, b"O", after.as_deref(), limit).await?;
-            return page.iter().map(|(_, value)| Ok(keys::unversioned(value)?)).collect();
+            return page.iter().map(|(_, value)| Ok(keys::of_document(value)?)).collect();
         };
         let catalogue = self.catalogue();
         let theirs = catalogue.offers_of(merchant).iter().filter(|offer| after.is_none_or(|after| offer.id > *after));
         let wanted: Vec<_> = theirs.take(limit).map(|offer| keys::offer(offer.id.as_str())).collect();
         let found = self.keeper().read(CATALOGUE, &wanted).await?;
-        found.iter().flatten().map(|value| Ok(keys::unversioned(value)?)).collect()
+        found.iter().flatten().map(|value| Ok(keys::of_document(value)?)).collect()
     }
 
     /// What an offer has granted, and what is reserved of its budget at this moment.
@@ -355,6 +355,10 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn offer_use(&self, offer: &OfferId) -> Result<(i64, i64), EngineError> {
+        if let Some(totals) = self.budget_totals(offer).await? {
+            let granted = self.granted_under(offer).await?;
+            return Ok((granted, (totals - granted).max(0)));
+        }
         self.learn_budget(offer).await?;
         if let Some(used) = self.budgets.look(offer) {
             return Ok(used);

@@ -32,8 +32,10 @@ impl Engine {
         let mark = Timestamp::start_of_day(now.day());
         let mut decided = 0;
         let behind = |partition: &u16| self.marked[usize::from(*partition)].load(Ordering::Acquire) < mark.as_ms();
-        let partitions: Vec<Partition> = (0..self.partitions()).filter(behind).collect();
-        {
+        let mut partitions: Vec<Partition> = (0..self.partitions()).filter(behind).collect();
+        if self.is_shared() {
+            partitions = self.raise_marks(partitions, mark).await?;
+        } else {
             // Turns under way were decided under the old mark: the new one rises when they
             // have ended, so that the agenda below misses none of them.
             let _alone = self.gate.write().await;
@@ -73,6 +75,32 @@ impl Engine {
         }
     }
 
+    /// Puts a mark in force in a shared store, before its work is done: from then on no process
+    /// commits under the old one. Returns the partitions whose work is this process' to do.
+    async fn raise_marks(&self, partitions: Vec<Partition>, mark: Timestamp) -> Result<Vec<Partition>, EngineError> {
+        let mut mine = Vec::new();
+        for partition in partitions {
+            let found = self.keeper().read(partition, &[keys::mark(), keys::marked()]).await?;
+            let [in_force, done] = [0, 1].map(|place: usize| keys::counter(found[place].as_ref()));
+            if done >= mark.as_ms() {
+                self.marked[usize::from(partition)].fetch_max(done, Ordering::AcqRel);
+                continue;
+            }
+            if in_force < mark.as_ms() {
+                let value = Bytes::copy_from_slice(&mark.as_ms().to_le_bytes());
+                let same = vec![(keys::mark(), found[0].clone())];
+                let batch = Batch { partition, same, puts: vec![(keys::mark(), Some(value))], ..Batch::default() };
+                // Another process may raise it at the same time: one of both is enough.
+                self.keeper().commit(batch).await?;
+            }
+            self.marks[usize::from(partition)].fetch_max(mark.as_ms(), Ordering::AcqRel);
+            if self.leases(partition).await? {
+                mine.push(partition);
+            }
+        }
+        Ok(mine)
+    }
+
     async fn mark_partition(self: &Arc<Self>, partition: Partition, mark: Timestamp) -> Result<u64, EngineError> {
         let mut decided = 0;
         let mut after: Option<Vec<u8>> = None;
@@ -105,7 +133,8 @@ impl Engine {
         record.envelope.partition = partition;
         record.envelope.number = self.next_number(partition);
         let value = Bytes::copy_from_slice(&mark.as_ms().to_le_bytes());
-        let batch = Batch { partition, puts: vec![(keys::mark(), Some(value))], ..Batch::default() };
+        let key = if self.is_shared() { keys::marked() } else { keys::mark() };
+        let batch = Batch { partition, puts: vec![(key, Some(value))], ..Batch::default() };
         self.commit_apart(record, vec![batch]).await?;
         self.marked[usize::from(partition)].fetch_max(mark.as_ms(), Ordering::AcqRel);
         Ok(decided)

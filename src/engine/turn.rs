@@ -71,6 +71,10 @@ pub struct Turn {
     now: Timestamp,
     /// Decides what would be, not what is.
     supposed: bool,
+    /// Offers again what a shared store forgot.
+    repairs: Option<u64>,
+    /// Jobs to be left with the commit.
+    left: Vec<Job>,
 }
 
 impl Engine {
@@ -80,9 +84,25 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn turn(self: &Arc<Self>, member: &MemberId) -> Result<Box<Turn>, EngineError> {
+        self.turn_on(member, self.shared().is_some()).await
+    }
+
+    /// As [`Engine::turn`], on the state as this process last saw it: what others committed
+    /// since is found when the turn is committed, which then fails as contended.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn quick_turn(self: &Arc<Self>, member: &MemberId) -> Result<Box<Turn>, EngineError> {
+        self.turn_on(member, false).await
+    }
+
+    async fn turn_on(self: &Arc<Self>, member: &MemberId, anew: bool) -> Result<Box<Turn>, EngineError> {
         let guard = Arc::clone(self.stripe(member.as_str().as_bytes())).lock_owned().await;
         let gate = Arc::clone(&self.gate).read_owned().await;
         let now = self.clock.now();
+        if anew {
+            self.members.remove(member);
+        }
         let state = match self.load_held(member).await? {
             Some(state) => state.as_ref().clone(),
             None => MemberState::new(MemberHead::new(member.clone(), now)),
@@ -105,6 +125,8 @@ impl Engine {
             leaves_jobs: false,
             now,
             supposed: false,
+            repairs: None,
+            left: Vec::new(),
         }))
     }
 }
@@ -119,6 +141,24 @@ impl Turn {
     #[must_use]
     pub fn is_known(&self) -> bool {
         self.base_version > 0 || !self.records.is_empty()
+    }
+    pub(super) fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.engine)
+    }
+    pub(super) fn partition(&self) -> Partition {
+        self.partition
+    }
+    /// Offers again what a record said, and commits although the partition is being proved: it
+    /// is this turn that proves it.
+    pub(super) fn repair(&mut self, record: u64) {
+        self.repairs = Some(record);
+    }
+    /// Leaves a job with the commit.
+    pub(super) fn leave(&mut self, job: Job) {
+        self.left.push(job);
+    }
+    pub(super) fn envelopes(&self) -> impl Iterator<Item = &Envelope> {
+        self.records.iter().map(|record| &record.envelope)
     }
     /// The time of this turn.
     #[must_use]
@@ -210,8 +250,7 @@ impl Turn {
         if budget == i64::MAX {
             return Ok(true);
         }
-        self.engine.learn_budget(offer).await?;
-        let reserved = self.engine.budgets.reserve(offer, minor, budget);
+        let reserved = self.engine.reserve(offer, minor, budget).await?;
         let whole = reserved.minor == minor;
         self.reserved.push(reserved);
         Ok(whole)
@@ -250,8 +289,7 @@ impl Turn {
         let taken = Taken::before(&self.member, &input, before.as_ref(), mark, lapse);
         apply_input(&mut self.member, &input, &mut self.touched);
         if matches!(input, MemberInput::Registered { .. }) {
-            let head = &self.member.head;
-            self.member.profiles = super::sealed::open_profiles(&self.engine.vault, self.partition, head)?;
+            self.member.profiles = self.engine.keys.open_profiles(self.partition, &self.member)?;
         }
         let (from, merchants) = concerned(&self.member, &input, before);
         let scope = Scope { from, merchants: merchants.as_deref(), own: own.as_ref() };
@@ -291,8 +329,7 @@ impl Turn {
             }
             for ask in asks {
                 let budget = self.budget_of(&ask.offer);
-                self.engine.learn_budget(&ask.offer).await?;
-                let reserved = self.engine.budgets.reserve(&ask.offer, ask.minor, budget);
+                let reserved = self.engine.reserve(&ask.offer, ask.minor, budget).await?;
                 raises.insert((ask.purchase, ask.offer), reserved.minor);
                 self.reserved.push(reserved);
             }
@@ -315,7 +352,8 @@ impl Turn {
             process: self.engine.journal.process(),
             partition: self.partition,
             number: self.engine.next_number(self.partition),
-            epoch: 1,
+            epoch: self.engine.epoch(self.partition),
+            again: self.repairs,
             at: self.now,
             previous: self.member.head.last,
             version: self.member.head.version + 1,
@@ -368,6 +406,9 @@ impl Turn {
     pub async fn commit(mut self: Box<Self>) -> Result<Arc<MemberState>, EngineError> {
         assert!(!self.supposed, "a supposition is never committed");
         let engine = Arc::clone(&self.engine);
+        if self.repairs.is_none() {
+            engine.check_proved(self.partition)?;
+        }
         let news = self.news();
         let empty = MemberState::new(MemberHead::new(self.id().clone(), self.now));
         let member = Arc::new(std::mem::replace(&mut self.member, empty));
@@ -386,21 +427,22 @@ impl Turn {
                 engine.linked.enter(link.card);
             }
             if !matches!(input, Some(MemberInput::Event(_))) {
-                batches.extend(hints(engine.keeper(), engine.partitions(), record).await?);
+                batches.extend(hints(engine.keeper(), engine.partitions(), &engine.processes(), record).await?);
             }
             // A budget learnt after this commit would count it twice.
-            for (offer, _) in granted_changes(record) {
+            for (offer, _) in granted_changes(record).filter(|_| engine.shared().is_none()) {
                 engine.learn_budget(offer).await?;
             }
         }
         let index = self.unindexed.iter().map(|purchase| owner_hint(engine.partitions(), purchase, &member.head.id));
         batches.extend(index);
-        batches.extend(news.iter().map(|job| job.batch(&self.records[0])));
+        batches.extend(news.iter().chain(&self.left).map(|job| job.batch(&self.records[0])));
         // Jobs lie in the catalogue's partition.
         self.leaves_jobs = batches.iter().any(|batch| batch.partition == CATALOGUE);
         let (records, touched) = (&self.records, &self.touched);
         let mut batch = member_batch(&member, self.base_version, records, touched, self.partition, &engine.due());
         batch.puts.extend(removed.chain(days));
+        engine.finish_batch(&mut batch, &member, &self.records);
         batches.push(batch);
         let records = self.records.iter().map(record::encode).collect();
         engine.commit_in_a_round(Decision { turn: self, member, records, batches }).await
@@ -411,7 +453,7 @@ impl Turn {
         // Counted before the reservations end with the turn, so that no other turn sees
         // the budget with neither.
         for (offer, by) in self.records.iter().flat_map(granted_changes) {
-            self.engine.budgets.granted(offer, by);
+            self.engine.granted(offer, by);
         }
         self.engine.members.insert(member.head.id.clone(), Arc::clone(member));
         if self.leaves_jobs {
@@ -423,7 +465,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         for reserved in &self.reserved {
-            self.engine.budgets.release(reserved);
+            self.engine.release(reserved);
         }
     }
 }
@@ -446,19 +488,16 @@ pub(super) fn granted_changes(record: &Record) -> impl Iterator<Item = (&OfferId
 impl Engine {
     /// Sums what the state counts as granted under an offer, once, if it has a budget.
     pub(super) async fn learn_budget(&self, offer: &OfferId) -> Result<(), EngineError> {
-        let catalogue = self.snapshot.load();
-        let budgeted =
-            catalogue.offer(offer).is_some_and(|o| o.versions.iter().any(|v| v.terms.budget_minor.is_some()));
-        if !budgeted || self.budgets.knows(offer) {
+        if !self.has_budget(offer) || self.budgets.knows(offer) {
             return Ok(());
         }
-        drop(catalogue);
         let granted = self.granted_under(offer).await?;
         self.budgets.learn(offer, granted);
         Ok(())
     }
 
-    /// What the state counts as granted under an offer.
+    /// What the state counts as granted under an offer. Where it is shared, by what each
+    /// process says of itself.
     pub(super) async fn granted_under(&self, offer: &OfferId) -> Result<i64, EngineError> {
         let key = keys::granted(offer);
         let mut granted = 0;
@@ -505,7 +544,12 @@ fn owner_hint(partitions: u16, purchase: &PurchaseKey, member: &MemberId) -> Bat
 }
 
 /// The hints a record makes, in other partitions than the member's.
-pub(super) async fn hints(keeper: &dyn Keeper, partitions: u16, record: &Record) -> Result<Vec<Batch>, EngineError> {
+pub(super) async fn hints(
+    keeper: &dyn Keeper,
+    partitions: u16,
+    processes: &[u32],
+    record: &Record,
+) -> Result<Vec<Batch>, EngineError> {
     let Body::Member { member, input, .. } = &record.body else { return Ok(Vec::new()) };
     match input.as_ref() {
         MemberInput::CardLinked { link, replaces, .. } => {
@@ -516,7 +560,8 @@ pub(super) async fn hints(keeper: &dyn Keeper, partitions: u16, record: &Record)
             batches.push(claim(keeper, partitions, link.card, member, Some(link.from), None).await?);
             // Dated into the past: what was seen of it since then is looked for.
             if link.from < record.envelope.at {
-                batches.push(Job::card(link.card, link.from).batch(record));
+                let jobs = Job::card(link.card, link.from).spread(processes);
+                batches.extend(jobs.iter().map(|job| job.batch(record)));
             }
             Ok(batches)
         }
@@ -630,7 +675,7 @@ fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
 }
 
 /// Few counters are raised by one turn: looking through them costs less than a map.
-fn add(adds: &mut Vec<(Vec<u8>, i64)>, key: Vec<u8>, by: i64) {
+pub(super) fn add(adds: &mut Vec<(Vec<u8>, i64)>, key: Vec<u8>, by: i64) {
     match adds.iter_mut().find(|(known, _)| *known == key) {
         Some((_, sum)) => *sum += by,
         None => adds.push((key, by)),

@@ -4,6 +4,7 @@
 //! | key, within a partition | value |
 //! |---|---|
 //! | `m` member 0 `h` | version, head |
+//! | `m` member 0 `k` | the member's own key, wrapped (a shared store alone) |
 //! | `m` member 0 `p` source 0 purchase | purchase |
 //! | `m` member 0 `i` card event-key | content hash and purchase of an event whose purchase was sealed early |
 //! | `m` member 0 `t` number | transfers of one record, for statements |
@@ -14,7 +15,8 @@
 //! | `k` request key | an answer kept for a repeated request |
 //! | `s` kind unit 0 owner | sum of an account kind (counter) |
 //! | `g` offer | granted under an offer (counter) |
-//! | `z` | the partition's latest daily mark |
+//! | `g` offer 0 process | the same by one process (a shared store alone) |
+//! | `z`, `y` | the partition's latest daily mark; the latest whose work is done (a shared store alone) |
 //! | `M` merchant, `O` offer | version, document (catalogue) |
 //! | `d` number | dead letter (catalogue) |
 //!
@@ -87,6 +89,11 @@ pub fn head(member: &MemberId) -> Key {
 #[must_use]
 pub fn member(member: &MemberId) -> Key {
     [b"m", member.as_str().as_bytes(), &[0]].concat()
+}
+/// A member's own key, wrapped.
+#[must_use]
+pub fn own_key(member: &MemberId) -> Key {
+    member_prefix(member, b'k', 0)
 }
 /// Prefix of a member's purchases.
 #[must_use]
@@ -216,10 +223,24 @@ pub fn granted(offer: &OfferId) -> Key {
     key.extend_from_slice(offer.as_str().as_bytes());
     key
 }
+/// Granted under an offer by one process, in this partition of a shared store.
+#[must_use]
+pub fn granted_by(offer: &OfferId, process: u32) -> Key {
+    let mut key = granted(offer);
+    key.push(0);
+    key.extend_from_slice(&process.to_be_bytes());
+    key
+}
 /// The partition's latest daily mark.
 #[must_use]
 pub fn mark() -> Key {
     vec![b'z']
+}
+/// The latest daily mark whose work is done, in a shared store: there a mark is in force
+/// before its work begins.
+#[must_use]
+pub fn marked() -> Key {
+    vec![b'y']
 }
 /// A merchant document.
 #[must_use]
@@ -273,6 +294,25 @@ pub fn versioned<T: Serialize>(version: u64, value: &T) -> Bytes {
 pub fn unversioned<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<(u64, T), RecordError> {
     let (version, rest) = bytes.split_first_chunk::<8>().ok_or(RecordError::Empty)?;
     Ok((u64::from_le_bytes(*version), decode(rest)?))
+}
+/// A document of the catalogue: JSON behind its version, so that a person can read it where
+/// it is kept.
+///
+/// # Panics
+/// Never: our documents have a JSON form.
+#[must_use]
+pub fn document<T: Serialize>(version: u64, value: &T) -> Bytes {
+    let mut bytes = version.to_le_bytes().to_vec();
+    serde_json::to_writer(&mut bytes, value).expect("our documents have a JSON form");
+    bytes.into()
+}
+/// Version and document.
+///
+/// # Errors
+/// [`RecordError`] when the bytes are not what [`document`] made.
+pub fn of_document<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<(u64, T), RecordError> {
+    let (version, rest) = bytes.split_first_chunk::<8>().ok_or(RecordError::Empty)?;
+    Ok((u64::from_le_bytes(*version), serde_json::from_slice(rest).map_err(RecordError::Document)?))
 }
 /// A counter's value.
 #[must_use]

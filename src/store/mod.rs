@@ -111,6 +111,12 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A shared store may lack what this process was told it holds: what is read cannot be believed.
+    #[error("partition {partition} is being checked against the journals")]
+    Unproved {
+        /// Where.
+        partition: Partition,
+    },
     /// Bytes are not what was written.
     #[error(
         "a value of partition {partition} is broken; stop the service and remove the state folder, it is rebuilt from the journal"

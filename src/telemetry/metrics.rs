@@ -161,6 +161,7 @@ pub struct Metrics {
     ready: Gauge,
     sightings_dropped: Counters,
     dead_letters_kept: Counters,
+    offered_again: Counters,
     dead_letters_dropped: Counters,
     budgets_spent: Counters,
     checkpoint_time: Histogram,
@@ -261,6 +262,7 @@ impl Metrics {
             journal_poisoned: page.gauge("journal_poisoned", "1 after a failed sync: nothing is committed any more"),
             ready: page.gauge("ready", "1 while requests are welcome"),
             sightings_dropped: page.counter("sightings_dropped", "Sightings not kept because the queue was full"),
+            offered_again: page.counter("records_offered_again", "Records that a shared store had forgotten"),
             dead_letters_kept: page.counter("dead_letters_kept", "Messages put on the dead-letter shelf"),
             dead_letters_dropped: page.counter("dead_letters_dropped", "Messages that fell off the full shelf"),
             budgets_spent: page.counter("budgets_spent", "Offers whose budget came to its end"),
@@ -388,6 +390,10 @@ impl Metrics {
     #[inline]
     pub fn sighting_dropped(&self) {
         self.sightings_dropped.add(0, 0, 1);
+    }
+    /// So many records were offered again to a shared store that had forgotten them.
+    pub fn offered_again(&self, count: u64) {
+        self.offered_again.add(0, 0, count);
     }
     /// A message was put on the dead-letter shelf.
     pub fn dead_letter_kept(&self) {

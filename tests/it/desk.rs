@@ -192,6 +192,7 @@ impl Desk {
             partition: 0,
             number: self.number,
             epoch: 1,
+            again: None,
             at: self.mark,
             previous: self.member.head.last,
             version: self.member.head.version + 1,

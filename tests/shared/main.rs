@@ -5,3 +5,4 @@
 mod world;
 
 mod keepers;
+mod together;

@@ -109,17 +109,19 @@ local function commit(keys, args)
     end
   end
   if process ~= '' then
-    redis.call('HSET', keys[1], 's' .. process, sequence, 'p' .. process, args[4])
+    redis.call('HSET', keys[1], 's' .. process, sequence)
+    -- What is offered again does not say that all before it is here.
+    if not repair then redis.call('HSET', keys[1], 'p' .. process, args[4]) end
   end
   return sequence
 end
 
 -- How a partition stands with a process: whether it is proved under this server, the epoch,
--- who is awaited, the process's epoch, commits and place.
+-- who is awaited, the process's epoch, commits and place, and the partition's daily mark.
 local function look(keys, args)
   local known = redis.call('HMGET', keys[1], 'run', 'epoch', 'awaited', 'e' .. args[1], 's' .. args[1], 'p' .. args[1])
   return { known[1] == server() and 1 or 0, tonumber(known[2] or '0'), known[3] or '', tonumber(known[4] or '0'),
-    tonumber(known[5] or '0'), known[6] or '' }
+    tonumber(known[5] or '0'), known[6] or '', redis.call('HGET', keys[2], 'z') or '' }
 end
 
 -- Begins a new epoch, unless somebody did: everybody alive must offer again what was
@@ -133,7 +135,7 @@ local function begin(keys, args)
 end
 
 -- Takes a process off those awaited: it has offered everything again, or is gone. One that
--- has proved itself may commit in this epoch.
+-- has proved itself may commit in this epoch; one that is gone must prove itself anew.
 local function settle(keys, args)
   local process, epoch, proved = args[1], args[2], args[3] == 'proved'
   local known = redis.call('HMGET', keys[1], 'run', 'epoch', 'awaited')
@@ -141,8 +143,19 @@ local function settle(keys, args)
   local awaited = string.gsub(known[3] or '', ',' .. process .. ',', ',')
   if awaited == ',' then awaited = '' end
   redis.call('HSET', keys[1], 'awaited', awaited)
-  if proved then redis.call('HSET', keys[1], 'e' .. process, epoch, 'p' .. process, args[4]) end
+  if proved then
+    redis.call('HSET', keys[1], 'e' .. process, epoch, 'p' .. process, args[4])
+  else
+    redis.call('HDEL', keys[1], 'e' .. process)
+  end
   return 1
+end
+
+-- Whether a partition is proved under this server for a process in an epoch: sent behind a
+-- read, on the same connection, it says whether what was read can be believed.
+local function believe(keys, args)
+  local known = redis.call('HMGET', keys[1], 'run', 'e' .. args[1])
+  return known[1] == server() and known[2] == args[2] and 1 or 0
 end
 
 -- A page of lines between two bounds of the index, with their values.
@@ -177,13 +190,21 @@ local function reserve(keys, args)
   return taken
 end
 
--- A process is alive for so many milliseconds more; answers who is, and forgets the others.
+-- A process is alive for so many milliseconds more; answers who is, and who ever was.
 local function beat(keys, args)
   local now = redis.call('TIME')
   local ms = now[1] * 1000 + math.floor(now[2] / 1000)
   redis.call('ZADD', keys[1], ms + tonumber(args[2]), args[1])
-  redis.call('ZREMRANGEBYSCORE', keys[1], '-inf', '(' .. string.format('%.0f', ms))
-  return redis.call('ZRANGE', keys[1], 0, -1)
+  return { redis.call('ZRANGEBYSCORE', keys[1], string.format('%.0f', ms), '+inf'),
+    redis.call('ZRANGE', keys[1], 0, -1) }
+end
+
+-- Whether a process does what follows a partition, for so many milliseconds more.
+local function lease(keys, args)
+  local holder = redis.call('GET', keys[1])
+  if holder and holder ~= args[1] then return 0 end
+  redis.call('SET', keys[1], args[1], 'PX', args[2])
+  return 1
 end
 
 redis.register_function('NAME_commit', commit)
@@ -191,5 +212,7 @@ redis.register_function('NAME_begin', begin)
 redis.register_function('NAME_settle', settle)
 redis.register_function('NAME_reserve', reserve)
 redis.register_function('NAME_beat', beat)
+redis.register_function('NAME_lease', lease)
 redis.register_function{ function_name = 'NAME_look', callback = look, flags = { 'no-writes' } }
+redis.register_function{ function_name = 'NAME_believe', callback = believe, flags = { 'no-writes' } }
 redis.register_function{ function_name = 'NAME_lines', callback = lines, flags = { 'no-writes' } }

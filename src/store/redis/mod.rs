@@ -17,8 +17,9 @@ use connection::{ConnectOptions, Connection, failed};
 use layout::{Place, bounds, named, place};
 use redis::{Cmd, FromRedisValue, cmd, pipe};
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
-pub use proof::{Standing, Standings};
+pub use proof::{Look, Processes, Standing, Standings, while_repairing};
 
 /// The functions' source. Their names carry a hash of it, so that two versions of the program
 /// can run side by side during an upgrade.
@@ -33,6 +34,8 @@ pub struct Redis {
     functions: Functions,
     /// How each partition stands with this process.
     standings: Standings,
+    /// This process, once it has joined.
+    process: OnceLock<u32>,
 }
 
 struct Functions {
@@ -44,6 +47,8 @@ struct Functions {
     look: String,
     lines: String,
     beat: String,
+    lease: String,
+    believe: String,
 }
 
 impl Functions {
@@ -59,6 +64,8 @@ impl Functions {
             look: name("look"),
             lines: name("lines"),
             beat: name("beat"),
+            lease: name("lease"),
+            believe: name("believe"),
         }
     }
 }
@@ -104,7 +111,12 @@ impl Redis {
     /// When Redis cannot be reached, refuses the user, or is older than 7.0.
     pub async fn open(options: &ConnectOptions, partitions: u16) -> Result<Self, StoreError> {
         let connection = Connection::open(options).await.map_err(failed("connecting to Redis"))?;
-        let keeper = Self { connection, functions: Functions::new(), standings: Standings::new(partitions) };
+        let keeper = Self {
+            connection,
+            functions: Functions::new(),
+            standings: Standings::new(partitions),
+            process: OnceLock::new(),
+        };
         keeper.load_functions().await?;
         Ok(keeper)
     }
@@ -138,6 +150,57 @@ impl Redis {
         self.connection.ask(command).await.map_err(failed(doing))
     }
 
+    /// Reads of a partition, and whether they can be believed: a server that forgot must not
+    /// say that a card is nobody's. Before this process has joined, and while it repairs a
+    /// partition, everything is taken as it is.
+    async fn read_all(
+        &self,
+        doing: &'static str,
+        partition: Partition,
+        commands: Vec<Cmd>,
+    ) -> Result<Vec<redis::Value>, StoreError> {
+        let count = commands.len();
+        let mut all = pipe();
+        for command in commands {
+            all.add_command(command);
+        }
+        let checked = self.process.get().filter(|_| !proof::repairing());
+        let Some(process) = checked else {
+            return self.connection.ask_all(&all, count).await.map_err(failed(doing));
+        };
+        let standing = self.standings.of(partition);
+        if !standing.is_proved() {
+            return Err(StoreError::Unproved { partition });
+        }
+        let mut believe = Call::new(&self.functions.believe, named(partition, &[b"proof"]));
+        believe.arg(process.to_string()).arg(standing.epoch().to_string());
+        all.add_command(believe.command());
+        let mut values = self.connection.ask_all(&all, count + 1).await.map_err(failed(doing))?;
+        match values.pop() {
+            Some(redis::Value::Int(1)) => Ok(values),
+            _ => {
+                standing.doubt();
+                Err(StoreError::Unproved { partition })
+            }
+        }
+    }
+
+    async fn read_one<T: FromRedisValue>(
+        &self,
+        doing: &'static str,
+        partition: Partition,
+        command: Cmd,
+    ) -> Result<T, StoreError> {
+        let value = self.read_all(doing, partition, vec![command]).await?.pop().unwrap_or(redis::Value::Nil);
+        redis::from_redis_value(value).map_err(|error| failed(doing)(error.into()))
+    }
+
+    /// This process has joined the store: from now on reads are checked.
+    pub fn join(&self, process: u32) {
+        // Set once: a process keeps its number.
+        let _ = self.process.set(process);
+    }
+
     async fn get_now(&self, partition: Partition, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let found = self.read_now(partition, std::slice::from_ref(&key.to_vec())).await?;
         Ok(found.into_iter().next().flatten())
@@ -147,17 +210,10 @@ impl Redis {
         let doing = "reading";
         let places: Vec<Place> = keys.iter().map(|key| place(partition, key)).collect();
         let commands: Vec<Cmd> = places.iter().map(|place| read_command(partition, place)).collect();
-        let values = match commands.as_slice() {
-            [] => Vec::new(),
-            [one] => vec![self.ask(doing, one).await?],
-            _ => {
-                let mut all = pipe();
-                for command in commands {
-                    all.add_command(command);
-                }
-                self.connection.ask_all(&all, keys.len()).await.map_err(failed(doing))?
-            }
-        };
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let values = self.read_all(doing, partition, commands).await?;
         places.iter().zip(values).map(|(place, value)| read_value(partition, place, value)).collect()
     }
 
@@ -224,7 +280,7 @@ impl Redis {
                 let owner = prefix.len() - field.len();
                 let mut get = cmd("HGETALL");
                 get.arg(key);
-                let all: Vec<(Vec<u8>, Vec<u8>)> = self.ask("reading a member", &get).await?;
+                let all: Vec<(Vec<u8>, Vec<u8>)> = self.read_one("reading a member", partition, get).await?;
                 let whole = all.into_iter().filter(|(name, _)| name.starts_with(&field));
                 let whole = whole.map(|(name, value)| ([&prefix[..owner], &name].concat(), Bytes::from(value)));
                 Ok(page_of(whole, after, limit))
@@ -232,7 +288,7 @@ impl Redis {
             Place::Counter(prefix) => {
                 let mut get = cmd("HGETALL");
                 get.arg(named(partition, &[b"sums"]));
-                let all: Vec<(Vec<u8>, i64)> = self.ask("reading sums", &get).await?;
+                let all: Vec<(Vec<u8>, i64)> = self.read_one("reading sums", partition, get).await?;
                 let all = all.into_iter().filter(|(name, _)| name.starts_with(&prefix));
                 let all = all.map(|(name, sum)| (name, Bytes::copy_from_slice(&sum.to_le_bytes())));
                 Ok(page_of(all, after, limit))
@@ -247,7 +303,8 @@ impl Redis {
                     let mut call = Call::new(&self.functions.lines, named(partition, &[b"index"]));
                     call.keys.push(named(partition, &[b"lines"]));
                     call.arg(from).arg(to).arg(want.to_string());
-                    let page: Vec<(Vec<u8>, Vec<u8>)> = self.call("reading lines", call).await?;
+                    let page: Vec<(Vec<u8>, Vec<u8>)> =
+                        self.read_one("reading lines", partition, call.command()).await?;
                     let more = page.len() == want;
                     after = page.last().map(|(line, _)| line.clone());
                     pairs.extend(page.into_iter().map(|(line, value)| (line, Bytes::from(value))));
@@ -272,7 +329,7 @@ impl Redis {
         let (from, to) = bounds(prefix, after);
         let mut names = cmd("ZRANGEBYLEX");
         names.arg(named(partition, &[b"documents"])).arg(from).arg(to).arg("LIMIT").arg(0).arg(limit);
-        let names: Vec<Key> = self.ask(doing, &names).await?;
+        let names: Vec<Key> = self.read_one(doing, partition, names).await?;
         let values = self.read_now(partition, &names).await?;
         Ok(names.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?))).collect())
     }
@@ -406,7 +463,7 @@ impl Keeper for Redis {
             let from = if after.is_none() { b"-".to_vec() } else { from };
             let mut list = cmd("ZRANGEBYLEX");
             list.arg(named(partition, &[b"members"])).arg(from).arg(to).arg("LIMIT").arg(0).arg(limit);
-            let names: Vec<String> = self.ask("listing members", &list).await?;
+            let names: Vec<String> = self.read_one("listing members", partition, list).await?;
             names.iter().map(|name| MemberId::new(name).map_err(|_| StoreError::Broken { partition })).collect()
         }))
     }

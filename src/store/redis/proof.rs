@@ -10,8 +10,23 @@ use super::{Call, Redis, listed};
 use crate::domain::OfferId;
 use crate::journal::Position;
 use crate::store::redis::layout::{PREFIX, named};
-use crate::store::{CATALOGUE, Partition, StoreError};
+use crate::store::{CATALOGUE, Partition, StoreError, keys};
+use futures_util::{StreamExt, TryStreamExt};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+tokio::task_local! {
+    static REPAIRING: ();
+}
+
+/// Reads made within are taken as they are: this process is looking for what is missing.
+pub async fn while_repairing<T>(work: impl Future<Output = T>) -> T {
+    REPAIRING.scope((), work).await
+}
+
+/// Whether the caller looks for what is missing.
+pub(super) fn repairing() -> bool {
+    REPAIRING.try_with(|()| ()).is_ok()
+}
 
 /// How one partition stands.
 #[derive(Debug, Default)]
@@ -95,6 +110,17 @@ pub struct Look {
     pub sequence: u64,
     /// Where in its journal the process must look for what it may lack.
     pub place: Position,
+    /// Its daily mark, as it is kept.
+    pub mark: Vec<u8>,
+}
+
+/// Processes of a store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Processes {
+    /// Those that said so lately.
+    pub alive: Vec<u32>,
+    /// All that ever were.
+    pub known: Vec<u32>,
 }
 
 impl Redis {
@@ -104,6 +130,7 @@ impl Redis {
     /// When Redis does not answer.
     pub async fn look(&self, partition: Partition, process: u32) -> Result<Look, StoreError> {
         let mut call = Call::new(&self.functions.look, named(partition, &[b"proof"]));
+        call.keys.push(named(partition, &[b"lines"]));
         call.arg(process.to_string());
         self.call("asking how a partition stands", call).await.and_then(|found| read(partition, found))
     }
@@ -120,6 +147,7 @@ impl Redis {
         alive: &[u32],
     ) -> Result<Look, StoreError> {
         let mut call = Call::new(&self.functions.begin, named(partition, &[b"proof"]));
+        call.keys.push(named(partition, &[b"lines"]));
         call.arg(found.to_string()).arg(listed(alive)).arg(process.to_string());
         self.call("beginning an epoch", call).await.and_then(|found| read(partition, found))
     }
@@ -164,10 +192,45 @@ impl Redis {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn beat(&self, process: u32, alive_ms: u64) -> Result<Vec<u32>, StoreError> {
+    pub async fn beat(&self, process: u32, alive_ms: u64) -> Result<Processes, StoreError> {
         let mut call = Call::new(&self.functions.beat, format!("{PREFIX}{{processes}}:alive").into_bytes());
         call.arg(process.to_string()).arg(alive_ms.to_string());
-        self.call("saying that this process is alive", call).await
+        let (alive, known) = self.call("saying that this process is alive", call).await?;
+        Ok(Processes { alive, known })
+    }
+
+    /// Says what a store is made of, unless it was said before; returns what it is.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn fact(&self, name: &str, said: &str) -> Result<String, StoreError> {
+        let key = format!("{PREFIX}{{processes}}:{name}");
+        let mut set = redis::cmd("SET");
+        set.arg(&key).arg(said).arg("NX");
+        self.ask::<Option<String>>("asking what the store is", &set).await?;
+        let mut get = redis::cmd("GET");
+        get.arg(&key);
+        self.ask("asking what the store is", &get).await
+    }
+
+    /// What a store is made of, when it was said.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn known_fact(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let mut get = redis::cmd("GET");
+        get.arg(format!("{PREFIX}{{processes}}:{name}"));
+        self.ask("asking what the store is", &get).await
+    }
+
+    /// Whether a process does what follows a partition, for some milliseconds more.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn lease(&self, partition: Partition, process: u32, for_ms: u64) -> Result<bool, StoreError> {
+        let mut call = Call::new(&self.functions.lease, named(partition, &[b"lease"]));
+        call.arg(process.to_string()).arg(for_ms.to_string());
+        Ok(self.call::<i64>("asking for a lease", call).await? == 1)
     }
 
     /// Takes as much of `minor` as an offer's budget has left, for this process.
@@ -200,6 +263,20 @@ impl Redis {
         self.ask::<i64>("asserting a budget", &set).await.map(drop)
     }
 
+    /// What a process counts as granted under an offer, over all partitions.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn granted_by(&self, offer: &OfferId, process: u32) -> Result<i64, StoreError> {
+        let key = keys::granted_by(offer, process);
+        let members = self.standings().partitions().filter(|partition| *partition != CATALOGUE);
+        let asked = futures_util::stream::iter(members).map(|partition| {
+            let key = &key;
+            async move { Ok::<_, StoreError>(keys::counter(self.get_now(partition, key).await?.as_ref())) }
+        });
+        asked.buffer_unordered(64).try_fold(0, |sum, granted| async move { Ok(sum + granted) }).await
+    }
+
     /// What all processes granted and reserved of a budget.
     ///
     /// # Errors
@@ -217,7 +294,7 @@ impl Redis {
     pub async fn newest_change(&self) -> Result<u64, StoreError> {
         let mut newest = redis::cmd("ZREVRANGE");
         newest.arg(named(CATALOGUE, &[b"changes"])).arg(0).arg(0).arg("WITHSCORES");
-        let newest: Vec<(Vec<u8>, f64)> = self.ask("asking for the newest change", &newest).await?;
+        let newest: Vec<(Vec<u8>, f64)> = self.read_one("asking for the newest change", CATALOGUE, newest).await?;
         // Scores are whole numbers, exact far beyond any catalogue.
         Ok(newest.first().and_then(|(_, number)| format!("{number:.0}").parse().ok()).unwrap_or(0))
     }
@@ -230,7 +307,7 @@ impl Redis {
         let mut list = redis::cmd("ZRANGEBYSCORE");
         list.arg(named(CATALOGUE, &[b"changes"])).arg(format!("({after}")).arg("+inf").arg("WITHSCORES");
         list.arg("LIMIT").arg(0).arg(limit);
-        self.ask("reading changes of the catalogue", &list).await
+        self.read_one("reading changes of the catalogue", CATALOGUE, list).await
     }
 }
 
@@ -238,12 +315,12 @@ fn budget_key(offer: &OfferId) -> Vec<u8> {
     format!("{PREFIX}{{b:{offer}}}:budget").into_bytes()
 }
 
-type Found = (i64, u32, String, u32, u64, String);
+type Found = (i64, u32, String, u32, u64, String, Vec<u8>);
 
 fn read(partition: Partition, found: Found) -> Result<Look, StoreError> {
-    let (here, epoch, awaited, own_epoch, sequence, place) = found;
+    let (here, epoch, awaited, own_epoch, sequence, place, mark) = found;
     let awaited = awaited.split(',').filter_map(|id| id.parse().ok()).collect();
     let place = if place.is_empty() { Some(Position::default()) } else { Position::parse(&place) };
     let place = place.ok_or(StoreError::Broken { partition })?;
-    Ok(Look { here: here == 1, epoch, awaited, own_epoch, sequence, place })
+    Ok(Look { here: here == 1, epoch, awaited, own_epoch, sequence, place, mark })
 }
