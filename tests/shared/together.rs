@@ -187,6 +187,46 @@ async fn inv_02_inv_05_four_services_on_a_cluster_take_each_event_once_and_keep_
     takes_each_event_once(&cluster.url(), 4).await;
 }
 
+/// A pay-out that Redis forgot is not made a second time, whoever asks for it again; and what
+/// a process did that does nothing any more comes back by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_02_a_redemption_that_redis_forgot_is_not_paid_twice() {
+    let mut server = RedisServer::forgetful();
+    let all = services(&server.url(), 2).await;
+    open_shop(&all[0], None).await;
+    world::member(all[0].engine(), "m0", "tok_0").await;
+    until_seen(&all[1]).await;
+    all[0].post("visa-eu", purchase(0, 1)).await;
+    for service in &all {
+        service.clock.set(world::begin().plus_days(3));
+    }
+    let balance = async |service: &Service| service.call("GET", "/v1/members/m0/balance", "").await.1["balances"][0].clone();
+    while balance(&all[0]).await["available_minor"] != 100 {
+        tokio::task::yield_now().await;
+    }
+    let key = [("idempotency-key", "pay-1")];
+    let pay = r#"{"currency":"USD","amount_minor":60}"#;
+    let path = "/v1/members/m0/redemptions";
+    let paid = all[0].call_with("POST", path, world::BOOTSTRAP, &key, pay).await;
+    assert_eq!(paid.status, 201, "{}", paid.json());
+    server.restart();
+    // The second asks for the same; the first, which paid, is idle.
+    let again = loop {
+        let again = all[1].call_with("POST", path, world::BOOTSTRAP, &key, pay).await;
+        if again.status != 503 {
+            break again;
+        }
+    };
+    assert_eq!((again.status, again.json()), (201, paid.json()), "it is answered as the first time");
+    for service in &all {
+        let balance = balance(service).await;
+        assert_eq!((&balance["available_minor"], &balance["paid_minor"]), (&40.into(), &60.into()), "{balance}");
+    }
+    for service in all {
+        service.stop().await;
+    }
+}
+
 /// A Redis without a disk is killed: everything it held comes back from the journals, without
 /// anybody telling it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -160,6 +160,10 @@ impl Engine {
                     let mut turn = self.turn(member).await?;
                     turn.repair(reference.number);
                     if !lacks(&turn.member, reference, input) {
+                        if !turn.member.head.has_applied(reference) {
+                            // Somebody else has told it meanwhile: this record is on no chain.
+                            self.withdraw(std::slice::from_ref(&record.envelope));
+                        }
                         return Ok(false);
                     }
                     let request = record.envelope.request.clone();
