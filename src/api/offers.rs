@@ -8,6 +8,7 @@ use crate::authenticate::keys::Role::{Merchant, Operator};
 use crate::domain::offer::{LifeChange, Offer};
 use crate::domain::{MerchantId, OfferId, Timestamp};
 use crate::engine::again::Job;
+use crate::engine::budgets::{Budget, Use, used_percent};
 use crate::engine::catalogue::Step;
 use crate::wire::Request;
 use hyper::StatusCode;
@@ -40,10 +41,21 @@ pub struct OfferView {
     /// What the published version's budget has left; absent without a budget and in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_left_minor: Option<i64>,
+    /// What its daily budget has left today; absent without one and in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daily_budget_left_minor: Option<i64>,
+    /// How much of the budget is granted, in whole percent; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 82)]
+    pub budget_used_percent: Option<u32>,
+    /// How much of today's budget was granted today, in whole percent; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daily_budget_used_percent: Option<u32>,
     /// The newest terms in one plain English sentence.
     #[schema(example = "Members get 5 percent, up to 10.00 USD, on weekdays before noon.")]
     pub in_words: String,
-    /// What is allowed but hardly meant, in the newest terms; absent when there is nothing, and in lists.
+    /// A budget of which 50, 80 or 100 percent are used; and, but not in lists, what is allowed
+    /// but hardly meant in the newest terms. Absent when there is nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
     /// The newest terms.
@@ -59,6 +71,8 @@ pub enum OfferState {
     Draft,
     /// Gives.
     Published,
+    /// Published, and its budget has nothing left to give.
+    BudgetSpent,
     /// Gives nothing until resumed.
     Paused,
     /// Never gives again.
@@ -113,25 +127,54 @@ pub struct StepView {
 }
 
 impl OfferView {
-    fn of(offer: &Offer, document_version: u64) -> Self {
+    fn of(offer: &Offer, document_version: u64, used: Use) -> Self {
+        let budget = budget(offer);
         Self {
             id: offer.id.to_string(),
             version: offer.newest().version,
             published_version: offer.newest_published().map(|version| version.version),
             document_version,
-            state: state(offer),
+            state: state(offer, used.granted),
             life: offer.life.iter().map(|step| life(step.change, step.effective)).collect(),
             granted_minor: None,
             reserved_minor: None,
             budget_left_minor: None,
+            daily_budget_left_minor: None,
+            budget_used_percent: used_percent(used.granted, budget.whole),
+            daily_budget_used_percent: used_percent(used.raised, budget.of_day),
             in_words: offer.newest().terms.in_words(),
-            warnings: Vec::new(),
+            warnings: budget_warnings(budget, used),
             document: OfferDocument::of(&offer.newest().terms),
         }
     }
 }
 
-fn state(offer: &Offer) -> OfferState {
+/// The budgets that count: those of a draft when it is published.
+fn budget(offer: &Offer) -> Budget {
+    Budget::of(&offer.newest_published().unwrap_or(offer.newest()).terms)
+}
+
+/// What there is to say of budgets that are used by half, nearly or wholly.
+fn budget_warnings(budget: Budget, used: Use) -> Vec<Warning> {
+    let spent = "is spent: nothing more is given before it is raised or something is taken back";
+    let day_spent = "is spent for today; tomorrow's begins at midnight UTC";
+    let both = [
+        ("budget_minor", used.granted, budget.whole, "", spent),
+        ("daily_budget_minor", used.raised, budget.of_day, " for today", day_spent),
+    ];
+    let told = both.into_iter().filter_map(|(path, used, budget, when, spent)| {
+        let detail = match used_percent(used, budget)? {
+            ..50 => return None,
+            percent @ 50..100 => format!("{percent} percent of it is used{when}"),
+            _ => spent.to_owned(),
+        };
+        Some(Warning { path: path.to_owned(), detail })
+    });
+    told.collect()
+}
+
+/// Where an offer stands that has granted so much.
+fn state(offer: &Offer, granted: i64) -> OfferState {
     let changes = || offer.life.iter().rev().map(|step| step.change);
     if changes().any(|change| change == LifeChange::Ended) {
         return OfferState::Ended;
@@ -141,6 +184,7 @@ fn state(offer: &Offer) -> OfferState {
     }
     match changes().find(|change| matches!(change, LifeChange::Paused | LifeChange::Resumed)) {
         Some(LifeChange::Paused) => OfferState::Paused,
+        _ if granted >= budget(offer).whole => OfferState::BudgetSpent,
         _ => OfferState::Published,
     }
 }
@@ -164,13 +208,15 @@ async fn seen(doors: &Doors, caller: &Caller, id: &OfferId) -> Result<(u64, Offe
 }
 
 async fn whole(doors: &Doors, version: u64, offer: &Offer) -> Result<OfferView, Reply> {
-    let (granted, reserved) = doors.engine.offer_use(&offer.id).await?;
-    let mut view = OfferView::of(offer, version);
-    let budget = offer.newest_published().unwrap_or(offer.newest()).terms.budget_minor;
-    view.granted_minor = Some(granted);
-    view.reserved_minor = Some(reserved);
-    view.budget_left_minor = budget.map(|budget| (budget - granted - reserved).max(0));
-    view.warnings = offer_document::warnings(&offer.newest().terms);
+    let used = doors.engine.offer_use(&offer.id).await?;
+    let budget = budget(offer);
+    let left = |minor: i64, used: i64| (minor != i64::MAX).then(|| (minor - used).max(0));
+    let mut view = OfferView::of(offer, version, used);
+    view.granted_minor = Some(used.granted);
+    view.reserved_minor = Some(used.reserved);
+    view.budget_left_minor = left(budget.whole, used.granted + used.reserved);
+    view.daily_budget_left_minor = left(budget.of_day, used.raised + used.reserved_of_day);
+    view.warnings.extend(offer_document::warnings(&offer.newest().terms));
     Ok(view)
 }
 
@@ -248,7 +294,12 @@ pub(super) async fn list(doors: &Doors, request: &Request) -> Result<Reply, Repl
     let found = doors.engine.offer_documents(merchant.as_ref(), page.after.as_ref(), page.limit).await?;
     let full = found.len() == page.limit;
     let next_cursor = found.last().filter(|_| full).map(|(_, offer)| page::cursor(&offer.id));
-    let offers = found.iter().map(|(version, offer)| OfferView::of(offer, *version)).collect();
+    let mut offers = Vec::with_capacity(found.len());
+    for (version, offer) in &found {
+        let budgeted = budget(offer) != Budget::NONE;
+        let used = if budgeted { doors.engine.offer_use(&offer.id).await? } else { Use::default() };
+        offers.push(OfferView::of(offer, *version, used));
+    }
     Ok(Reply::ok(&OfferPage { offers, next_cursor }))
 }
 
@@ -289,10 +340,11 @@ pub(super) async fn step(doors: &Doors, params: &Params<'_, '_>, request: &Reque
     }
     seen(doors, &caller, &id).await?;
     let named = read::named(request, &caller, &document, false)?;
-    let answer = |offer: &Offer, effective: Timestamp| {
+    let granted = doors.engine.offer_use(&id).await?.granted;
+    let answer = move |offer: &Offer, effective: Timestamp| {
         let view = StepView {
             offer: offer.id.to_string(),
-            state: state(offer),
+            state: state(offer, granted),
             published_version: offer.newest_published().map(|version| version.version),
             effective,
         };

@@ -5,10 +5,10 @@
 use super::AuditOptions;
 use super::books::{Holding, Member, Offers};
 use super::report::{Named, Report};
-use crate::decide::judge::Raises;
+use crate::decide::judge::{Raise, Raises};
 use crate::decide::{Judged, Line, MemberState, OfferBook, Scope, judge};
 use crate::domain::member::{MemberHead, Standing};
-use crate::domain::offer::Period;
+use crate::domain::offer::{Period, Terms};
 use crate::domain::purchase::{Grant, Purchase};
 use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use std::collections::{BTreeMap, HashMap};
@@ -109,7 +109,8 @@ fn decide(
     let mut raises = Raises::new();
     for (purchase, holdings) in &member.holdings {
         for Holding { grant, .. } in holdings {
-            raises.insert((purchase.clone(), grant.offer.clone()), grant.amount_minor);
+            let raise = Raise { minor: grant.amount_minor, day_spent: grant.day_spent };
+            raises.insert((purchase.clone(), grant.offer.clone()), raise);
         }
     }
     let scope = Scope { from: 0, merchants: None, own: None };
@@ -120,7 +121,7 @@ fn decide(
         if asks.is_empty() {
             break;
         }
-        raises.extend(asks.into_iter().map(|ask| ((ask.purchase, ask.offer), 0)));
+        raises.extend(asks.into_iter().map(|ask| ((ask.purchase, ask.offer), Raise::default())));
     }
     judged
 }
@@ -145,7 +146,7 @@ fn compare(
         for line in lines {
             let granted = holdings.iter().map(|holding| &holding.grant).find(|grant| grant.offer == line.offer);
             let budgeted = offers.find(&line.merchant, &line.offer).and_then(|offer| offer.version(line.version));
-            let budgeted = budgeted.is_some_and(|version| version.terms.budget_minor.is_some());
+            let budgeted = budgeted.is_some_and(|version| has_budget(&version.terms));
             // Of what may expire only what was used may be left.
             let less = budgeted || line.expires_at.is_some();
             report.look(check, equal(granted, line, less), || {
@@ -173,6 +174,11 @@ fn compare(
             report.look(check, false, || format!("member {id} purchase {key}: granted without an event"));
         }
     }
+}
+
+/// Whether terms let a budget cut what they give; asked of the terms themselves.
+pub(super) fn has_budget(terms: &Terms) -> bool {
+    terms.budget_minor.or(terms.daily_budget_minor).is_some()
 }
 
 /// Whether what was granted is what is due. A budget's verdict may be below the terms; a

@@ -118,6 +118,7 @@ pub fn exchange(
         cause,
         terms_minor: amount,
         amount_minor: amount,
+        day_spent: false,
         stage: Stage::Available,
         held: false,
         used_minor: 0,

@@ -132,8 +132,17 @@ pub struct Ask {
     pub minor: i64,
 }
 
-/// What budgets answered to [`Ask`]s, by purchase and offer, in the reward's unit.
-pub type Raises = BTreeMap<(PurchaseKey, OfferId), i64>;
+/// What a budget answered to an [`Ask`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Raise {
+    /// How much more, in the reward's unit.
+    pub minor: i64,
+    /// Less than was asked for, because the day's budget has no more.
+    pub day_spent: bool,
+}
+
+/// What budgets answered to [`Ask`]s, by purchase and offer.
+pub type Raises = BTreeMap<(PurchaseKey, OfferId), Raise>;
 
 /// Judges the purchases in scope. Returns them with the reservations that are still
 /// to be made; when there are any, reserve, add the answers to `raises`, and judge
@@ -514,13 +523,13 @@ impl<'a> Run<'a> {
             stack::cut_to_purchase(&mut candidates, worth.minor);
         }
         for Candidate { line, terms, .. } in &mut candidates {
-            let (due, ask) = verdict(line, terms.budget_minor.is_some());
+            let (due, ask) = verdict(line, terms.is_budgeted());
             line.due_minor = due;
             if let Some(minor) = ask {
                 asks.push(Ask { purchase: purchase.key.clone(), offer: line.offer.clone(), minor });
             }
             if line.due_minor < line.terms_minor {
-                line.refusal = Some(Refusal::BudgetSpent);
+                line.refusal = Some(Refusal::BudgetSpent { of_day: by_day(line, purchase, raises) });
             }
             keep_what_is_gone_or_used(line, purchase, self.mark);
             if line.due_minor > 0 {
@@ -835,10 +844,18 @@ fn verdict(
     }
     let may_ask = own == Some(&purchase.key) || line.terms_minor > terms_before;
     match raises.get(&(purchase.key.clone(), line.offer.clone())) {
-        Some(raised) => (granted + (*raised).min(more), None),
+        Some(raise) => (granted + raise.minor.min(more), None),
         None if may_ask => (line.terms_minor, Some(more)),
         None => (granted, None),
     }
+}
+
+/// Whether it was the day's budget that left less than the terms say: as it was answered now,
+/// or when it was last asked.
+fn by_day(line: &Line, purchase: &Purchase, raises: &Raises) -> bool {
+    let before = || purchase.grant(&line.offer).is_some_and(|grant| grant.day_spent);
+    let raise = raises.get(&(purchase.key.clone(), line.offer.clone()));
+    raise.map_or_else(before, |raise| raise.day_spent)
 }
 
 /// What has expired is due only as far as it was used, and a perk that was used stays, since

@@ -163,7 +163,10 @@ pub enum Refusal {
     /// Other offers already give the whole purchase back.
     PurchaseCovered,
     /// The offer's budget is spent.
-    BudgetSpent,
+    BudgetSpent {
+        /// The budget of the day it was asked on, and not the whole.
+        of_day: bool,
+    },
 }
 
 impl Refusal {
@@ -216,7 +219,7 @@ impl Refusal {
             Self::RewardCapReached { .. } => "reward_cap_reached",
             Self::ExcludedByAnother { .. } => "excluded_by_another",
             Self::PurchaseCovered => "purchase_covered",
-            Self::BudgetSpent => "budget_spent",
+            Self::BudgetSpent { .. } => "budget_spent",
         }
     }
 
@@ -302,7 +305,8 @@ impl Refusal {
             }
             Self::ExcludedByAnother { by } => format!("the offer {by} gives more, and only one of the group counts"),
             Self::PurchaseCovered => "other offers already give the whole purchase back".to_owned(),
-            Self::BudgetSpent => "the budget of the offer is spent".to_owned(),
+            Self::BudgetSpent { of_day: false } => "the budget of the offer is spent".to_owned(),
+            Self::BudgetSpent { of_day: true } => "the offer's budget for that day is spent".to_owned(),
         }
     }
 }

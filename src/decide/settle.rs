@@ -3,6 +3,7 @@
 
 use super::judge::{Judged, Line};
 use super::member::MemberState;
+use super::refusal::Refusal;
 use crate::domain::PurchaseKey;
 use crate::domain::purchase::{Grant, Stage};
 use crate::ledger::{Legs, transfers_between};
@@ -48,7 +49,7 @@ pub fn settle(member: &MemberState, judged: &[Judged], record: u64) -> Vec<Grant
         for old in purchase.grants.iter().filter(gone) {
             let stays = old.used_perks();
             if old.amount_minor != stays {
-                change(Some(old), Grant { amount_minor: stays, terms_minor: stays, ..old.clone() });
+                change(Some(old), Grant { amount_minor: stays, terms_minor: stays, day_spent: false, ..old.clone() });
             }
         }
     }
@@ -67,6 +68,7 @@ fn granted(old: Option<&Grant>, line: &Line) -> Grant {
         cause: line.cause,
         terms_minor: line.terms_minor,
         amount_minor: line.due_minor,
+        day_spent: matches!(line.refusal, Some(Refusal::BudgetSpent { of_day: true })),
         stage,
         held: line.held,
         used_minor: old.map_or(0, |old| old.used_minor),

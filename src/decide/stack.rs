@@ -32,7 +32,7 @@ pub(super) fn choose(candidates: &mut [Candidate<'_>], verdict: Verdict<'_>) {
         .iter()
         .map(|candidate| {
             let terms = candidate.terms;
-            verdict(&candidate.line, terms.budget_minor.is_some()).0
+            verdict(&candidate.line, terms.is_budgeted()).0
         })
         .collect();
     let value = |place: usize| {

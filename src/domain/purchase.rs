@@ -88,6 +88,8 @@ pub struct Grant {
     pub terms_minor: i64,
     /// What was granted: also the budget's verdict when the offer has one.
     pub amount_minor: i64,
+    /// Less than the terms gave, because the budget of that day was spent.
+    pub day_spent: bool,
     /// How far it has come.
     pub stage: Stage,
     /// Frozen by a standing.

@@ -51,8 +51,11 @@ pub enum ActError {
     #[error(transparent)]
     NoExchange(#[from] NoExchange),
     /// The offer has nothing left to give.
-    #[error("the budget of this offer is spent")]
-    BudgetSpent,
+    #[error("{}", if *of_day { "today's budget of this offer is spent; tomorrow's begins at midnight UTC" } else { "the budget of this offer is spent" })]
+    BudgetSpent {
+        /// Of its budget of today alone.
+        of_day: bool,
+    },
     /// The request's name was used for another one.
     #[error("this key was used for another request; give a new request a new key")]
     KeyReused,

@@ -3,6 +3,7 @@
 
 use super::acts::Named;
 use super::again::Job;
+use super::budgets::{self, Budget, Crossed};
 use super::{Engine, EngineError};
 use crate::catalogue::Catalogue;
 use crate::domain::merchant::Merchant;
@@ -258,15 +259,27 @@ impl Engine {
             };
             offer.step(LifeStep { effective, change });
             let merchant = offer.merchant().clone();
+            let told = self.told_by_budget(&known, &offer).await?;
             let answer = answer(&offer, effective);
             let request = named.map(|named| named.answered(self.clock.now(), answer.clone()));
             self.commit_offer(offer, has, operator_word.is_some(), request).await?;
+            told.into_iter().for_each(|crossed| self.tell_of_budget(id, crossed));
             (merchant, effective, answer)
         };
         if operator_word.is_some() {
             self.decide_again(&merchant, since).await?;
         }
         Ok(answer)
+    }
+
+    /// The shares of its budgets that an offer comes to because they become smaller.
+    async fn told_by_budget(&self, known: &Offer, offer: &Offer) -> Result<Vec<Crossed>, EngineError> {
+        let (before, after) = (Budget::in_force(known), Budget::in_force(offer));
+        if before == after {
+            return Ok(Vec::new());
+        }
+        let used = self.offer_use(&offer.id).await?;
+        Ok(budgets::lowered(used, before, after))
     }
 
     async fn commit_offer(

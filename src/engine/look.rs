@@ -1,5 +1,6 @@
 //! Reading what is there: statements, sums, documents. Nothing here changes anything.
 
+use super::budgets::Use;
 use super::{Engine, EngineError};
 use crate::catalogue::Catalogue;
 use crate::decide::evaluate::Found;
@@ -350,17 +351,19 @@ impl Engine {
         found.iter().flatten().map(|value| Ok(keys::unversioned(value)?)).collect()
     }
 
-    /// What an offer has granted, and what is reserved of its budget at this moment.
+    /// What an offer has granted, in all and today, and what is reserved at this moment.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn offer_use(&self, offer: &OfferId) -> Result<(i64, i64), EngineError> {
-        self.learn_budget(offer).await?;
-        if let Some(used) = self.budgets.look(offer) {
+    pub async fn offer_use(&self, offer: &OfferId) -> Result<Use, EngineError> {
+        let day = self.clock.now().day();
+        self.learn_budget(offer, day).await?;
+        if let Some(used) = self.budgets.look(offer, day) {
             return Ok(used);
         }
-        let granted = self.granted_under(offer).await?;
-        Ok((granted, 0))
+        let granted = self.counted(&keys::granted(offer)).await?;
+        let raised = self.counted(&keys::raised(day, offer)).await?;
+        Ok(Use { granted, raised, ..Use::default() })
     }
 
     /// The answer kept for a repeated request in a member's partition.

@@ -73,6 +73,21 @@ impl Engine {
         }
     }
 
+    /// Drops the counters of days that no budget asks any more: the day before may still be
+    /// counted on by a turn that began then.
+    async fn forget_days(&self, partition: Partition, mark: Timestamp) -> Result<(), EngineError> {
+        loop {
+            let page = self.keeper().scan(partition, b"b", None, PAGE).await?;
+            let old = |key: &[u8]| keys::raised_day(key).is_some_and(|day| day + 1 < mark.day());
+            let puts: Vec<_> =
+                page.into_iter().map(|(key, _)| key).filter(|key| old(key)).map(|key| (key, None)).collect();
+            if puts.is_empty() {
+                return Ok(());
+            }
+            self.keeper().commit(Batch { partition, puts, ..Batch::default() }).await?;
+        }
+    }
+
     async fn mark_partition(self: &Arc<Self>, partition: Partition, mark: Timestamp) -> Result<u64, EngineError> {
         let mut decided = 0;
         let mut after: Option<Vec<u8>> = None;
@@ -101,6 +116,7 @@ impl Engine {
             }
         }
         self.forget_answers(partition).await?;
+        self.forget_days(partition, mark).await?;
         let mut record = self.catalogue_record(Body::DayMarked { mark }, 0);
         record.envelope.partition = partition;
         record.envelope.number = self.next_number(partition);

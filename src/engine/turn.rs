@@ -6,13 +6,13 @@
 
 use super::again::Job;
 use super::answer::{Taken, answering, rewards};
-use super::budgets::Reserved;
+use super::budgets::{Budget, Crossed, Reserved};
 use super::rounds::Decision;
 use super::{Engine, EngineError, referral};
 use crate::catalogue::Catalogue;
 use crate::decide::Policy;
 use crate::decide::exchange::expired;
-use crate::decide::judge::Raises;
+use crate::decide::judge::{Raise, Raises};
 use crate::decide::member::Placed;
 use crate::decide::{
     GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle, worth,
@@ -201,20 +201,22 @@ impl Turn {
         self.step_with(input, request, self.mark(), given).await
     }
 
-    /// Reserves from an offer's budget until the turn ends: all of it, or nothing.
+    /// Reserves from an offer's budgets until the turn ends. What it says is less than was
+    /// asked for when they have no more.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn reserve(&mut self, offer: &OfferId, minor: i64) -> Result<bool, EngineError> {
+    pub async fn reserve(&mut self, offer: &OfferId, minor: i64) -> Result<Raise, EngineError> {
         let budget = self.budget_of(offer);
-        if budget == i64::MAX {
-            return Ok(true);
+        if budget == Budget::NONE {
+            return Ok(Raise { minor, day_spent: false });
         }
-        self.engine.learn_budget(offer).await?;
-        let reserved = self.engine.budgets.reserve(offer, minor, budget);
-        let whole = reserved.minor == minor;
+        let day = self.now.day();
+        self.engine.learn_budget(offer, day).await?;
+        let reserved = self.engine.budgets.reserve(offer, minor, budget, day);
+        let raise = Raise { minor: reserved.minor, day_spent: reserved.day_spent };
         self.reserved.push(reserved);
-        Ok(whole)
+        Ok(raise)
     }
 
     /// As [`Turn::step`], under a mark that is being made.
@@ -290,24 +292,19 @@ impl Turn {
                 return Ok(judged);
             }
             for ask in asks {
-                let budget = self.budget_of(&ask.offer);
-                self.engine.learn_budget(&ask.offer).await?;
-                let reserved = self.engine.budgets.reserve(&ask.offer, ask.minor, budget);
-                raises.insert((ask.purchase, ask.offer), reserved.minor);
-                self.reserved.push(reserved);
+                let raise = self.reserve(&ask.offer, ask.minor).await?;
+                raises.insert((ask.purchase, ask.offer), raise);
             }
         }
         // Whoever still asks gets nothing more this time; the next event asks again.
         let book = self.catalogue.as_ref();
         let (_, asks) = judge(&self.member, scope, book, &self.engine.policy, mark, &raises);
-        raises.extend(asks.into_iter().map(|ask| ((ask.purchase, ask.offer), 0)));
+        raises.extend(asks.into_iter().map(|ask| ((ask.purchase, ask.offer), Raise::default())));
         Ok(judge(&self.member, scope, book, &self.engine.policy, mark, &raises).0)
     }
 
-    /// The budget of the newest version: a budget raised later serves earlier purchases too.
-    fn budget_of(&self, offer: &OfferId) -> i64 {
-        let offer = self.catalogue.offer(offer);
-        offer.and_then(|offer| offer.newest_published()).and_then(|v| v.terms.budget_minor).unwrap_or(i64::MAX)
+    fn budget_of(&self, offer: &OfferId) -> Budget {
+        self.catalogue.offer(offer).map_or(Budget::NONE, |offer| Budget::in_force(offer))
     }
 
     fn envelope(&self, request: Option<RequestKey>, mark: Timestamp) -> Envelope {
@@ -390,7 +387,7 @@ impl Turn {
             }
             // A budget learnt after this commit would count it twice.
             for (offer, _) in granted_changes(record) {
-                engine.learn_budget(offer).await?;
+                engine.learn_budget(offer, self.now.day()).await?;
             }
         }
         let index = self.unindexed.iter().map(|purchase| owner_hint(engine.partitions(), purchase, &member.head.id));
@@ -411,7 +408,9 @@ impl Turn {
         // Counted before the reservations end with the turn, so that no other turn sees
         // the budget with neither.
         for (offer, by) in self.records.iter().flat_map(granted_changes) {
-            self.engine.budgets.granted(offer, by);
+            for crossed in self.engine.budgets.granted(offer, by, self.budget_of(offer), self.now.day()) {
+                self.engine.tell_of_budget(offer, crossed);
+            }
         }
         self.engine.members.insert(member.head.id.clone(), Arc::clone(member));
         if self.leaves_jobs {
@@ -444,28 +443,35 @@ pub(super) fn granted_changes(record: &Record) -> impl Iterator<Item = (&OfferId
 }
 
 impl Engine {
-    /// Sums what the state counts as granted under an offer, once, if it has a budget.
-    pub(super) async fn learn_budget(&self, offer: &OfferId) -> Result<(), EngineError> {
+    /// Sums what the state counts under an offer, once a day, if it has a budget.
+    pub(super) async fn learn_budget(&self, offer: &OfferId, day: u32) -> Result<(), EngineError> {
         let catalogue = self.snapshot.load();
-        let budgeted =
-            catalogue.offer(offer).is_some_and(|o| o.versions.iter().any(|v| v.terms.budget_minor.is_some()));
-        if !budgeted || self.budgets.knows(offer) {
+        let budgeted = catalogue.offer(offer).is_some_and(|o| o.versions.iter().any(|v| v.terms.is_budgeted()));
+        if !budgeted || self.budgets.knows(offer, day) {
             return Ok(());
         }
         drop(catalogue);
-        let granted = self.granted_under(offer).await?;
-        self.budgets.learn(offer, granted);
+        let granted = self.counted(&keys::granted(offer)).await?;
+        let raised = self.counted(&keys::raised(day, offer)).await?;
+        self.budgets.learn(offer, granted, day, raised);
         Ok(())
     }
 
-    /// What the state counts as granted under an offer.
-    pub(super) async fn granted_under(&self, offer: &OfferId) -> Result<i64, EngineError> {
-        let key = keys::granted(offer);
-        let mut granted = 0;
+    /// What the state counts under a key, in all.
+    pub(super) async fn counted(&self, key: &[u8]) -> Result<i64, EngineError> {
+        let mut sum = 0;
         for partition in self.counting_partitions() {
-            granted += keys::counter(self.keeper().get(partition, &key).await?.as_ref());
+            sum += keys::counter(self.keeper().get(partition, key).await?.as_ref());
         }
-        Ok(granted)
+        Ok(sum)
+    }
+
+    /// Tells operators that an offer's budget has come to one of the shares they are warned of.
+    pub(super) fn tell_of_budget(&self, offer: &OfferId, crossed: Crossed) {
+        let Crossed { of_day, share } = crossed;
+        self.metrics.budget_used(of_day, share);
+        let budget = if of_day { "day" } else { "whole" };
+        tracing::warn!(offer = %offer, budget, percent = share.as_str(), "an offer's budget is used so far");
     }
 
     /// Who holds or held a card, as the index remembers.
@@ -622,6 +628,9 @@ fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
     }
     for (offer, by) in granted_changes(record) {
         add(&mut batch.adds, keys::granted(offer), by);
+        if by > 0 {
+            add(&mut batch.adds, keys::raised(record.envelope.at.day(), offer), by);
+        }
     }
     if !transfers.is_empty() {
         let line = crate::engine::look::StatementLine::of(record, transfers);

@@ -14,6 +14,7 @@
 //! | `k` request key | an answer kept for a repeated request |
 //! | `s` kind unit 0 owner | sum of an account kind (counter) |
 //! | `g` offer | granted under an offer (counter) |
+//! | `b` day offer | raised under an offer by the records of a day of UTC (counter) |
 //! | `z` | the partition's latest daily mark |
 //! | `M` merchant, `O` offer | version, document (catalogue) |
 //! | `d` number | dead letter (catalogue) |
@@ -65,7 +66,7 @@ pub fn shelf(key: &[u8]) -> Shelf<'_> {
             None => Shelf::Ordered,
         },
         Some(b'c' | b'u') => Shelf::Point,
-        Some(b's' | b'g') => Shelf::Counter,
+        Some(b's' | b'g' | b'b') => Shelf::Counter,
         _ => Shelf::Ordered,
     }
 }
@@ -210,6 +211,16 @@ pub fn granted(offer: &OfferId) -> Key {
     let mut key = vec![b'g'];
     key.extend_from_slice(offer.as_str().as_bytes());
     key
+}
+/// Raised under an offer by the records of a day, in this partition.
+#[must_use]
+pub fn raised(day: u32, offer: &OfferId) -> Key {
+    [b"b".as_slice(), &day.to_be_bytes(), offer.as_str().as_bytes()].concat()
+}
+/// Day of such a counter.
+#[must_use]
+pub fn raised_day(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(key.get(1..5)?.try_into().ok()?))
 }
 /// The partition's latest daily mark.
 #[must_use]

@@ -5,6 +5,7 @@
 mod world;
 
 mod api;
+mod budgets;
 mod conformance;
 mod decide_language;
 mod decide_offers;

@@ -169,7 +169,7 @@ pub fn plain_terms(merchant: &str, reward: Reward) -> Terms {
 }
 
 /// Terms from words: `5%` or `fixed 3.00` first (percent with decimals, `12.5%`), then in any order `merchant M`,
-/// `max`, `min`, `budget`, `reward-cap` amount, `cap n day|week|month|year|ever`, `hold` days,
+/// `max`, `min`, `budget`, `daily-budget`, `reward-cap` amount, `cap n day|week|month|year|ever`, `hold` days,
 /// `activation`, `exclusive group`, `group name`, `priority n`, `holdout n`, `cash`, `starts` and
 /// `ends` local time, `hours mon,tue 06:00-12:00` (`all` for every day), and a currency.
 pub fn terms(line: &str) -> Result<Terms, String> {
@@ -218,6 +218,7 @@ pub fn terms(line: &str) -> Result<Terms, String> {
             }
             "min" => terms = terms.and(Condition::spend_at_least(money(next()?)?)),
             "budget" => terms.budget_minor = Some(money(next()?)?),
+            "daily-budget" => terms.daily_budget_minor = Some(money(next()?)?),
             "reward-cap" => terms.limits.reward_per_member_minor = Some(money(next()?)?),
             "cap" => {
                 let count = number(next()?)?;

@@ -55,6 +55,9 @@ pub struct Terms {
     pub ends: Option<civil::DateTime>,
     /// Most this offer may give in all, pending included; `None` is unlimited.
     pub budget_minor: Option<i64>,
+    /// Most this offer may give in one day of UTC, pending included; what is taken back later
+    /// gives nothing back to the day.
+    pub daily_budget_minor: Option<i64>,
     /// Caps of one member.
     pub limits: Limits,
     /// Whether the member must opt in.
@@ -91,6 +94,7 @@ impl Terms {
             starts: None,
             ends: None,
             budget_minor: None,
+            daily_budget_minor: None,
             limits: Limits::default(),
             activation: Activation::Automatic,
             stacking: Stacking { group: None, mode: StackingMode::Combine, priority: 0 },
@@ -147,6 +151,11 @@ impl Terms {
             );
         });
         found
+    }
+    /// Whether a budget has a word in what it gives.
+    #[must_use]
+    pub fn is_budgeted(&self) -> bool {
+        self.budget_minor.is_some() || self.daily_budget_minor.is_some()
     }
     /// What the reward is counted in.
     #[must_use]
