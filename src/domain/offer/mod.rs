@@ -344,9 +344,14 @@ pub struct LifeStep {
 }
 
 /// What changed in an offer's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LifeChange {
+    /// Its merchant, who has published nothing yet, wants this version published: an operator
+    /// has to approve.
+    ApprovalAsked(u32),
+    /// An operator said no, for this reason.
+    Rejected(CompactString),
     /// This version is in force.
     Published(u32),
     /// Nothing is given until resumed.
@@ -395,6 +400,7 @@ impl Offer {
                 LifeChange::Paused => paused = true,
                 LifeChange::Resumed => paused = false,
                 LifeChange::Ended => ended = true,
+                LifeChange::ApprovalAsked(_) | LifeChange::Rejected(_) => {}
             }
         }
         match version {
@@ -449,6 +455,18 @@ impl Offer {
             _ => None,
         });
         self.version(published.max()?)
+    }
+    /// Whether its newest version waits for an operator's approval. Other content withdraws
+    /// what was asked: nobody approves what nobody read.
+    #[must_use]
+    pub fn awaits_approval(&self) -> bool {
+        let asked = self.life.iter().rev().find_map(|step| match step.change {
+            LifeChange::ApprovalAsked(version) => Some(Some(version)),
+            LifeChange::Rejected(_) => Some(None),
+            _ => None,
+        });
+        // A publication may be dated before it was asked for.
+        asked.flatten() == Some(self.newest().version) && self.newest_published().is_none()
     }
     /// The merchant who funds it.
     #[must_use]
