@@ -240,7 +240,8 @@ fn rules(
         // Points and perks are no part of what was paid.
         let money = given.clone().filter(|grant| grant.unit.currency().is_some());
         let sum: i128 = money.map(|grant| i128::from(grant.amount_minor)).sum();
-        if looked(key) {
+        // What is no purchase is worth nothing, and rewarded all the same.
+        if looked(key) && placed.purchase.occasion.is_none() {
             report.look(Named::Worth, sum <= i128::from(*worth_minor), || {
                 format!("member {id} purchase {key}: rewarded with {sum}, worth {worth_minor}")
             });

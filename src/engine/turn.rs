@@ -14,11 +14,12 @@ use crate::decide::Policy;
 use crate::decide::exchange::expired;
 use crate::decide::judge::{Raise, Raises};
 use crate::decide::member::Placed;
+use crate::decide::referral::key;
 use crate::decide::{
     GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle, worth,
 };
 use crate::domain::member::MemberHead;
-use crate::domain::purchase::{AnswerLine, Purchase, Stage};
+use crate::domain::purchase::{AnswerLine, Purchase, SIGNAL, Stage, entry_key};
 use crate::domain::time::DAY_MS;
 use crate::domain::{CardHash, Code, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
 use crate::ledger::{AccountKind, Owner};
@@ -533,7 +534,26 @@ pub(super) async fn hints(keeper: &dyn Keeper, partitions: u16, record: &Record)
             let known = owner_of(keeper, partitions, &input.purchase).await?.is_some();
             Ok(if known { Vec::new() } else { vec![owner_hint(partitions, &input.purchase, member)] })
         }
-        input => referral::hints(keeper, partitions, record, member, input).await,
+        input => {
+            let mut batches = referral::hints(keeper, partitions, record, member, input).await?;
+            if let Some((entry, anew)) = opens(input)
+                && (anew || owner_of(keeper, partitions, &entry).await?.is_none())
+            {
+                batches.push(owner_hint(partitions, &entry, member));
+            }
+            Ok(batches)
+        }
+    }
+}
+
+/// The entry that is no purchase which an input opens, so that it is found as purchases are;
+/// and whether that is so however it was found before: a referral may have another referrer.
+fn opens(input: &MemberInput) -> Option<(PurchaseKey, bool)> {
+    match input {
+        MemberInput::Signalled(signal) if signal.entry => Some((entry_key(SIGNAL, signal.id.clone()), false)),
+        MemberInput::ReferralTold(told) => Some((key(&told.offer, &told.referred), told.qualified.is_some())),
+        MemberInput::Redeemed(redemption) => Some((redemption.exchange.as_ref()?.entry.clone(), false)),
+        _ => None,
     }
 }
 

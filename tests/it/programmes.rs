@@ -168,7 +168,7 @@ async fn community_reviews_and_ideas_become_money_off() {
     play.joins("ann", json!({})).await;
     play.signals("ann", "review-posted", "r0").await;
     assert_eq!(
-        play.gives_for_signal("ann", "community-review", "r0").await,
+        play.gives_for("signal", "community-review", "r0").await,
         "purchase_count: needs at least 1 purchase, has 0"
     );
     play.buys("ann", "drill", 8_000).await;
@@ -180,7 +180,7 @@ async fn community_reviews_and_ideas_become_money_off() {
     play.signals("ann", "idea-shared", "i1").await;
     play.signals("ann", "idea-shared", "i2").await;
     let often = "cap_reached: at most 4 rewarded purchases in the period, 4 before this one";
-    assert_eq!(play.gives_for_signal("ann", "community-review", "r5").await, often);
+    assert_eq!(play.gives_for("signal", "community-review", "r5").await, often);
     assert_eq!(play.has("ann").await, "sparks available 130");
     let too_few = play.wants("ann", json!({"offer": "community-credit"})).await;
     assert_eq!(too_few, "not_enough_available: needs 200 sparks, has 130");
