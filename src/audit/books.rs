@@ -794,7 +794,8 @@ impl<'a> Books<'a> {
             self.report.look(Named::Sealing, known && last, || {
                 format!("{name}: member {}: purchase {key} was sealed and not final", member.head.id)
             });
-            for Holding { grant, .. } in holdings.into_iter().filter(|holding| holding.grant.amount_minor > 0) {
+            let says = |grant: &Grant| grant.amount_minor > 0 || grant.kept_minor != 0;
+            for Holding { grant, .. } in holdings.into_iter().filter(|holding| says(&holding.grant)) {
                 let total = total_of(&mut member.head.sealed, &grant.merchant, grant.unit);
                 // What is a cause's is nothing that the member may have.
                 let left = grant.amount_minor.saturating_sub(grant.used_minor).max(0);
@@ -802,12 +803,14 @@ impl<'a> Books<'a> {
                 let month = months.get(key).copied().unwrap_or_default();
                 match total.offers.iter_mut().find(|used| used.offer == grant.offer && used.month == month) {
                     Some(used) => {
-                        used.count += 1;
+                        used.count += u32::from(grant.amount_minor > 0);
                         add(&mut used.minor, grant.amount_minor);
+                        add(&mut used.kept, grant.kept_minor);
                     }
                     None => {
-                        let (count, minor) = (1, grant.amount_minor);
-                        total.offers.push(SealedUse { offer: grant.offer.clone(), month, count, minor });
+                        let (minor, kept) = (grant.amount_minor, grant.kept_minor);
+                        let count = u32::from(minor > 0);
+                        total.offers.push(SealedUse { offer: grant.offer.clone(), month, count, minor, kept });
                     }
                 }
                 touched.insert((grant.merchant, grant.unit));

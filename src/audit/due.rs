@@ -61,7 +61,7 @@ pub(super) fn state(member: &Member, dice: Option<&mut Dice>) -> MemberState {
         purchase.events.sort_by(|a, b| (a.occurred_at, a.kind, &a.key).cmp(&(b.occurred_at, b.kind, &b.key)));
         // What was used is an act, and stays whatever is decided.
         let used = member.holdings.get(&purchase.key).into_iter().flatten().map(|holding| &holding.grant);
-        let bare = |grant: &Grant| Grant { amount_minor: 0, terms_minor: 0, ..grant.clone() };
+        let bare = |grant: &Grant| Grant { amount_minor: 0, terms_minor: 0, kept_minor: 0, ..grant.clone() };
         purchase.grants = used.filter(|grant| grant.used_minor > 0).map(bare).collect();
         state.place(purchase);
     }
@@ -159,9 +159,8 @@ fn compare(
         }
         let gone = holdings.iter().map(|holding| &holding.grant);
         let stays = |grant: &Grant| if matches!(grant.unit, Unit::Perk(_)) { grant.used_minor } else { 0 };
-        for grant in
-            gone.filter(|grant| grant.amount_minor != stays(grant) && !lines.iter().any(|l| l.offer == grant.offer))
-        {
+        let right = |grant: &Grant| grant.amount_minor == stays(grant) && grant.kept_minor == stays(grant);
+        for grant in gone.filter(|grant| !right(grant) && !lines.iter().any(|l| l.offer == grant.offer)) {
             report.look(check, false, || {
                 let has = grant.amount_minor;
                 format!("member {id} purchase {key} offer {}: granted {has}, and it is no candidate", grant.offer)
@@ -184,7 +183,7 @@ pub(super) fn has_budget(terms: &Terms) -> bool {
 /// Whether what was granted is what is due. A budget's verdict may be below the terms; a
 /// reward of nothing has no stage to compare.
 fn equal(granted: Option<&Grant>, line: &Line, less: bool) -> bool {
-    let Some(grant) = granted else { return line.due_minor == 0 && line.terms_minor == 0 };
+    let Some(grant) = granted else { return line.due_minor == 0 && line.terms_minor == 0 && line.kept_minor == 0 };
     let whole = grant.amount_minor == line.terms_minor || (less && grant.amount_minor < line.terms_minor);
     let amount = whole && grant.amount_minor == line.due_minor && grant.terms_minor == line.terms_minor;
     let lost = grant.used_minor <= grant.amount_minor || grant.lost == line.lost;
@@ -198,7 +197,7 @@ fn equal(granted: Option<&Grant>, line: &Line, less: bool) -> bool {
             && grant.funding == line.funding
             && grant.cause == line.cause
             && grant.expires_at == line.expires_at);
-    amount && lost && place
+    amount && lost && place && grant.kept_minor == line.kept_minor
 }
 
 fn shown(minor: i64, terms: i64, stage: crate::domain::purchase::Stage, held: bool) -> String {

@@ -119,6 +119,7 @@ pub fn exchange(
         terms_minor: amount,
         amount_minor: amount,
         day_spent: false,
+        kept_minor: 0,
         stage: Stage::Available,
         held: false,
         used_minor: 0,

@@ -11,6 +11,7 @@
 use super::assign::{Assigned, assign, reaches_back};
 use super::evaluate::{Case, Found};
 use super::history::{Bought, History, OfferStarts, Rests, Sealed, period};
+use super::kept::Kept;
 use super::member::{Before, MemberState, Placed, zone};
 use super::refusal::Refusal;
 use super::stack::{self, Candidate};
@@ -58,6 +59,8 @@ pub struct Line {
     pub terms_minor: i64,
     /// What is due: `terms_minor` cut to the budget's verdict.
     pub due_minor: i64,
+    /// As [`crate::domain::purchase::Grant::kept_minor`].
+    pub kept_minor: i64,
     /// How far the reward has come.
     pub stage: Stage,
     /// Frozen by a standing.
@@ -178,6 +181,9 @@ pub fn judge(
                 judged.push(Judged { index, worth_minor: worth.minor, lines });
             }
             run.remember(placed, &worth);
+        } else {
+            // No offer in scope looks at it any more; what was used of one is still had.
+            run.kept.add_gone(&placed.purchase, |_| false);
         }
     }
     (judged, asks)
@@ -230,6 +236,7 @@ pub(super) struct Run<'a> {
     mark: Timestamp,
     assigned: Assigned<'a>,
     usage: Usage,
+    kept: Kept,
     histories: Vec<(Shelf, History<'a>)>,
     /// Whether any offer looks back at all.
     looks_back: bool,
@@ -302,6 +309,7 @@ impl<'a> Run<'a> {
             mark,
             assigned: assign(member, merchants, mark, &policy.lapse),
             usage: Usage::default(),
+            kept: Kept::of_sealed(&member.head),
             histories: Vec::new(),
             looks_back,
             empty: History::default(),
@@ -375,6 +383,7 @@ impl<'a> Run<'a> {
         for grant in placed.purchase.grants.iter().filter(|grant| grant.amount_minor > 0) {
             self.usage.add(&grant.offer, Use::new(placed, grant.amount_minor));
         }
+        self.kept.add_decided(&placed.purchase);
     }
 
     /// Lets later purchases look back at this one.
@@ -515,6 +524,7 @@ impl<'a> Run<'a> {
         };
         candidates.sort_by(|a, b| a.line.offer.cmp(&b.line.offer));
         let purchase = &placed.purchase;
+        candidates.iter_mut().for_each(|candidate| self.kept.set_off(&mut candidate.line, purchase));
         let mut uses = Vec::new();
         let verdict = |line: &Line, budgeted: bool| verdict(line, budgeted, purchase, own, raises);
         stack::choose(&mut candidates, &verdict);
@@ -536,7 +546,9 @@ impl<'a> Run<'a> {
                 uses.push((line.offer.clone(), Use::new(placed, line.due_minor)));
             }
         }
-        let lines = candidates.into_iter().map(|candidate| candidate.line).collect();
+        let lines: Vec<Line> = candidates.into_iter().map(|candidate| candidate.line).collect();
+        lines.iter().for_each(|line| self.kept.add(&line.offer, line.kept_minor));
+        self.kept.add_gone(purchase, |offer| lines.iter().any(|line| line.offer == *offer));
         for (offer, used) in uses {
             self.usage.add(&offer, used);
         }
@@ -594,6 +606,7 @@ impl<'a> Run<'a> {
             cause,
             terms_minor: minor,
             due_minor: minor,
+            kept_minor: 0,
             stage,
             held: trust.held,
             available_at,
@@ -735,6 +748,14 @@ impl<'a> Run<'a> {
         self.left_of_caps(given, (placed.local, placed.local_day), is_referral, terms, reward, offer)
     }
 
+    /// What perks that were used and then taken back leave of what an offer would give.
+    pub(super) fn left_of_kept(&self, given: i64, terms: &Terms, offer: &OfferId) -> Result<i64, Refusal> {
+        match self.kept.stand_for(offer, terms.unit(), given) {
+            all if all > 0 && all == given => Err(Refusal::UsedBefore { minor: all }),
+            some => Ok(given - some),
+        }
+    }
+
     /// What the member's caps leave of a reward at a local time and its day.
     pub(super) fn left_of_caps(
         &self,
@@ -798,7 +819,10 @@ impl<'a> Run<'a> {
             };
             let line = &mut candidates[place].line;
             match given {
-                Ok(minor) => (line.terms_minor, line.due_minor) = (minor, minor),
+                Ok(minor) => {
+                    (line.terms_minor, line.due_minor) = (minor, minor);
+                    self.kept.set_off(line, &placed.purchase);
+                }
                 Err(refusal) => line.refusal = Some(refusal),
             }
         }
@@ -867,6 +891,7 @@ fn keep_what_is_gone_or_used(line: &mut Line, purchase: &Purchase, mark: Timesta
         line.refusal = Some(Refusal::Expired);
     }
     if matches!(line.unit, Unit::Perk(_)) && line.due_minor < used {
+        line.kept_minor = used - line.due_minor;
         (line.terms_minor, line.due_minor) = (used, used);
     }
 }

@@ -117,7 +117,10 @@ fn prospect<'a>(
     let given = match not_yet {
         Some(refusal) => Err(refusal),
         None => case.check(&terms.when).and_then(|()| case.give()).and_then(|given| match given {
-            Some(given) => run.left_of_caps(given, (local, local_day), false, terms, &terms.reward, offer).map(Some),
+            Some(given) => run
+                .left_of_caps(given, (local, local_day), false, terms, &terms.reward, offer)
+                .and_then(|left| run.left_of_kept(left, terms, &offer.id))
+                .map(Some),
             None => Ok(None),
         }),
     };

@@ -137,6 +137,11 @@ pub enum Refusal {
     },
     /// What was given has expired unused.
     Expired,
+    /// Perks that were used and then taken back stand for what would be given here.
+    UsedBefore {
+        /// How many.
+        minor: i64,
+    },
     /// The share is less than one minor unit.
     RewardRoundsToZero,
     /// The member has used the offer as often as it allows in the period.
@@ -214,6 +219,7 @@ impl Refusal {
             Self::Excluded(_) => "excluded",
             Self::OtherGivesNothing { .. } => "other_gives_nothing",
             Self::Expired => "expired",
+            Self::UsedBefore { .. } => "used_before",
             Self::RewardRoundsToZero => "reward_rounds_to_zero",
             Self::CapReached { .. } => "cap_reached",
             Self::RewardCapReached { .. } => "reward_cap_reached",
@@ -293,6 +299,8 @@ impl Refusal {
             Self::Excluded(held) => format!("must not be so: {}", held.detail(currency)),
             Self::OtherGivesNothing { offer } => format!("adds to the offer {offer}, which gives nothing here"),
             Self::Expired => "expired before it was used".to_owned(),
+            Self::UsedBefore { minor: 1 } => "one that was used and then taken back stands for it".to_owned(),
+            Self::UsedBefore { minor } => format!("{minor} that were used and then taken back stand for it"),
             Self::RewardRoundsToZero => "the reward is less than the smallest unit of the currency".to_owned(),
             Self::CapReached { cap, used } => {
                 format!("at most {cap} rewarded purchases in the period, {used} before this one")

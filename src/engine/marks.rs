@@ -246,19 +246,21 @@ fn totals_after(
         }
         // A purchase's rewards may be funded by another merchant's offers after it moved;
         // they are summed where they are funded.
-        for grant in placed.purchase.grants.iter().filter(|grant| grant.amount_minor > 0) {
+        for grant in placed.purchase.grants.iter().filter(|grant| grant.amount_minor > 0 || grant.kept_minor != 0) {
             let total = total_of(member, &mut totals, &grant.merchant, grant.unit);
             if grant.cause.is_none() {
                 total.available_minor += grant.remaining_minor();
             }
             let (month, minor) = (month_of(placed.local_day), grant.amount_minor);
+            let (count, kept) = (u32::from(minor > 0), grant.kept_minor);
             let same = |used: &&mut SealedUse| used.offer == grant.offer && used.month == month;
             match total.offers.iter_mut().find(same) {
                 Some(used) => {
-                    used.count += 1;
+                    used.count += count;
                     used.minor += minor;
+                    used.kept += kept;
                 }
-                None => total.offers.push(SealedUse { offer: grant.offer.clone(), month, count: 1, minor }),
+                None => total.offers.push(SealedUse { offer: grant.offer.clone(), month, count, minor, kept }),
             }
         }
     }

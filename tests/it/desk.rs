@@ -167,6 +167,7 @@ impl Desk {
     pub fn step(&mut self, input: MemberInput) -> Step {
         let own = match &input {
             MemberInput::Event(event) => Some(event.purchase.clone()),
+            MemberInput::Rematched(rematch) => Some(rematch.purchase.clone()),
             _ => None,
         };
         let before = own.as_ref().and_then(|key| self.member.before(key));

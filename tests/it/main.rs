@@ -19,6 +19,7 @@ mod facts;
 mod health;
 mod hostile;
 mod ingest;
+mod kept;
 mod kill;
 mod path;
 mod play;

@@ -31,14 +31,22 @@ async fn punch_card_a_refunded_cup_moves_the_free_one_on() {
     // Drunk is drunk: nobody gives a cup back, and nobody owes one.
     play.refunds("ann", "cup11", 400).await;
     assert_eq!(play.has("ann").await, "free-cup paid 1");
-    // The next card's cup waits sixty days.
+    // It stands for the cup that the same card earns again.
     play.buys("ann", "cup12", 400).await;
+    assert_eq!(play.has("ann").await, "free-cup paid 1");
+    let stands = "used_before: one that was used and then taken back stands for it";
+    assert_eq!(play.gives("punch-card", "cup12").await, stands);
+    // The next card's cup waits sixty days.
+    for cup in 13..=22 {
+        play.buys("ann", &format!("cup{cup}"), 400).await;
+    }
+    assert_eq!(play.gives("punch-card", "cup22").await, "1 available");
     assert_eq!(play.has("ann").await, "free-cup available 1, paid 1");
     play.now("2027-01-21").await;
     assert_eq!(play.has("ann").await, "free-cup available 1, paid 1");
     play.now("2027-01-22").await;
     assert_eq!(play.has("ann").await, "free-cup paid 1");
-    assert_eq!(play.gives("punch-card", "cup12").await, "expired: expired before it was used");
+    assert_eq!(play.gives("punch-card", "cup22").await, "expired: expired before it was used");
     play.ends().await;
 }
 

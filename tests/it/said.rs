@@ -188,6 +188,10 @@ pub fn terms(line: &str) -> Result<Terms, String> {
         let what = What::Points { unit: Code::parse("beans").unwrap(), expires_days: None, worth_of_100_minor: 0 };
         let (give, spend_minor) = (give.parse().map_err(|_| "bad points")?, amount(spend).ok_or("bad spend")?);
         Reward { what, amount: Amount::PerStep { give, spend_minor, max: None } }
+    } else if let Some(text) = first.strip_prefix("perk=") {
+        // `perk=cup`: one of it.
+        let code = Code::parse(text).map_err(|e| e.to_string())?;
+        Reward { what: What::Perk { code, expires_days: None, worth_minor: 0 }, amount: Amount::Fixed(1) }
     } else if let Some(text) = first.strip_prefix("round-up=") {
         Reward { what: What::Money, amount: Amount::RoundUp { to_minor: amount(text).ok_or("bad amount")? } }
     } else if let Some(text) = first.strip_prefix("of=") {
