@@ -18,7 +18,9 @@ use super::stack::{self, Candidate};
 use super::worth::Worth;
 use super::{OfferBook, Policy};
 use crate::domain::member::Standing;
-use crate::domain::offer::{Activation, Amount, Beneficiary, Funding, InForce, Offer, Period, Reward, Terms, Trigger};
+use crate::domain::offer::{
+    Activation, Amount, Beneficiary, Condition, Funding, InForce, Offer, Period, Reward, Terms, Trigger,
+};
 use crate::domain::purchase::{Occasion, Purchase, Stage};
 use crate::domain::time::civil_day;
 use crate::domain::{Code, Currency, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
@@ -211,7 +213,9 @@ pub fn explain(
         let reward = at.reward(&version.terms)?;
         let case = run.case(&at, offer, &version.terms, reward);
         let mut found = Vec::new();
-        case.explain(&version.terms.when, false, &mut found);
+        if let Some(when) = at.asked(&version.terms) {
+            case.explain(when, false, &mut found);
+        }
         Some((offer.id.clone(), found))
     });
     explained.collect()
@@ -260,6 +264,12 @@ struct At<'a> {
 }
 
 impl<'a> At<'a> {
+    /// What must hold here. The condition of a referral's offer asks who refers; what it asks
+    /// of the referred member stands in the branches of their own reward.
+    fn asked<'t>(&self, terms: &'t Terms) -> Option<&'t Condition> {
+        let of_referred = self.bought.is_some() && matches!(terms.trigger, Trigger::Referral { .. });
+        (!of_referred).then_some(&terms.when)
+    }
     /// What an offer gives here, if it looks at this at all.
     fn reward<'t>(&self, terms: &'t Terms) -> Option<&'t Reward> {
         match (&self.placed.purchase.occasion, &terms.trigger) {
@@ -585,7 +595,9 @@ impl<'a> Run<'a> {
         let mut rests = Rests::default();
         rests.on(at.cleared_at);
         if minor > 0 || matches!(reward.amount, Amount::OfAnother { .. }) {
-            case.rests(&terms.when, &mut rests);
+            if let Some(when) = at.asked(terms) {
+                case.rests(when, &mut rests);
+            }
             case.amount_rests(&reward.amount, &mut rests);
         }
         let available_at = rests.cleared_at.filter(|_| !rests.pending).map(|at| at.plus_days(terms.hold_days));
@@ -703,7 +715,7 @@ impl<'a> Run<'a> {
             let was = at.placed.purchase.grant(&offer.id).is_some_and(|grant| grant.terms_minor > 0);
             return (!was).then_some(Refusal::NotEligible);
         }
-        case.check(&terms.when).err()
+        at.asked(terms).and_then(|when| case.check(when).err())
         // From here on the terms give; caps, stacking and budget may still cut.
     }
 

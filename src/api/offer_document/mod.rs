@@ -63,7 +63,8 @@ pub struct OfferDocument {
     pub reach: Option<ReachDocument>,
     /// What is given.
     pub reward: RewardDocument,
-    /// What must hold; without it every purchase counts.
+    /// What must hold; without it every purchase counts. Of a referral it asks who refers, not
+    /// who was referred.
     #[serde(default)]
     pub when: ConditionDocument,
     /// The ladder that conditions on a tier mean.

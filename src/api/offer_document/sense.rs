@@ -260,7 +260,7 @@ pub fn warnings(terms: &Terms) -> Vec<Warning> {
             }
         }
         if let Amount::FirstOf(branches) = &reward.amount
-            && let Some(detail) = hole(terms, branches)
+            && let Some(detail) = hole(Some(&terms.when).filter(|_| path == "reward"), branches)
         {
             warn(format!("{path}.branches"), detail);
         }
@@ -285,8 +285,9 @@ pub fn warnings(terms: &Terms) -> Vec<Warning> {
     found
 }
 
-/// Who gets nothing from a choice, unless all others are kept out by the offer itself.
-fn hole(terms: &Terms, branches: &[crate::domain::offer::Branch]) -> Option<String> {
+/// Who gets nothing from a choice, unless all others are kept out by the offer's own condition,
+/// where it is asked of them.
+fn hole(when: Option<&Condition>, branches: &[crate::domain::offer::Branch]) -> Option<String> {
     if branches.last().is_some_and(|last| last.when == Condition::always()) {
         return None;
     }
@@ -303,9 +304,10 @@ fn hole(terms: &Terms, branches: &[crate::domain::offer::Branch]) -> Option<Stri
         Condition::Member(MemberTest::Regions(list)) => list.iter().all(|region| regions.contains(&region)),
         _ => false,
     };
-    let closed = match &terms.when {
-        Condition::All(list) => list.iter().any(let_in),
-        condition => let_in(condition),
+    let closed = match when {
+        Some(Condition::All(list)) => list.iter().any(let_in),
+        Some(condition) => let_in(condition),
+        None => false,
     };
     (!closed).then(|| {
         "gives nothing to members of other regions, or of none; end with a branch without `when`, or name the regions in \

@@ -45,7 +45,7 @@ pub struct Terms {
     pub reach: Reach,
     /// What is given.
     pub reward: Reward,
-    /// Must hold.
+    /// Must hold; of a referral, for who refers.
     pub when: Condition,
     /// The ladder that conditions on a tier mean.
     pub ladder: Option<Ladder>,

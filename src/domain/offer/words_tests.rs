@@ -236,6 +236,14 @@ fn triggers_causes_limits_and_life() {
          up to 10.00 USD, for at most 10 referrals a year.",
     );
 
+    let mut asked = five().and(Condition::Member(MemberTest::Clear)).and(Condition::local_time(0b1_1111, 0, 24 * 60));
+    asked.trigger = Trigger::Referral { spend_at_least_minor: 2000, referred: Some(Reward::fixed(100)) };
+    says(
+        asked,
+        "For each member they refer who spends at least 20.00 USD, members who are in good standing get 5.00 USD, on \
+         weekdays, and that member gets 1.00 USD.",
+    );
+
     let mut donated = of(Amount::RoundUp { to_minor: 100 });
     donated.beneficiary = Beneficiary::Cause(vec![code("trees"), code("ocean")]);
     says(
