@@ -793,7 +793,7 @@ impl<'a> Run<'a> {
             let used = u32::try_from(in_period(cap.every).count()).unwrap_or(u32::MAX);
             let used = used.saturating_add(sealed(cap.every).0);
             if used >= cap.count {
-                return Err(Refusal::CapReached { cap: cap.count, used });
+                return Err(Refusal::CapReached { cap: cap.count, used, every: cap.every });
             }
         }
         let in_all = terms.limits.reward_per_member_minor.map(|cap| (cap, Period::Ever));

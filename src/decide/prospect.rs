@@ -31,8 +31,11 @@ pub struct Prospect<'a> {
     pub conditions: Vec<Found>,
     /// What a usual purchase would bring now, in the reward's unit.
     pub next: Option<i64>,
-    /// Why a usual purchase would bring nothing now.
+    /// Why a usual purchase would bring nothing now. A number that is counted is the one reached
+    /// so far, as in `conditions`.
     pub refusal: Option<Refusal>,
+    /// But here it is one that only the purchase itself would take too far.
+    pub with_purchase: bool,
     /// How the member buys there.
     pub habit: Habit,
     /// What the offer may bring in the next thirty days, minor units of its currency: the
@@ -130,11 +133,38 @@ fn prospect<'a>(
         Err(Refusal::NoPurchase) => (None, None),
         Err(refusal) => (None, Some(refusal)),
     };
+    let (refusal, with_purchase) = match refusal {
+        Some(refusal) if case.bought.is_some() => {
+            let (refusal, with_purchase) = so_far(refusal, &conditions);
+            (Some(refusal), with_purchase)
+        }
+        plain => (plain, false),
+    };
     let in_thirty_days = i64::from(there.habit.purchases) * 30 / i64::from(HABIT_DAYS);
     let often = if is_purchase { in_thirty_days.max(i64::from(there.habit.purchases > 0)) } else { 0 };
     let expected_minor = terms.reward.what.worth_minor(next.unwrap_or(0)).saturating_mul(often);
     let activate = terms.activation == Activation::Required && !member.head.active(&offer.id, now);
-    Some(Prospect { offer, version, activate, conditions, next, refusal, habit: there.habit, expected_minor })
+    let habit = there.habit;
+    Some(Prospect { offer, version, activate, conditions, next, refusal, with_purchase, habit, expected_minor })
+}
+
+/// A refusal with the number that is reached so far, where the one at hand counts a purchase that
+/// is only supposed; and whether it needs that purchase to be one.
+fn so_far(refusal: Refusal, conditions: &[Found]) -> (Refusal, bool) {
+    let (counted, negated) = match &refusal {
+        Refusal::Excluded(inner) => (inner.as_ref(), true),
+        plain => (plain, false),
+    };
+    let Refusal::Counted { what, is, .. } = counted else { return (refusal, false) };
+    let same = |told: &Refusal| matches!(told, Refusal::Counted { what: w, is: i, .. } if w == what && i == is);
+    let found = conditions.iter().find(|found| found.negated == negated && same(&found.told));
+    match found {
+        Some(found) if found.holds == negated => {
+            let told = found.told.clone();
+            (if negated { Refusal::Excluded(Box::new(told)) } else { told }, false)
+        }
+        _ => (refusal, true),
+    }
 }
 
 /// A member's purchases that an offer looks at.

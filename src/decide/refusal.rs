@@ -148,8 +148,10 @@ pub enum Refusal {
     CapReached {
         /// The cap.
         cap: u32,
-        /// Rewarded purchases before this one.
+        /// Rewards before this one.
         used: u32,
+        /// For which period; `Ever` is in all.
+        every: Period,
     },
     /// The member has had all the reward the offer gives one person.
     RewardCapReached {
@@ -302,8 +304,14 @@ impl Refusal {
             Self::UsedBefore { minor: 1 } => "one that was used and then taken back stands for it".to_owned(),
             Self::UsedBefore { minor } => format!("{minor} that were used and then taken back stand for it"),
             Self::RewardRoundsToZero => "the reward is less than the smallest unit of the currency".to_owned(),
-            Self::CapReached { cap, used } => {
-                format!("at most {cap} rewarded purchases in the period, {used} before this one")
+            // Of purchases, signals and referrals alike.
+            Self::CapReached { cap, used, every } => {
+                let within = match every {
+                    Period::Ever => "for one member".to_owned(),
+                    every => format!("in a {}", period(*every)),
+                };
+                let rewards = Noun("reward", "rewards").of(i64::from(*cap));
+                format!("at most {cap} {rewards} {within}, {used} before this one")
             }
             Self::RewardCapReached { cap, unit, every: Period::Ever } => {
                 format!("at most {} for one member", unit.shown(*cap))

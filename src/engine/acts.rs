@@ -354,7 +354,7 @@ impl Engine {
 fn lacking(unit: Unit, wanted: i64, has: i64) -> String {
     match unit {
         Unit::Money(_) => format!("needs {}, has {}", unit.shown(wanted), unit.shown(has)),
-        Unit::Points(points) => format!("needs {wanted} {points}, has {has}"),
+        Unit::Points(_) => format!("needs {}, has {has}", unit.shown(wanted)),
         Unit::Perk(code) => format!("needs {wanted} × {code}, has {has}"),
     }
 }

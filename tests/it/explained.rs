@@ -127,3 +127,34 @@ async fn what_is_rewarded_without_a_purchase_is_explained_as_purchases_are() {
     );
     play.ends().await;
 }
+
+#[tokio::test]
+async fn why_nothing_is_earned_now_counts_what_was_bought_and_no_purchase_that_is_supposed() {
+    let mut play = Play::of("punch-card").await;
+    play.joins("ann", json!({})).await;
+    play.buys("ann", "cup1", 400).await;
+    play.buys("ann", "cup2", 400).await;
+    let offers = play.prospects("ann").await;
+    let detail = "needs every 10th purchase, has 2";
+    assert_eq!(
+        (&offers[0]["refusal"]["detail"], &offers[0]["conditions"][0]["detail"]),
+        (&json!(detail), &json!(detail))
+    );
+    play.ends().await;
+
+    // One that is met so far, and would be no more.
+    let mut play = Play::of("cashback").await;
+    play.joins("ann", json!({})).await;
+    let first = json!({"purchases": {"at_most": 2}});
+    play.asks("cashback-first", first).await;
+    play.buys("ann", "one", 4_000).await;
+    play.buys("ann", "two", 4_000).await;
+    let offers = play.prospects("ann").await;
+    let of = offers.iter().find(|of| of["offer"] == "cashback-first").unwrap();
+    assert_eq!(of["refusal"]["detail"], "needs at most 2 purchases, has 3 with the next purchase", "{of}");
+    assert_eq!(
+        (&of["conditions"][0]["met"], &of["conditions"][0]["detail"]),
+        (&json!(true), &json!("needs at most 2 purchases, has 2"))
+    );
+    play.ends().await;
+}

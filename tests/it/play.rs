@@ -79,6 +79,17 @@ impl Play {
         assert!(status == 201 || status == 200, "{answer}");
     }
 
+    /// One more offer of the programme's merchant: 1 percent where a condition holds.
+    pub async fn asks(&self, offer: &str, when: Value) {
+        let (_, list) = self.service.call("GET", "/v1/offers", "").await;
+        let document = json!({"merchant": list["offers"][0]["merchant"], "title": offer, "currency": self.currency,
+            "activation": "automatic", "reward": {"kind": "percent", "basis_points": 100}, "when": when});
+        let (status, answer) = self.service.call("PUT", &format!("/v1/offers/{offer}"), &document.to_string()).await;
+        assert_eq!(status, 201, "{answer}");
+        let since = json!({"effective_from": SINCE}).to_string();
+        assert_eq!(self.service.call("POST", &format!("/v1/offers/{offer}/publish"), &since).await.0, 200);
+    }
+
     pub async fn opts_in(&self, who: &str, offer: &str) {
         let (status, answer) = self.service.call("PUT", &format!("/v1/members/{who}/activations/{offer}"), "").await;
         assert_eq!(status, 200, "{answer}");

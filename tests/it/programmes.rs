@@ -69,7 +69,7 @@ async fn birthday_once_a_year_around_the_day() {
     // Once a year, and at most twenty euros; the first given back lets the second have it.
     play.now("2026-12-08").await;
     play.buys("ann", "books", 15_000).await;
-    let once = "cap_reached: at most 1 rewarded purchases in the period, 1 before this one";
+    let once = "cap_reached: at most 1 reward in a year, 1 before this one";
     assert_eq!(play.gives("birthday", "books").await, once);
     play.refunds("ann", "card", 5_000).await;
     assert_eq!(play.gives("birthday", "books").await, "2000 available");
@@ -187,7 +187,7 @@ async fn community_reviews_and_ideas_become_money_off() {
     }
     play.signals("ann", "idea-shared", "i1").await;
     play.signals("ann", "idea-shared", "i2").await;
-    let often = "cap_reached: at most 4 rewarded purchases in the period, 4 before this one";
+    let often = "cap_reached: at most 4 rewards in a month, 4 before this one";
     assert_eq!(play.gives_for("signal", "community-review", "r5").await, often);
     assert_eq!(play.has("ann").await, "sparks available 130");
     let too_few = play.wants("ann", json!({"offer": "community-credit"})).await;

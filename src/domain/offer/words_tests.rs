@@ -84,7 +84,7 @@ fn rewards() {
     says(of(Amount::RoundUp { to_minor: 100 }), "Members get what rounds the purchase up to the next 1.00 USD.");
     says(
         points(Amount::PerStep { give: 1, spend_minor: 100, max: Some(50) }),
-        "Members get 1 beans for each 1.00 USD spent, up to 50 beans.",
+        "Members get 1 bean for each 1.00 USD spent, up to 50 beans.",
     );
     says(perk(None), "Members get free-cup.");
     says(perk(Some(30)), "Members get free-cup, good for 30 days.");
