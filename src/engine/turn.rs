@@ -4,7 +4,7 @@
 //! journal and one batch of the state. Nothing is visible to others before the commit,
 //! and a turn that is dropped has had no effect.
 
-use super::again::Job;
+use super::again::{Job, tells};
 use super::answer::{Taken, answering, rewards};
 use super::budgets::{Budget, Crossed, Reserved};
 use super::rounds::Decision;
@@ -25,7 +25,7 @@ use crate::domain::{CardHash, Code, MemberId, MerchantId, OfferId, PurchaseKey, 
 use crate::ledger::{AccountKind, Owner};
 use crate::record::{self, Body, Envelope, MemberInput, Record, RequestKey};
 use crate::store::keys::{self, CardClaim, Identity};
-use crate::store::{Batch, CATALOGUE, Expect, Keeper, Partition};
+use crate::store::{Batch, Expect, Keeper, Partition};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard};
@@ -394,8 +394,7 @@ impl Turn {
         let index = self.unindexed.iter().map(|purchase| owner_hint(engine.partitions(), purchase, &member.head.id));
         batches.extend(index);
         batches.extend(news.iter().map(|job| job.batch(&self.records[0])));
-        // Jobs lie in the catalogue's partition.
-        self.leaves_jobs = batches.iter().any(|batch| batch.partition == CATALOGUE);
+        self.leaves_jobs = batches.iter().any(tells);
         let (records, touched) = (&self.records, &self.touched);
         let mut batch = member_batch(&member, self.base_version, records, touched, self.partition, &engine.due());
         batch.puts.extend(removed.chain(days));
