@@ -38,7 +38,8 @@ impl Kept {
 
     /// What a purchase keeps of offers that look at it no longer.
     pub(super) fn add_gone(&mut self, purchase: &Purchase, looks: impl Fn(&OfferId) -> bool) {
-        for grant in purchase.grants.iter().filter(|grant| !looks(&grant.offer)) {
+        // Nearly none has any: the offers are compared last.
+        for grant in purchase.grants.iter().filter(|grant| grant.used_perks() > 0 && !looks(&grant.offer)) {
             self.add(&grant.offer, grant.used_perks());
         }
     }
@@ -54,6 +55,9 @@ impl Kept {
     /// Sets what was kept off against what a line gives, but not against what was used of
     /// itself.
     pub(super) fn set_off(&self, line: &mut Line, purchase: &Purchase) {
+        if self.stand_for(&line.offer, line.unit, line.terms_minor) == 0 {
+            return;
+        }
         let used = purchase.grant(&line.offer).map_or(0, |grant| grant.used_minor);
         let off = self.stand_for(&line.offer, line.unit, line.terms_minor - used);
         if off > 0 {
