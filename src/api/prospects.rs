@@ -73,8 +73,8 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     let id: MemberId = read::id(params, "id")?;
     let limit = page::limit(request)?;
     let member = known(doors, &id).await?;
-    let catalogue = doors.engine.catalogue_now();
-    let found = doors.engine.prospects(&member, &catalogue, limit + 1);
+    let catalogue = doors.engine.catalogue();
+    let found = doors.engine.prospects(&member, &catalogue, limit + 1).await?;
     let more = found.len() > limit;
     Ok(Reply::ok(&ProspectList { offers: found.iter().take(limit).map(view).collect(), more }))
 }

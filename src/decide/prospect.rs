@@ -11,7 +11,8 @@ use crate::domain::member::Standing;
 use crate::domain::offer::{Activation, Condition, InForce, Offer, OfferVersion, Trigger};
 use crate::domain::purchase::Purchase;
 use crate::domain::time::{DAY_MS, civil_day};
-use crate::domain::{Channel, MerchantId, Timestamp, Unit};
+use crate::domain::{Channel, MerchantId, OfferId, Timestamp, Unit};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Days of which a member's habit at a merchant is taken.
@@ -54,11 +55,13 @@ pub struct Habit {
 
 /// Looks at some offers for a member. Offers that are not in force, that the member is barred
 /// from, or that keep them out to measure what they bring, are left out: nobody is
-/// told. By what they may bring, then id. Linear in the member's purchases and the offers.
+/// told. What has `spent` its budget, the day's alone where that says so, brings nothing now. By
+/// what they may bring, then id. Linear in the member's purchases and the offers.
 #[must_use]
 pub fn prospects<'a>(
     member: &MemberState,
     offers: &[&'a Arc<Offer>],
+    spent: &BTreeMap<OfferId, bool>,
     book: &dyn OfferBook,
     policy: &Policy,
     mark: Timestamp,
@@ -66,7 +69,7 @@ pub fn prospects<'a>(
 ) -> Vec<Prospect<'a>> {
     let run = Run::after(member, member.purchases.len(), book, policy, mark);
     let mut found: Vec<Prospect<'a>> =
-        offers.iter().filter_map(|offer| prospect(&run, member, offer, policy, mark, now)).collect();
+        offers.iter().filter_map(|offer| prospect(&run, member, offer, spent, policy, mark, now)).collect();
     found.sort_by(|a, b| b.expected_minor.cmp(&a.expected_minor).then_with(|| a.offer.id.cmp(&b.offer.id)));
     found
 }
@@ -75,6 +78,7 @@ fn prospect<'a>(
     run: &Run<'_>,
     member: &MemberState,
     offer: &'a Arc<Offer>,
+    spent: &BTreeMap<OfferId, bool>,
     policy: &Policy,
     mark: Timestamp,
     now: Timestamp,
@@ -126,6 +130,10 @@ fn prospect<'a>(
                 .map(Some),
             None => Ok(None),
         }),
+    };
+    let given = match spent.get(&offer.id) {
+        Some(of_day) => given.and(Err(Refusal::BudgetSpent { of_day: *of_day })),
+        None => given,
     };
     let (next, refusal) = match given {
         Ok(next) => (next, None),

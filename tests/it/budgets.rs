@@ -103,6 +103,10 @@ async fn what_is_used_of_a_budget_is_told_and_a_restart_forgets_none_of_it() {
     assert_eq!(warnings(&view), ["daily_budget_minor: 60 percent of it is used for today"]);
     assert_eq!(view["daily_budget_left_minor"], 400);
     assert_eq!(buys(&service, 2, "p2", 20_000).await, 400);
+    let (_, may) = service.call("GET", "/v1/members/m1/offers", "").await;
+    let refusal = &may["offers"][0]["refusal"];
+    assert_eq!((&refusal["code"], may["offers"][0].get("next_minor")), (&json!("budget_spent"), None), "{may}");
+    assert_eq!(refusal["detail"], "the offer's budget for that day is spent");
     let view = offer(&service).await;
     assert_eq!(warnings(&view), ["daily_budget_minor: is spent for today; tomorrow's begins at midnight UTC"]);
     assert_eq!((told(&service, "day", 50), told(&service, "day", 80), told(&service, "day", 100)), (1, 1, 1));
