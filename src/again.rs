@@ -93,6 +93,16 @@ impl Again {
         task.await.unwrap_or(Err(EngineError::Stopping))
     }
 
+    /// Does one job, and comes back when it is done. In a task of its own, as [`Again::go_on`].
+    ///
+    /// # Errors
+    /// When the journal or the state refuses; the job stays, a restart goes on.
+    pub async fn finish(self: &Arc<Self>, engine: &Arc<Engine>, key: Key) -> Result<Done, EngineError> {
+        let (again, engine) = (Arc::clone(self), Arc::clone(engine));
+        let task = tokio::spawn(async move { again.do_one(&engine, &key).await });
+        task.await.unwrap_or(Err(EngineError::Stopping))
+    }
+
     async fn do_one(&self, engine: &Arc<Engine>, key: &Key) -> Result<Done, EngineError> {
         let turn = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone();
         let _mine = turn.lock().await;

@@ -245,6 +245,8 @@ pub struct SealedUse {
     pub count: u32,
     /// Their reward, minor units.
     pub minor: i64,
+    /// Sum of what they keep and set off, as of a grant.
+    pub kept: i64,
 }
 
 /// The calendar month of a civil day (days since 1970-01-01): twelve times the year, plus

@@ -53,8 +53,11 @@ pub enum ActError {
     #[error(transparent)]
     NoExchange(#[from] NoExchange),
     /// The offer has nothing left to give.
-    #[error("the budget of this offer is spent")]
-    BudgetSpent,
+    #[error("{}", if *of_day { "today's budget of this offer is spent; tomorrow's begins at midnight UTC" } else { "the budget of this offer is spent" })]
+    BudgetSpent {
+        /// Of its budget of today alone.
+        of_day: bool,
+    },
     /// The request's name was used for another one.
     #[error("this key was used for another request; give a new request a new key")]
     KeyReused,
@@ -355,7 +358,7 @@ impl Engine {
 fn lacking(unit: Unit, wanted: i64, has: i64) -> String {
     match unit {
         Unit::Money(_) => format!("needs {}, has {}", unit.shown(wanted), unit.shown(has)),
-        Unit::Points(points) => format!("needs {wanted} {points}, has {has}"),
+        Unit::Points(_) => format!("needs {}, has {has}", unit.shown(wanted)),
         Unit::Perk(code) => format!("needs {wanted} × {code}, has {has}"),
     }
 }

@@ -7,9 +7,9 @@ use super::{Engine, EngineError};
 use crate::decide::MemberState;
 use crate::decide::member::Placed;
 use crate::domain::{CardHash, MemberId, MerchantId, Timestamp};
-use crate::record::{self, Envelope, MemberInput, Record};
+use crate::record::{self, MemberInput, Record};
 use crate::sightings::{Clue, Segment};
-use crate::store::{Batch, CATALOGUE, Key};
+use crate::store::{Batch, CATALOGUE, Key, Partition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -89,15 +89,13 @@ impl Job {
         let envelope = &record.envelope;
         match self {
             Self::Members { merchant, since } => members_key(merchant, *since),
-            Self::Seen { process, .. } => {
-                let process = process.map(u32::to_be_bytes).unwrap_or_default();
-                [of_record(b"js", envelope).as_slice(), &process].concat()
-            }
+            Self::Seen { process, .. } => of_seen(envelope.partition, envelope.number, *process),
             Self::Erase { process, slot } => [&b"je"[..], &process.to_be_bytes(), &slot.to_be_bytes()].concat(),
             // A key of its own for each change: one that is just done does not take the next
             // one with it.
             Self::Referral { referrer, .. } | Self::Referrer { referrer } => {
-                [of_record(b"jr", envelope).as_slice(), referrer.as_str().as_bytes()].concat()
+                [of_record(b"jr", envelope.partition, envelope.number).as_slice(), referrer.as_str().as_bytes()]
+                    .concat()
             }
         }
     }
@@ -133,8 +131,21 @@ impl Job {
     }
 }
 
-fn of_record(kind: &[u8], envelope: &Envelope) -> Key {
-    [kind, &envelope.partition.to_be_bytes(), &envelope.number.to_be_bytes()].concat()
+fn of_record(kind: &[u8], partition: Partition, number: u64) -> Key {
+    [kind, &partition.to_be_bytes(), &number.to_be_bytes()].concat()
+}
+
+/// Whether a batch leaves a job that tells a side of a referral, for which nobody waits: that of
+/// a card is done by whoever links it.
+pub(super) fn tells(batch: &Batch) -> bool {
+    let of_referral = |key: &Key| key.starts_with(b"jr") || key.starts_with(b"jp");
+    batch.partition == CATALOGUE && batch.puts.iter().any(|(key, _)| of_referral(key))
+}
+
+/// In whose sightings a job looks is part of its key: each process has its own.
+fn of_seen(partition: u16, number: u64, process: Option<u32>) -> Key {
+    let process = process.map(u32::to_be_bytes);
+    [of_record(b"js", partition, number).as_slice(), process.as_ref().map_or(&[], |process| &process[..])].concat()
 }
 
 fn members_key(merchant: &MerchantId, since: Timestamp) -> Key {
@@ -172,6 +183,15 @@ impl Engine {
             }
         }
         Ok(jobs)
+    }
+
+    /// Where the job is kept that a member's newest record left, if it linked a card: who waits
+    /// for it need not look through all that wait.
+    #[must_use]
+    pub fn job_of_linking(&self, member: &MemberState) -> Option<Key> {
+        let newest = member.head.last?;
+        let process = self.is_shared().then(|| self.journal.process());
+        Some(of_seen(self.partition(&member.head.id), newest.number, process))
     }
 
     /// One of them; `None` when it is done.

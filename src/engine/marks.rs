@@ -101,6 +101,21 @@ impl Engine {
         Ok(mine)
     }
 
+    /// Drops the counters of days that no budget asks any more: the day before may still be
+    /// counted on by a turn that began then.
+    async fn forget_days(&self, partition: Partition, mark: Timestamp) -> Result<(), EngineError> {
+        loop {
+            let page = self.keeper().scan(partition, b"b", None, PAGE).await?;
+            let old = |key: &[u8]| keys::raised_day(key).is_some_and(|day| day + 1 < mark.day());
+            let puts: Vec<_> =
+                page.into_iter().map(|(key, _)| key).filter(|key| old(key)).map(|key| (key, None)).collect();
+            if puts.is_empty() {
+                return Ok(());
+            }
+            self.keeper().commit(Batch { partition, puts, ..Batch::default() }).await?;
+        }
+    }
+
     async fn mark_partition(self: &Arc<Self>, partition: Partition, mark: Timestamp) -> Result<u64, EngineError> {
         let mut decided = 0;
         let mut after: Option<Vec<u8>> = None;
@@ -129,6 +144,7 @@ impl Engine {
             }
         }
         self.forget_answers(partition).await?;
+        self.forget_days(partition, mark).await?;
         let mut record = self.catalogue_record(Body::DayMarked { mark }, 0);
         record.envelope.partition = partition;
         record.envelope.number = self.next_number(partition);
@@ -259,19 +275,21 @@ fn totals_after(
         }
         // A purchase's rewards may be funded by another merchant's offers after it moved;
         // they are summed where they are funded.
-        for grant in placed.purchase.grants.iter().filter(|grant| grant.amount_minor > 0) {
+        for grant in placed.purchase.grants.iter().filter(|grant| grant.amount_minor > 0 || grant.kept_minor != 0) {
             let total = total_of(member, &mut totals, &grant.merchant, grant.unit);
             if grant.cause.is_none() {
                 total.available_minor += grant.remaining_minor();
             }
             let (month, minor) = (month_of(placed.local_day), grant.amount_minor);
+            let (count, kept) = (u32::from(minor > 0), grant.kept_minor);
             let same = |used: &&mut SealedUse| used.offer == grant.offer && used.month == month;
             match total.offers.iter_mut().find(same) {
                 Some(used) => {
-                    used.count += 1;
+                    used.count += count;
                     used.minor += minor;
+                    used.kept += kept;
                 }
-                None => total.offers.push(SealedUse { offer: grant.offer.clone(), month, count: 1, minor }),
+                None => total.offers.push(SealedUse { offer: grant.offer.clone(), month, count, minor, kept }),
             }
         }
     }

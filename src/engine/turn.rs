@@ -4,27 +4,28 @@
 //! journal and one batch of the state. Nothing is visible to others before the commit,
 //! and a turn that is dropped has had no effect.
 
-use super::again::Job;
+use super::again::{Job, tells};
 use super::answer::{Taken, answering, rewards};
-use super::budgets::Reserved;
+use super::budgets::{Budget, Crossed, Reserved};
 use super::rounds::Decision;
 use super::{Engine, EngineError, referral};
 use crate::catalogue::Catalogue;
 use crate::decide::Policy;
 use crate::decide::exchange::expired;
-use crate::decide::judge::Raises;
+use crate::decide::judge::{Raise, Raises};
 use crate::decide::member::Placed;
+use crate::decide::referral::key;
 use crate::decide::{
     GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle, worth,
 };
 use crate::domain::member::MemberHead;
-use crate::domain::purchase::{AnswerLine, Purchase, Stage};
+use crate::domain::purchase::{AnswerLine, Purchase, SIGNAL, Stage, entry_key};
 use crate::domain::time::DAY_MS;
 use crate::domain::{CardHash, Code, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
 use crate::ledger::{AccountKind, Owner};
 use crate::record::{self, Body, Envelope, MemberInput, Record, RequestKey};
 use crate::store::keys::{self, CardClaim, Identity};
-use crate::store::{Batch, CATALOGUE, Expect, Keeper, Partition};
+use crate::store::{Batch, Expect, Keeper, Partition};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard};
@@ -241,19 +242,21 @@ impl Turn {
         self.step_with(input, request, self.mark(), given).await
     }
 
-    /// Reserves from an offer's budget until the turn ends: all of it, or nothing.
+    /// Reserves from an offer's budgets until the turn ends. What it says is less than was
+    /// asked for when they have no more.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn reserve(&mut self, offer: &OfferId, minor: i64) -> Result<bool, EngineError> {
+    pub async fn reserve(&mut self, offer: &OfferId, minor: i64) -> Result<Raise, EngineError> {
         let budget = self.budget_of(offer);
-        if budget == i64::MAX {
-            return Ok(true);
+        if budget == Budget::NONE {
+            return Ok(Raise { minor, day_spent: false });
         }
-        let reserved = self.engine.reserve(offer, minor, budget).await?;
-        let whole = reserved.minor == minor;
+        let day = self.now.day();
+        let reserved = self.engine.reserve(offer, minor, budget, day).await?;
+        let raise = Raise { minor: reserved.minor, day_spent: reserved.day_spent };
         self.reserved.push(reserved);
-        Ok(whole)
+        Ok(raise)
     }
 
     /// As [`Turn::step`], under a mark that is being made.
@@ -328,23 +331,19 @@ impl Turn {
                 return Ok(judged);
             }
             for ask in asks {
-                let budget = self.budget_of(&ask.offer);
-                let reserved = self.engine.reserve(&ask.offer, ask.minor, budget).await?;
-                raises.insert((ask.purchase, ask.offer), reserved.minor);
-                self.reserved.push(reserved);
+                let raise = self.reserve(&ask.offer, ask.minor).await?;
+                raises.insert((ask.purchase, ask.offer), raise);
             }
         }
         // Whoever still asks gets nothing more this time; the next event asks again.
         let book = self.catalogue.as_ref();
         let (_, asks) = judge(&self.member, scope, book, &self.engine.policy, mark, &raises);
-        raises.extend(asks.into_iter().map(|ask| ((ask.purchase, ask.offer), 0)));
+        raises.extend(asks.into_iter().map(|ask| ((ask.purchase, ask.offer), Raise::default())));
         Ok(judge(&self.member, scope, book, &self.engine.policy, mark, &raises).0)
     }
 
-    /// The budget of the newest version: a budget raised later serves earlier purchases too.
-    fn budget_of(&self, offer: &OfferId) -> i64 {
-        let offer = self.catalogue.offer(offer);
-        offer.and_then(|offer| offer.newest_published()).and_then(|v| v.terms.budget_minor).unwrap_or(i64::MAX)
+    fn budget_of(&self, offer: &OfferId) -> Budget {
+        self.catalogue.offer(offer).map_or(Budget::NONE, |offer| Budget::in_force(offer))
     }
 
     fn envelope(&self, request: Option<RequestKey>, mark: Timestamp) -> Envelope {
@@ -431,14 +430,13 @@ impl Turn {
             }
             // A budget learnt after this commit would count it twice.
             for (offer, _) in granted_changes(record).filter(|_| engine.shared().is_none()) {
-                engine.learn_budget(offer).await?;
+                engine.learn_budget(offer, self.now.day()).await?;
             }
         }
         let index = self.unindexed.iter().map(|purchase| owner_hint(engine.partitions(), purchase, &member.head.id));
         batches.extend(index);
         batches.extend(news.iter().chain(&self.left).map(|job| job.batch(&self.records[0])));
-        // Jobs lie in the catalogue's partition.
-        self.leaves_jobs = batches.iter().any(|batch| batch.partition == CATALOGUE);
+        self.leaves_jobs = batches.iter().any(tells);
         let (records, touched) = (&self.records, &self.touched);
         let mut batch = member_batch(&member, self.base_version, records, touched, self.partition, &engine.due());
         batch.puts.extend(removed.chain(days));
@@ -453,7 +451,9 @@ impl Turn {
         // Counted before the reservations end with the turn, so that no other turn sees
         // the budget with neither.
         for (offer, by) in self.records.iter().flat_map(granted_changes) {
-            self.engine.granted(offer, by);
+            for crossed in self.engine.granted(offer, by, self.budget_of(offer), self.now.day()) {
+                self.engine.tell_of_budget(offer, crossed);
+            }
         }
         self.engine.members.insert(member.head.id.clone(), Arc::clone(member));
         if self.leaves_jobs {
@@ -486,25 +486,32 @@ pub(super) fn granted_changes(record: &Record) -> impl Iterator<Item = (&OfferId
 }
 
 impl Engine {
-    /// Sums what the state counts as granted under an offer, once, if it has a budget.
-    pub(super) async fn learn_budget(&self, offer: &OfferId) -> Result<(), EngineError> {
-        if !self.has_budget(offer) || self.budgets.knows(offer) {
+    /// Sums what the state counts under an offer, once a day, if it has a budget.
+    pub(super) async fn learn_budget(&self, offer: &OfferId, day: u32) -> Result<(), EngineError> {
+        if !self.has_budget(offer) || self.budgets.knows(offer, day) {
             return Ok(());
         }
-        let granted = self.granted_under(offer).await?;
-        self.budgets.learn(offer, granted);
+        let granted = self.counted(&keys::granted(offer)).await?;
+        let raised = self.counted(&keys::raised(day, offer)).await?;
+        self.budgets.learn(offer, granted, day, raised);
         Ok(())
     }
 
-    /// What the state counts as granted under an offer. Where it is shared, by what each
-    /// process says of itself.
-    pub(super) async fn granted_under(&self, offer: &OfferId) -> Result<i64, EngineError> {
-        let key = keys::granted(offer);
-        let mut granted = 0;
+    /// What the state counts under a key, in all.
+    pub(super) async fn counted(&self, key: &[u8]) -> Result<i64, EngineError> {
+        let mut sum = 0;
         for partition in self.counting_partitions() {
-            granted += keys::counter(self.keeper().get(partition, &key).await?.as_ref());
+            sum += keys::counter(self.keeper().get(partition, key).await?.as_ref());
         }
-        Ok(granted)
+        Ok(sum)
+    }
+
+    /// Tells operators that an offer's budget has come to one of the shares they are warned of.
+    pub(super) fn tell_of_budget(&self, offer: &OfferId, crossed: Crossed) {
+        let Crossed { of_day, share } = crossed;
+        self.metrics.budget_used(of_day, share);
+        let budget = if of_day { "day" } else { "whole" };
+        tracing::warn!(offer = %offer, budget, percent = share.as_str(), "an offer's budget is used so far");
     }
 
     /// Who holds or held a card, as the index remembers.
@@ -572,7 +579,26 @@ pub(super) async fn hints(
             let known = owner_of(keeper, partitions, &input.purchase).await?.is_some();
             Ok(if known { Vec::new() } else { vec![owner_hint(partitions, &input.purchase, member)] })
         }
-        input => referral::hints(keeper, partitions, record, member, input).await,
+        input => {
+            let mut batches = referral::hints(keeper, partitions, record, member, input).await?;
+            if let Some((entry, anew)) = opens(input)
+                && (anew || owner_of(keeper, partitions, &entry).await?.is_none())
+            {
+                batches.push(owner_hint(partitions, &entry, member));
+            }
+            Ok(batches)
+        }
+    }
+}
+
+/// The entry that is no purchase which an input opens, so that it is found as purchases are;
+/// and whether that is so however it was found before: a referral may have another referrer.
+fn opens(input: &MemberInput) -> Option<(PurchaseKey, bool)> {
+    match input {
+        MemberInput::Signalled(signal) if signal.entry => Some((entry_key(SIGNAL, signal.id.clone()), false)),
+        MemberInput::ReferralTold(told) => Some((key(&told.offer, &told.referred), told.qualified.is_some())),
+        MemberInput::Redeemed(redemption) => Some((redemption.exchange.as_ref()?.entry.clone(), false)),
+        _ => None,
     }
 }
 
@@ -667,6 +693,9 @@ fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
     }
     for (offer, by) in granted_changes(record) {
         add(&mut batch.adds, keys::granted(offer), by);
+        if by > 0 {
+            add(&mut batch.adds, keys::raised(record.envelope.at.day(), offer), by);
+        }
     }
     if !transfers.is_empty() {
         let line = crate::engine::look::StatementLine::of(record, transfers);

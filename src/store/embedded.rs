@@ -593,6 +593,11 @@ mod tests {
         let sums = store.scan_now(COUNTED_IN, b"s", None, 10).unwrap();
         let sums: Vec<i64> = sums.iter().map(|(_, value)| super::super::keys::counter(Some(value))).collect();
         assert_eq!(sums, [4, 1]);
+        // A counter that was removed begins at nothing again.
+        let gone = Batch { partition: COUNTED_IN, puts: vec![(b"s2".to_vec(), None)], ..Batch::default() };
+        store.commit_now(gone).unwrap();
+        assert_eq!(store.scan_now(COUNTED_IN, b"s", None, 10).unwrap().len(), 1);
+        commit(Vec::new(), vec![(b"s2".to_vec(), 7)]);
         store.checkpoint(&meta()).unwrap();
         drop(store);
         let (store, found) = Embedded::open(&path, 1 << 20, 1 << 20).unwrap();
@@ -600,6 +605,8 @@ mod tests {
         assert_eq!(keys(&store.scan_now(2, b"m", None, 10).unwrap()), ["mb=2", "mc=2"]);
         let sum = store.read_now(COUNTED_IN, &[b"s1".to_vec()]).unwrap().remove(0);
         assert_eq!(super::super::keys::counter(sum.as_ref()), 4);
+        let again = store.read_now(COUNTED_IN, &[b"s2".to_vec()]).unwrap().remove(0);
+        assert_eq!(super::super::keys::counter(again.as_ref()), 7);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

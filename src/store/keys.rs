@@ -15,7 +15,8 @@
 //! | `k` request key | an answer kept for a repeated request |
 //! | `s` kind unit 0 owner | sum of an account kind (counter) |
 //! | `g` offer | granted under an offer (counter) |
-//! | `g` offer 0 process | the same by one process (a shared store alone) |
+//! | `b` day offer | raised under an offer by the records of a day of UTC (counter) |
+//! | `g` offer 0 process, `b` day offer 0 process | the same by one process (a shared store alone) |
 //! | `z`, `y` | the partition's latest daily mark; the latest whose work is done (a shared store alone) |
 //! | `M` merchant, `O` offer | version, document (catalogue) |
 //! | `d` number | dead letter (catalogue) |
@@ -67,7 +68,7 @@ pub fn shelf(key: &[u8]) -> Shelf<'_> {
             None => Shelf::Ordered,
         },
         Some(b'c' | b'u') => Shelf::Point,
-        Some(b's' | b'g') => Shelf::Counter,
+        Some(b's' | b'g' | b'b') => Shelf::Counter,
         _ => Shelf::Ordered,
     }
 }
@@ -223,13 +224,22 @@ pub fn granted(offer: &OfferId) -> Key {
     key.extend_from_slice(offer.as_str().as_bytes());
     key
 }
-/// Granted under an offer by one process, in this partition of a shared store.
+/// The same counter for what one process counts, in a shared store.
 #[must_use]
-pub fn granted_by(offer: &OfferId, process: u32) -> Key {
-    let mut key = granted(offer);
-    key.push(0);
-    key.extend_from_slice(&process.to_be_bytes());
-    key
+pub fn by_process(mut counter: Key, process: u32) -> Key {
+    counter.push(0);
+    counter.extend_from_slice(&process.to_be_bytes());
+    counter
+}
+/// Raised under an offer by the records of a day, in this partition.
+#[must_use]
+pub fn raised(day: u32, offer: &OfferId) -> Key {
+    [b"b".as_slice(), &day.to_be_bytes(), offer.as_str().as_bytes()].concat()
+}
+/// Day of such a counter.
+#[must_use]
+pub fn raised_day(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(key.get(1..5)?.try_into().ok()?))
 }
 /// The partition's latest daily mark.
 #[must_use]

@@ -12,6 +12,7 @@ mod budgets;
 mod feed;
 mod prove;
 
+use super::budgets::Use;
 use super::sealed::MemberKeys;
 use super::start::{Base, Parts, StartError, Started, first_numbers, member_cache, place_of};
 use super::turn::Turn;
@@ -92,7 +93,9 @@ pub struct Shared {
     /// One round of proving at a time.
     proving: tokio::sync::Mutex<()>,
     /// What was granted less what was reserved for it, per budget, and not yet said there.
-    spent: Mutex<BTreeMap<OfferId, i64>>,
+    spent: Mutex<BTreeMap<(OfferId, Option<u32>), i64>>,
+    /// What budgets had left when they were last asked, to tell when a share is crossed.
+    told: Mutex<BTreeMap<OfferId, (Use, Use)>>,
     /// Budgets of which nobody knows whether Redis counted what it was told.
     unsure: Mutex<BTreeSet<OfferId>>,
     /// Every budget this process may have taken from is to be said again.
@@ -109,20 +112,6 @@ impl Shared {
     /// The keeper.
     pub(super) fn redis(&self) -> &Redis {
         &self.redis
-    }
-
-    /// Counts what a budget's reservations came to: usually just what was reserved, and then
-    /// there is nothing to say.
-    pub(super) fn spend(&self, offer: &OfferId, by: i64) {
-        let mut spent = lock(&self.spent);
-        let sum = spent.entry(offer.clone()).or_default();
-        *sum += by;
-        if *sum == 0 {
-            spent.remove(offer);
-        } else {
-            // What was reserved in vain is free for others at once.
-            self.doubts.notify_one();
-        }
     }
 
     fn doubt(&self, partition: Partition) {
@@ -258,8 +247,15 @@ impl Engine {
             let key = key.map(|key| bytes::Bytes::copy_from_slice(key));
             batch.puts.push((keys::own_key(&member.head.id), key));
         }
-        for (offer, by) in records.iter().flat_map(super::turn::granted_changes) {
-            super::turn::add(&mut batch.adds, keys::granted_by(offer, shared.process), by);
+        for record in records {
+            let day = record.envelope.at.day();
+            for (offer, by) in super::turn::granted_changes(record).filter(|(offer, _)| self.has_budget(offer)) {
+                let mut count = |key, by| super::turn::add(&mut batch.adds, keys::by_process(key, shared.process), by);
+                count(keys::granted(offer), by);
+                if by > 0 {
+                    count(keys::raised(day, offer), by);
+                }
+            }
         }
     }
 
@@ -314,44 +310,10 @@ impl Engine {
         }
     }
 
-    /// Says what budgets came to beside what was reserved of them.
-    ///
-    /// # Errors
-    /// When Redis does not answer; it is said later.
-    pub async fn settle_budgets(&self) -> Result<(), EngineError> {
-        let Some(shared) = self.shared() else { return Ok(()) };
-        let spent = std::mem::take(&mut *lock(&shared.spent));
-        for (offer, by) in spent {
-            if let Err(error) = shared.redis.used(&offer, shared.process, by).await {
-                // Whether it was counted is not known: the whole total is said again.
-                lock(&shared.unsure).insert(offer);
-                tracing::warn!(error = %crate::pipeline::Chain(&error), "a budget could not be settled; its total is said again");
-            }
-        }
-        Ok(())
-    }
-
     fn saw_mark(&self, partition: Partition, mark: i64) {
         if let Some(known) = self.marks.get(usize::from(partition)) {
             known.fetch_max(mark, Ordering::AcqRel);
         }
-    }
-
-    /// Takes as much of an amount as a budget has left, in this process' name.
-    pub(super) async fn reserve_shared(
-        &self,
-        shared: &Shared,
-        offer: &OfferId,
-        minor: i64,
-        budget: i64,
-    ) -> Result<i64, EngineError> {
-        if minor <= 0 || budget == i64::MAX {
-            return Ok(minor.max(0));
-        }
-        let reserved = shared.redis.reserve(offer, shared.process, minor, budget).await;
-        Ok(reserved.inspect_err(|_| {
-            lock(&shared.unsure).insert(offer.clone());
-        })?)
     }
 }
 
@@ -421,6 +383,7 @@ async fn join(
         doubts: tokio::sync::Notify::new(),
         proving: tokio::sync::Mutex::default(),
         spent: Mutex::default(),
+        told: Mutex::default(),
         unsure: Mutex::default(),
         unsure_of_all: AtomicBool::new(true),
         swept: Mutex::default(),

@@ -14,6 +14,7 @@
 //! | `rf:{catalogue}:M:ID`, `…:O:ID` | hash | merchant and offer: `version`, `document` (JSON) |
 //! | `rf:{catalogue}:documents`, `…:changes` | sorted set | their names; by the number of their newest change |
 //! | `rf:{b:OFFER}:budget` | hash | what each process granted and reserved of an offer's budget |
+//! | `rf:{b:OFFER}:budget:DAY` | hash | what each raised and reserved on a day of UTC; expires |
 //!
 //! `P` is the partition's number or `catalogue`.
 

@@ -175,19 +175,25 @@ end
 
 -- Takes what is wanted from budgets, or what is left of the least of them: one total per
 -- process, all of them together below the budget. Takes the process, what it wants, and the
--- budget of each key.
+-- budget of each key: the whole one's, then a day's. Answers what was taken, and what each had
+-- left before.
 local function reserve(keys, args)
-  local process, want = args[1], tonumber(args[2])
+  local process, want, answer = args[1], tonumber(args[2]), { 0 }
   for i, key in ipairs(keys) do
     local used = 0
     for _, total in ipairs(redis.call('HVALS', key)) do used = used + tonumber(total) end
-    want = math.min(want, math.max(tonumber(args[i + 2]) - used, 0))
+    answer[i + 1] = math.max(tonumber(args[i + 2]) - used, 0)
+    want = math.min(want, answer[i + 1])
   end
-  local taken = string.format('%.0f', want)
   if want > 0 then
-    for _, key in ipairs(keys) do redis.call('HINCRBY', key, process, taken) end
+    for i, key in ipairs(keys) do
+      redis.call('HINCRBY', key, process, string.format('%.0f', want))
+      -- A day is over in two, wherever the clocks stand.
+      if i > 1 then redis.call('EXPIRE', key, 3 * 86400) end
+    end
   end
-  return taken
+  answer[1] = want
+  return answer
 end
 
 -- A process is alive for so many milliseconds more; answers who is, and who ever was.

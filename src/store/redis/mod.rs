@@ -419,8 +419,11 @@ fn put(call: &mut Call, partition: Partition, place: Place, value: Option<Bytes>
             let keys = [key, named(partition, &[b"documents"]), named(partition, &[b"changes"])];
             call.on("d", &keys).arg(u64::from_le_bytes(*version).to_string()).arg(text).arg(name);
         }
+        (Place::Counter(counter), None) => {
+            call.on("F", &[named(partition, &[b"sums"])]).arg(counter);
+        }
         // Documents stay; counters are raised.
-        (Place::Document(..), None) | (Place::Counter(_), _) => {}
+        (Place::Document(..), None) | (Place::Counter(_), Some(_)) => {}
     }
 }
 

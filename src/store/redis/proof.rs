@@ -233,57 +233,78 @@ impl Redis {
         Ok(self.call::<i64>("asking for a lease", call).await? == 1)
     }
 
-    /// Takes as much of `minor` as an offer's budget has left, for this process.
+    /// Takes as much of `minor` as an offer's budget and its budget of a day have left, for this
+    /// process. Returns it, and what either had left before.
     ///
     /// # Errors
-    /// When Redis does not answer; then it may have been taken, until the process asserts its total.
-    pub async fn reserve(&self, offer: &OfferId, process: u32, minor: i64, budget: i64) -> Result<i64, StoreError> {
-        let mut call = Call::new(&self.functions.reserve, budget_key(offer));
-        call.arg(process.to_string()).arg(minor.to_string()).arg(budget.to_string());
-        self.call("reserving from a budget", call).await
+    /// When Redis does not answer; then it may have been taken, until the process says its total.
+    pub async fn reserve(
+        &self,
+        offer: &OfferId,
+        process: u32,
+        minor: i64,
+        whole: i64,
+        (day, of_day): (u32, i64),
+    ) -> Result<(i64, i64, i64), StoreError> {
+        let mut call = Call::new(&self.functions.reserve, budget_key(offer, None));
+        call.arg(process.to_string()).arg(minor.to_string());
+        // Lua's numbers are exact up to here, and no budget is larger.
+        let bounded = |budget: i64| budget.min(1 << 53).to_string();
+        call.arg(bounded(whole));
+        if of_day != i64::MAX {
+            call.keys.push(budget_key(offer, Some(day)));
+            call.arg(bounded(of_day));
+        }
+        let answer: Vec<i64> = self.call("reserving from a budget", call).await?;
+        let of = |place: usize| answer.get(place).copied();
+        Ok((of(0).unwrap_or(0), of(1).unwrap_or(0), of(2).unwrap_or(i64::MAX)))
     }
 
-    /// Changes what a process granted and reserved of a budget.
+    /// Changes what a process granted and reserved of a budget, or of a day's.
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn used(&self, offer: &OfferId, process: u32, by: i64) -> Result<(), StoreError> {
+    pub async fn used(&self, offer: &OfferId, day: Option<u32>, process: u32, by: i64) -> Result<(), StoreError> {
         let mut change = redis::cmd("HINCRBY");
-        change.arg(budget_key(offer)).arg(process).arg(by);
+        change.arg(budget_key(offer, day)).arg(process).arg(by);
         self.ask::<i64>("settling a budget", &change).await.map(drop)
     }
 
-    /// Says what a process granted and reserved of a budget in all.
+    /// Says what a process granted and reserved of a budget in all, or of a day's.
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn assert_used(&self, offer: &OfferId, process: u32, total: i64) -> Result<(), StoreError> {
+    pub async fn assert_used(
+        &self,
+        offer: &OfferId,
+        day: Option<u32>,
+        process: u32,
+        total: i64,
+    ) -> Result<(), StoreError> {
         let mut set = redis::cmd("HSET");
-        set.arg(budget_key(offer)).arg(process).arg(total);
+        set.arg(budget_key(offer, day)).arg(process).arg(total);
         self.ask::<i64>("asserting a budget", &set).await.map(drop)
     }
 
-    /// What a process counts as granted under an offer, over all partitions.
+    /// A counter's value, over all partitions.
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn granted_by(&self, offer: &OfferId, process: u32) -> Result<i64, StoreError> {
-        let key = keys::granted_by(offer, process);
+    pub async fn counted(&self, key: &[u8]) -> Result<i64, StoreError> {
         let members = self.standings().partitions().filter(|partition| *partition != CATALOGUE);
-        let asked = futures_util::stream::iter(members).map(|partition| {
-            let key = &key;
-            async move { Ok::<_, StoreError>(keys::counter(self.get_now(partition, key).await?.as_ref())) }
+        let asked = futures_util::stream::iter(members).map(|partition| async move {
+            Ok::<_, StoreError>(keys::counter(self.get_now(partition, key).await?.as_ref()))
         });
         asked.buffer_unordered(64).try_fold(0, |sum, granted| async move { Ok(sum + granted) }).await
     }
 
-    /// What all processes granted and reserved of a budget.
+    /// What each process granted and reserved of a budget, or of a day's.
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn budget_totals(&self, offer: &OfferId) -> Result<Vec<(u32, i64)>, StoreError> {
+    pub async fn budget_totals(&self, offer: &OfferId, day: Option<u32>) -> Result<Vec<(u32, i64)>, StoreError> {
         let mut get = redis::cmd("HGETALL");
-        get.arg(budget_key(offer));
+        get.arg(budget_key(offer, day));
         self.ask("reading a budget", &get).await
     }
 
@@ -311,8 +332,9 @@ impl Redis {
     }
 }
 
-fn budget_key(offer: &OfferId) -> Vec<u8> {
-    format!("{PREFIX}{{b:{offer}}}:budget").into_bytes()
+fn budget_key(offer: &OfferId, day: Option<u32>) -> Vec<u8> {
+    let of_day = day.map_or_else(String::new, |day| format!(":{day}"));
+    format!("{PREFIX}{{b:{offer}}}:budget{of_day}").into_bytes()
 }
 
 type Found = (i64, u32, String, u32, u64, String, Vec<u8>);
