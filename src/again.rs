@@ -112,6 +112,11 @@ impl Again {
                 engine.note_job(key, None).await?;
                 Done::default()
             }
+            Some(Job::Case { case }) => {
+                engine.follow_case(case).await?;
+                engine.note_job(key, None).await?;
+                Done::default()
+            }
             Some(Job::Seen { clues, since, moves, next }) => {
                 let done = seen(engine, key, clues, since, moves, next).await?;
                 engine.note_job(key, None).await?;

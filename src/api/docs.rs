@@ -4,7 +4,7 @@
 
 use super::reply::{self, CODES, Reply};
 use super::{
-    again, books, cards, health, ingest, members, merchants, money, offers, operations, prospects, purchases, shelf,
+    again, books, cards, cases, health, ingest, members, merchants, money, offers, operations, prospects, purchases, risk, shelf,
     signals, webhooks,
 };
 use bytes::Bytes;
@@ -59,6 +59,12 @@ use utoipa::{Modify, OpenApi};
         health::put_control,
         books::trial_balance,
         books::transfers,
+        cases::list,
+        cases::get,
+        cases::review,
+        cases::undo,
+        cases::object,
+        risk::get,
         operations::alive,
         operations::ready,
         operations::metrics,

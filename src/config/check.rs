@@ -131,6 +131,10 @@ impl Settings {
             let what = "disputes run to 540 days: later chargebacks will be `too_old` and their rewards stay granted";
             warn("purchases.retention_days", what.to_owned());
         }
+        if !self.screening.enabled {
+            let what = "is off: rewards become available and are paid without having been screened";
+            warn("screening.enabled", what.to_owned());
+        }
         for (index, source) in self.sources.iter().enumerate() {
             if source.rate == Some(SourceRate::Unlimited) {
                 warn(&format!("sources[{index}].rate.per_second"), "is 0: there is no such limit".to_owned());

@@ -68,6 +68,9 @@ pub enum ActError {
     /// The id is another signal's.
     #[error("this id was given to another signal; give a new signal a new id")]
     SignalDiffers,
+    /// Nothing is paid while screening is behind.
+    #[error("payments wait for screening")]
+    NotScreened,
     /// The engine could not.
     #[error(transparent)]
     Engine(#[from] EngineError),

@@ -52,6 +52,11 @@ pub enum Job {
         /// Who made them.
         referrer: MemberId,
     },
+    /// Members who follow the reviews of a case.
+    Case {
+        /// Which.
+        case: u64,
+    },
 }
 
 impl Job {
@@ -67,6 +72,8 @@ impl Job {
         match self {
             Self::Members { merchant, since } => members_key(merchant, *since),
             Self::Seen { .. } => of_record(b"js", envelope),
+            // Of its own for each change, as of referrals.
+            Self::Case { .. } => of_record(b"jx", envelope),
             // A key of its own for each change: one that is just done does not take the next
             // one with it.
             Self::Referral { referrer, .. } | Self::Referrer { referrer } => {
@@ -89,10 +96,10 @@ impl Job {
         kept(key, Some(&Self::Referral { referrer, referred }))
     }
 
-    /// Whether it tells sides of referrals.
+    /// Whether it tells members what was said elsewhere, and nobody waits for it.
     #[must_use]
     pub fn tells(&self) -> bool {
-        matches!(self, Self::Referral { .. } | Self::Referrer { .. })
+        matches!(self, Self::Referral { .. } | Self::Referrer { .. } | Self::Case { .. })
     }
 }
 

@@ -8,6 +8,7 @@ pub mod acts;
 pub mod again;
 mod answer;
 pub mod budgets;
+pub mod cases;
 pub mod catalogue;
 mod linked;
 pub mod look;
@@ -15,6 +16,7 @@ pub mod marks;
 pub mod redeem;
 pub mod referral;
 mod rounds;
+pub mod screened;
 mod sealed;
 pub mod secrets;
 pub mod signal;
@@ -128,6 +130,7 @@ pub struct Engine {
     stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
     early: waiting::Early,
     linked: linked::Linked,
+    screening: screened::Screening,
     /// Locks for cards while they are linked; taken before a member's.
     card_stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
     /// Highest record number per partition; the catalogue's is last.
@@ -281,7 +284,9 @@ impl Engine {
         }
         let under_way = UnderWay::begin(self);
         let begun = std::time::Instant::now();
+        let count = records.len() as u64;
         self.journal.append(records).await?;
+        self.screening.committed(count);
         let journalled = std::time::Instant::now();
         self.metrics.stage(Stage::Journal, journalled - begun);
         for batch in batches {

@@ -9,9 +9,9 @@ use super::stats::median;
 use super::tails::{Term, terms};
 
 /// Terms of a finding of full strength; as surprising as one member in four hundred.
-const FINDING_FULL: f64 = 6.0;
+pub const FINDING_FULL: f64 = 6.0;
 /// The sum of terms that is half of the highest score.
-const HALF: f64 = 10.0;
+pub const HALF: f64 = 10.0;
 /// Reasons that are put in words.
 const REASONS: usize = 4;
 /// A contribution below this is no reason: one member in seven is as extreme.
@@ -125,6 +125,22 @@ impl<'a> Scorer<'a> {
         families.dedup();
         parts.truncate(REASONS);
         Score { score, watched: score >= watched_from && families.len() >= FAMILIES_MIN, reasons: parts }
+    }
+
+    /// A member's score without a model and every contribution to it that says something,
+    /// strongest first.
+    #[must_use]
+    pub fn parts_of(&self, row: usize) -> (f64, Vec<Contribution>) {
+        let mut parts = self.parts(row);
+        if let Some(company) = &self.company {
+            let words = "company of members already known".to_owned();
+            parts.push(Contribution { family: "known fraud", adds: company[row], words });
+        }
+        parts.extend(self.finding_parts(row).filter(|(finding, _)| finding.detector.scored).map(|(_, part)| part));
+        let sum: f64 = parts.iter().map(|part| part.adds).sum();
+        parts.retain(|part| part.adds != 0.0 && part.family != NO_LINKS);
+        parts.sort_by(|a, b| b.adds.total_cmp(&a.adds));
+        (1000.0 * self.share(sum), parts)
     }
 
     /// Log odds are smaller than tails: a step of a half makes chances one and a half times as high.

@@ -3,7 +3,7 @@
 use crate::desk::{Desk, Shelf, Step, card, link, purchase, usd};
 use crate::said;
 use ringfence::decide::Policy;
-use ringfence::domain::member::{ActivationStep, Standing, StandingStep};
+use ringfence::domain::member::{ActivationStep, Standing, StandingOrigin, StandingStep};
 use ringfence::domain::offer::{LifeChange, LifeStep, OfferVersion};
 use ringfence::domain::{MemberId, MerchantId, OfferId, Timestamp};
 use ringfence::ledger::AccountKind;
@@ -425,7 +425,7 @@ fn step(merchant: Option<&str>, standing: Standing, since: &str, set_at: &str, a
         standing,
         since: time(since),
         set_at: time(set_at),
-        ask_back,
+        ask_back, until: None, origin: StandingOrigin::Said,
     })
 }
 

@@ -4,7 +4,7 @@
 
 use ringfence::decide::judge::Raises;
 use ringfence::decide::{
-    Fate, GrantChange, Judged, MemberState, OfferBook, OffersApart, Policy, Scope, Touched, apply_changes, apply_input,
+    Entry, Fate, GrantChange, Judged, MemberState, OfferBook, OffersApart, Policy, Scope, Touched, apply_changes, apply_input,
     assign, concerned, judge, settle,
 };
 use ringfence::domain::member::{Balance, CardLink, MemberHead};
@@ -199,7 +199,8 @@ impl Desk {
             mark: self.mark,
             request: None,
         };
-        let changes = settle(&self.member, &judged, self.number);
+        let entry = Entry::of(&self.member.head, self.number, self.mark, self.mark, false);
+        let changes = settle(&self.member, &judged, &entry);
         let moved = changes
             .iter()
             .map(|change| {
