@@ -4,8 +4,8 @@
 
 use super::reply::{self, CODES, Reply};
 use super::{
-    again, books, cards, cases, health, ingest, members, merchants, money, offers, operations, prospects, purchases, risk, shelf,
-    signals, webhooks,
+    again, books, cards, cases, health, ingest, members, merchants, money, offers, operations, prospects, purchases,
+    risk, shelf, signals, webhooks,
 };
 use bytes::Bytes;
 use hyper::StatusCode;

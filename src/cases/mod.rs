@@ -323,6 +323,9 @@ pub struct Case {
 /// Who acts when nobody does.
 pub const SCREENING: &str = "screening";
 
+/// Evidence that is no detector's finding: how far a figure of the score is out of the common.
+pub const SCORE: &str = "score";
+
 /// A step that does not follow from where a case is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a case that is {} cannot take the step {}", from.as_str(), step.as_str())]

@@ -96,7 +96,10 @@ fn the_table_is_the_whole_of_what_may_happen() {
 fn too_few_members_families_or_score_is_no_case() {
     assert!(triage(group(&["a", "b"], &["x", "y"]), &[], &policy(), 1, at(1)).is_empty());
     assert!(triage(group(&["a", "b", "c"], &["x"]), &[], &policy(), 1, at(1)).is_empty());
-    assert!(triage(group(&["a", "b", "named?"], &["x", "y"]), &[], &policy(), 1, at(1)).is_empty(), "one was only named");
+    assert!(
+        triage(group(&["a", "b", "named?"], &["x", "y"]), &[], &policy(), 1, at(1)).is_empty(),
+        "one was only named"
+    );
     let mut low = group(&["a", "b", "c"], &["x", "y"]);
     low.members.iter_mut().for_each(|suspect| suspect.score = 300);
     assert!(triage(low, &[], &policy(), 1, at(1)).is_empty());

@@ -2,7 +2,7 @@
 //! and what the written policy does with it. A dismissal remembers its evidence: the same
 //! evidence never reopens it, only a family of evidence that it had not seen.
 
-use super::{Case, EVIDENCE_MAX, Evidence, Happened, PolicyAct, SCREENING, Status, Step, Suspect, Tie};
+use super::{Case, EVIDENCE_MAX, Evidence, Happened, PolicyAct, SCORE, SCREENING, Status, Step, Suspect, Tie};
 use crate::domain::member::Standing;
 use crate::domain::{MerchantId, Timestamp};
 use std::collections::BTreeSet;
@@ -159,19 +159,20 @@ fn opened(group: Group, policy: &TriagePolicy, id: u64, at: Timestamp) -> Case {
 /// Takes a group into its case; tells whether that says anything new.
 fn grow(case: &mut Case, group: Group, policy: &TriagePolicy, at: Timestamp) -> bool {
     let room = policy.members_max.saturating_sub(case.members.len());
-    let new_members =
-        group.members.iter().filter(|suspect| case.suspect(&suspect.member).is_none()).take(room).count();
+    let new_members = group.members.iter().filter(|suspect| case.suspect(&suspect.member).is_none()).take(room).count();
     let known = case.families();
     let new_families: Vec<String> =
         group.families().into_iter().filter(|family| !known.contains(family)).map(str::to_owned).collect();
-    let became_own =
-        group.members.iter().any(|s| s.own && case.suspect(&s.member).is_some_and(|before| !before.own));
+    let became_own = group.members.iter().any(|s| s.own && case.suspect(&s.member).is_some_and(|before| !before.own));
     // What a dismissal has seen never comes back by itself.
     let seen: BTreeSet<&str> = case
         .last_review()
         .map(|(_, review)| review.families.iter().map(compact_str::CompactString::as_str).collect())
         .unwrap_or_default();
-    let unseen: Vec<&str> = group.families().into_iter().filter(|family| !seen.contains(family)).collect();
+    // Nor do the score's own figures bring it back, which move with everybody else's.
+    let findings: BTreeSet<&str> =
+        group.evidence.iter().filter(|one| one.detector != SCORE).map(|one| one.family.as_str()).collect();
+    let unseen: Vec<&str> = findings.into_iter().filter(|family| !seen.contains(family)).collect();
     let (step, words) = match case.status {
         Status::Dismissed if unseen.is_empty() => return false,
         Status::Dismissed => (Step::Reopen, format!("new kinds of evidence: {}", unseen.join(", "))),
@@ -209,7 +210,8 @@ fn take(case: &mut Case, group: Group, policy: &TriagePolicy) {
     for evidence in group.evidence {
         // The same seen again, perhaps of more members, is not another.
         let same = |known: &&mut Evidence| {
-            known.detector == evidence.detector && known.members.iter().any(|member| evidence.members.contains(member))
+            (&known.detector, &known.family) == (&evidence.detector, &evidence.family)
+                && known.members.iter().any(|member| evidence.members.contains(member))
         };
         match case.evidence.iter_mut().find(same) {
             Some(known) if known.members.len() <= evidence.members.len() => *known = evidence,

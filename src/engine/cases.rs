@@ -164,11 +164,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the journal or the state refuses.
-    pub async fn enter_group(
-        self: &Arc<Self>,
-        group: Group,
-        policy: &TriagePolicy,
-    ) -> Result<Vec<Case>, EngineError> {
+    pub async fn enter_group(self: &Arc<Self>, group: Group, policy: &TriagePolicy) -> Result<Vec<Case>, EngineError> {
         if !group.is_case(policy) {
             return Ok(Vec::new());
         }
@@ -382,9 +378,8 @@ fn step_of(member: &MemberState, asked: &Consequence<'_>, now: Timestamp) -> Opt
     }
     let newest = steps.iter().copied().max_by_key(|step| (step.set_at, step.standing));
     let stands = newest.map_or(Standing::Clear, |step| step.standing);
-    let done = |origin: StandingOrigin, at: Timestamp| {
-        steps.iter().any(|step| step.origin == origin && step.set_at >= at)
-    };
+    let done =
+        |origin: StandingOrigin, at: Timestamp| steps.iter().any(|step| step.origin == origin && step.set_at >= at);
     // Steps of one instant would be taken by their strictness.
     let set_at = newest.map_or(now, |step| now.max(step.set_at.plus_ms(1)));
     let step = |standing, since, until, ask_back, origin| StandingStep {
@@ -416,7 +411,6 @@ fn step_of(member: &MemberState, asked: &Consequence<'_>, now: Timestamp) -> Opt
         _ => stands != asked.standing || newest.is_some_and(|step| step.since != asked.since),
     };
     // A later word of somebody else stands; those of one case come in their order.
-    let overtaken =
-        newest.is_some_and(|step| step.set_at > asked.at && step.origin.case() != asked.origin.case());
+    let overtaken = newest.is_some_and(|step| step.set_at > asked.at && step.origin.case() != asked.origin.case());
     (wanted && !overtaken).then(|| step(asked.standing, asked.since, asked.until, asked.ask_back, asked.origin))
 }

@@ -188,9 +188,8 @@ impl Engine {
 /// Holds that end by a mark: who was held and not reviewed is released, never forgotten.
 fn ended_holds(member: &MemberState, mark: Timestamp) -> Vec<StandingStep> {
     let steps = &member.head.standings;
-    let newest = |step: &&StandingStep| {
-        !steps.iter().any(|other| other.merchant == step.merchant && other.set_at > step.set_at)
-    };
+    let newest =
+        |step: &&StandingStep| !steps.iter().any(|other| other.merchant == step.merchant && other.set_at > step.set_at);
     let over = steps.iter().filter(|step| step.until.is_some_and(|until| until <= mark)).filter(newest);
     let end = |step: &StandingStep| StandingStep {
         standing: Standing::Clear,

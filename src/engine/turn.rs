@@ -15,7 +15,8 @@ use crate::decide::exchange::expired;
 use crate::decide::judge::Raises;
 use crate::decide::member::Placed;
 use crate::decide::{
-    Entry, GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle, worth,
+    Entry, GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle,
+    worth,
 };
 use crate::domain::member::MemberHead;
 use crate::domain::purchase::{AnswerLine, Purchase, Stage};

@@ -77,14 +77,11 @@ pub fn look(
     if component.len() < 2 {
         return (BTreeMap::new(), None);
     }
-    let seen: Vec<Seen> = [
-        instruments(resident, &component),
-        referrals(resident, &component),
-        burst(resident, &component, arrivals),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let seen: Vec<Seen> =
+        [instruments(resident, &component), referrals(resident, &component), burst(resident, &component, arrivals)]
+            .into_iter()
+            .flatten()
+            .collect();
     let mut scores = BTreeMap::new();
     for &member in &component {
         let live: Vec<Contribution> = seen.iter().filter(|one| one.members.contains(&member)).map(Seen::part).collect();
@@ -97,19 +94,23 @@ pub fn look(
     (scores, is_case.then_some(found))
 }
 
-/// The live contributions of a kind in place of the pass's; of a kind that is only partly seen
-/// live the stronger of the two.
+/// The live contributions in place of what the same detectors said in the pass. An instrument is
+/// wholly seen live; of a referral the pass may have seen more. The pass reads bursts from its own
+/// figures: a live one speaks until then.
 fn merged(live: Vec<Contribution>, passed: Option<&Scored>) -> Scored {
-    let replaces = |family: &str| family == SHARED_INSTRUMENT.family;
     let mut parts: Vec<Contribution> = passed.map(|scored| scored.parts.clone()).unwrap_or_default();
-    parts.retain(|part| {
-        let mut mine = live.iter().filter(|one| one.family == part.family).peekable();
-        let stronger = mine.peek().is_none() || mine.all(|one| one.adds < part.adds);
-        !replaces(part.family) && stronger
+    let now = |source: &str| live.iter().find(|one| one.source == source).map_or(0.0, |one| one.adds);
+    parts.retain(|part| match part.source {
+        source if source == SHARED_INSTRUMENT.name => false,
+        source if source == SELF_REFERRAL.name => part.adds > now(source),
+        _ => true,
     });
-    let stands = |part: &Contribution, all: &[Contribution]| !all.iter().any(|one| one.family == part.family);
-    let new: Vec<Contribution> = live.into_iter().filter(|part| stands(part, &parts)).collect();
-    parts.extend(new);
+    for part in live {
+        let is_told = parts.iter().any(|known| known.source == part.source);
+        if !is_told && (passed.is_none() || part.source != SIGNUP_BURST.name) {
+            parts.push(part);
+        }
+    }
     parts.sort_by(|a, b| b.adds.total_cmp(&a.adds));
     let sum: f64 = parts.iter().map(|part| part.adds).sum::<f64>().max(0.0);
     Scored { score: 1000.0 * sum / (sum + HALF), parts }
@@ -118,7 +119,12 @@ fn merged(live: Vec<Contribution>, passed: Option<&Scored>) -> Scored {
 impl Seen {
     fn part(&self) -> Contribution {
         let words = format!("{}: {}", self.detector.name, self.words);
-        Contribution { family: self.detector.family, adds: FINDING_FULL * self.strength, words }
+        Contribution {
+            family: self.detector.family,
+            source: self.detector.name,
+            adds: FINDING_FULL * self.strength,
+            words,
+        }
     }
     fn evidence(&self, resident: &Resident, at: Timestamp) -> Evidence {
         Evidence {
@@ -138,7 +144,9 @@ impl Seen {
 fn instruments(resident: &Resident, component: &BTreeSet<Who>) -> Option<Seen> {
     let keys: BTreeSet<(u8, u32)> = component
         .iter()
-        .flat_map(|&who| resident.said(who).filter(|link| is_strong(link.kind)).map(|link| (link.kind, link.to)).collect::<Vec<_>>())
+        .flat_map(|&who| {
+            resident.said(who).filter(|link| is_strong(link.kind)).map(|link| (link.kind, link.to)).collect::<Vec<_>>()
+        })
         .collect();
     let mut strongest: Option<Seen> = None;
     for (kind, key) in keys {
@@ -176,11 +184,8 @@ fn referrals(resident: &Resident, component: &BTreeSet<Who>) -> Option<Seen> {
 
 /// Members of one component who joined within a day, against what the base's day would bring.
 fn burst(resident: &Resident, component: &BTreeSet<Who>, arrivals: &Arrivals) -> Option<Seen> {
-    let mut joined: Vec<(u32, Who)> = component
-        .iter()
-        .map(|&who| (resident.member(who).joined, who))
-        .filter(|(at, _)| *at != NO_TIME)
-        .collect();
+    let mut joined: Vec<(u32, Who)> =
+        component.iter().map(|&who| (resident.member(who).joined, who)).filter(|(at, _)| *at != NO_TIME).collect();
     joined.sort_unstable();
     let mut best: &[(u32, Who)] = &[];
     let mut low = 0;

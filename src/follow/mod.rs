@@ -10,6 +10,8 @@ pub mod own;
 pub mod pass;
 pub mod resident;
 pub mod screening;
+#[cfg(test)]
+mod tests;
 
 use crate::engine::{Engine, EngineError};
 use crate::journal::Position;

@@ -10,7 +10,9 @@ const AROUND_MAX: usize = 256;
 /// Whether a member ties themselves to a group that they are found in.
 #[must_use]
 pub fn is_own(resident: &Resident, who: Who, group: &BTreeSet<Who>) -> bool {
-    resident.said(who).any(|link| if link.kind == REFERRAL { refers(resident, &link, group) } else { shares(resident, &link, group) })
+    resident
+        .said(who)
+        .any(|link| if link.kind == REFERRAL { refers(resident, &link, group) } else { shares(resident, &link, group) })
 }
 
 /// They say themselves that one of the group referred them, or the same one who referred another.

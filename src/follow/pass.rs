@@ -4,7 +4,7 @@
 use super::own::is_own;
 use super::resident::{REFERRAL, Resident, Who};
 use crate::cases::triage::{Group, TriagePolicy};
-use crate::cases::{Evidence, Suspect, Tie};
+use crate::cases::{Evidence, SCORE, Suspect, Tie};
 use crate::domain::Timestamp;
 use crate::graph::algorithms::components::UnionFind;
 use crate::graph::detectors::{Finding, detect};
@@ -55,13 +55,13 @@ pub struct Passed {
 /// When the network has more nodes or kinds than the graph numbers.
 pub fn pass(resident: &Resident, policy: &TriagePolicy, at: Timestamp) -> Result<Passed, NetworkFault> {
     let network = resident.network(at)?;
-    let who: Vec<Option<Who>> =
-        network.members.nodes.iter().map(|&node| resident.find(network.name(node))).collect();
+    let who: Vec<Option<Who>> = network.members.nodes.iter().map(|&node| resident.find(network.name(node))).collect();
     let seeds = seeds(resident, &who);
     let found = Found::of(&network);
     let table = Table::of(&found);
     let findings = detect(&found, seeds.as_ref());
-    let scorer = Scorer::new(&found, &table, None, seeds.as_ref(), &findings);
+    // Who is near a known member is told as evidence; the score itself does not move with it.
+    let scorer = Scorer::new(&found, &table, None, None, &findings);
     let mut passed =
         Passed { at, seen: (network.members.len(), network.links.len(), findings.len()), ..Passed::default() };
     for (row, who) in who.iter().enumerate() {
@@ -100,14 +100,17 @@ fn groups(
 ) -> Vec<Group> {
     let strong: Vec<&Finding> =
         findings.iter().filter(|finding| finding.strength >= STRENGTH_MIN && finding.members.len() > 1).collect();
+    // What is said of one member alone begins no group; it is told of whoever is in one.
+    let alone: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.strength >= STRENGTH_MIN && finding.members.len() == 1).collect();
     let mut groups = Vec::new();
     for places in same_members(&strong) {
         let mut members: BTreeSet<Who> = BTreeSet::new();
         for &place in &places {
             members.extend(strong[place].members.iter().filter_map(|&row| who[row]));
         }
-        let evidence = places.iter().map(|&place| {
-            let finding = strong[place];
+        let alone = alone.iter().filter(|finding| who[finding.members[0]].is_some_and(|who| members.contains(&who)));
+        let evidence = places.iter().map(|&place| strong[place]).chain(alone.copied()).map(|finding| {
             let names = finding.members.iter().map(|&row| network.name(network.members.nodes[row]));
             Evidence {
                 detector: finding.detector.name.into(),
@@ -128,7 +131,9 @@ fn groups(
             groups.push(group);
         }
     }
-    groups.sort_by(|a, b| b.members.len().cmp(&a.members.len()).then_with(|| a.members[0].member.cmp(&b.members[0].member)));
+    groups.sort_by(|a, b| {
+        b.members.len().cmp(&a.members.len()).then_with(|| a.members[0].member.cmp(&b.members[0].member))
+    });
     groups
 }
 
@@ -187,10 +192,13 @@ pub fn group(
     at: Timestamp,
 ) -> Group {
     // Behaviour of one's own needs nobody else.
-    let acted: BTreeSet<_> = evidence.iter().filter(|one| one.detector == "refund-abuse").flat_map(|one| &one.members).collect();
+    let acted: BTreeSet<_> =
+        evidence.iter().filter(|one| one.detector == "refund-abuse").flat_map(|one| &one.members).collect();
     let mut suspects = Vec::new();
     for &who in members {
-        if resident.member(who).erased || resident.member(who).known == Some(false) && score(who) < f64::from(policy.score_min) {
+        if resident.member(who).erased
+            || resident.member(who).known == Some(false) && score(who) < f64::from(policy.score_min)
+        {
             continue;
         }
         let member = resident.id(who);
@@ -225,7 +233,7 @@ fn tails(group: &Group, resident: &Resident, scores: &HashMap<Who, Scored>, at: 
     told.map(|(family, members)| {
         let strongest = members.iter().max_by(|a, b| a.1.adds.total_cmp(&b.1.adds)).expect("more than half of some");
         Evidence {
-            detector: "score".into(),
+            detector: SCORE.into(),
             version: 1,
             family: family.into(),
             strength: per_mille(strongest.1.adds / 10.0),
@@ -259,7 +267,13 @@ pub fn ties(resident: &Resident, group: &BTreeSet<Who>, most: usize) -> Vec<Tie>
                 format!("{}-{:04x}", resident.word(kind), resident.identifier(to) & 0xffff)
             };
             let at = Timestamp::from_ms(i64::from(link.at) * 1000);
-            ties.push(Tie { from: resident.id(who), to: name, kind: resident.word(kind).into(), verified: link.verified, at });
+            ties.push(Tie {
+                from: resident.id(who),
+                to: name,
+                kind: resident.word(kind).into(),
+                verified: link.verified,
+                at,
+            });
             if ties.len() >= most {
                 return ties;
             }

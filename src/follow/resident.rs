@@ -291,11 +291,8 @@ impl Resident {
             Some(place) => place,
             None => u32::try_from(self.links.len()).expect("fewer than four billion links"),
         };
-        let head = if kind == REFERRAL {
-            &mut self.members[to as usize].named
-        } else {
-            &mut self.of_identifier[to as usize]
-        };
+        let head =
+            if kind == REFERRAL { &mut self.members[to as usize].named } else { &mut self.of_identifier[to as usize] };
         let next_to = std::mem::replace(head, place);
         let next_by = std::mem::replace(&mut self.members[by as usize].links, place);
         let link = Link { by, to, at, next_by, next_to, kind, verified };
@@ -327,8 +324,15 @@ impl Resident {
                 all.of_identifier[to as usize] = next;
             }
         });
-        self.links[place as usize] =
-            Link { by: NONE, to: NONE, at: 0, next_by: self.free.unwrap_or(NONE), next_to: NONE, kind, verified: false };
+        self.links[place as usize] = Link {
+            by: NONE,
+            to: NONE,
+            at: 0,
+            next_by: self.free.unwrap_or(NONE),
+            next_to: NONE,
+            kind,
+            verified: false,
+        };
         self.free = Some(place);
         self.link_count -= 1;
     }
@@ -347,8 +351,8 @@ impl Resident {
             if is_it(&link) {
                 match before {
                     None => head(self, next),
-                    Some(before) if by => self.links[before as usize].next_by = next,
-                    Some(before) => self.links[before as usize].next_to = next,
+                    Some(before) if by => self.links[before].next_by = next,
+                    Some(before) => self.links[before].next_to = next,
                 }
                 return Some(at);
             }
@@ -377,16 +381,14 @@ impl Resident {
             let to = self.enter_identifier(kind, &link.value);
             wanted.push((kind, to, seconds(link.at), link.verified));
         }
-        let same = |link: &Link, one: &(u8, u32, u32, bool)| {
-            (link.kind, link.to, link.at, link.verified) == *one
-        };
+        let same = |link: &Link, one: &(u8, u32, u32, bool)| (link.kind, link.to, link.at, link.verified) == *one;
         // Cards are linked apart.
         let gone: Vec<Link> =
             self.said(who).filter(|link| link.kind != CARD && !wanted.iter().any(|one| same(link, one))).collect();
         let new: Vec<_> = wanted.iter().filter(|one| !self.said(who).any(|link| same(&link, one))).copied().collect();
-        let breaks = gone.iter().any(|link| {
-            is_strong(link.kind) && !new.iter().any(|(kind, to, ..)| (*kind, *to) == (link.kind, link.to))
-        });
+        let breaks = gone
+            .iter()
+            .any(|link| is_strong(link.kind) && !new.iter().any(|(kind, to, ..)| (*kind, *to) == (link.kind, link.to)));
         let component = if breaks { self.component(who, REBUILT_MAX) } else { Vec::new() };
         for link in gone {
             self.remove(who, link.kind, link.to);

@@ -276,7 +276,8 @@ impl Kept {
     fn learn(&mut self, case: &Case) {
         for suspect in &case.members {
             let Some(who) = self.resident.find(suspect.member.as_str()) else { continue };
-            let said = case.reviews.iter().rev().find(|review| !review.undone && review.members.contains(&suspect.member));
+            let said =
+                case.reviews.iter().rev().find(|review| !review.undone && review.members.contains(&suspect.member));
             self.resident.member_mut(who).known = match said.map(|review| (review.verdict, &review.merchant)) {
                 Some((Verdict::Confirm, None)) => Some(true),
                 Some((Verdict::Dismiss, _)) => Some(false),
@@ -392,8 +393,7 @@ impl Work {
                 if !looked.insert(kept.resident.root(who)) {
                     continue;
                 }
-                let (scores, group) =
-                    look(&kept.resident, who, &kept.arrivals, kept.passed.as_deref(), policy, now);
+                let (scores, group) = look(&kept.resident, who, &kept.arrivals, kept.passed.as_deref(), policy, now);
                 for (who, scored) in scores {
                     if kept.live.len() < LIVE_MAX || kept.live.contains_key(&who) {
                         kept.live.insert(who, (scored, now));

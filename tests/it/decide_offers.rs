@@ -425,7 +425,9 @@ fn step(merchant: Option<&str>, standing: Standing, since: &str, set_at: &str, a
         standing,
         since: time(since),
         set_at: time(set_at),
-        ask_back, until: None, origin: StandingOrigin::Said,
+        ask_back,
+        until: None,
+        origin: StandingOrigin::Said,
     })
 }
 

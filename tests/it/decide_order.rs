@@ -317,7 +317,9 @@ impl World {
                 standing: *standing,
                 since: at(*since),
                 set_at: at(u16::from(*set_at)),
-                ask_back: *ask_back, until: None, origin: StandingOrigin::Said,
+                ask_back: *ask_back,
+                until: None,
+                origin: StandingOrigin::Said,
             }),
             Fact::Unlink { card: n, at: step } => {
                 MemberInput::CardUnlinked { card: card(CARDS[usize::from(*n)].1), at: at(*step) }

@@ -4,8 +4,8 @@
 
 use ringfence::decide::judge::Raises;
 use ringfence::decide::{
-    Entry, Fate, GrantChange, Judged, MemberState, OfferBook, OffersApart, Policy, Scope, Touched, apply_changes, apply_input,
-    assign, concerned, judge, settle,
+    Entry, Fate, GrantChange, Judged, MemberState, OfferBook, OffersApart, Policy, Scope, Touched, apply_changes,
+    apply_input, assign, concerned, judge, settle,
 };
 use ringfence::domain::member::{Balance, CardLink, MemberHead};
 use ringfence::domain::offer::{LifeChange, LifeStep, Offer, OfferVersion, Terms};

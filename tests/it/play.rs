@@ -95,7 +95,15 @@ impl Play {
     pub async fn stands(&self, who: &str, standing: Standing, since: &str) {
         let since = Timestamp::parse(&format!("{since}T00:00:00Z")).unwrap();
         let set_at = self.service.clock.now();
-        let step = StandingStep { merchant: None, standing, since, set_at, ask_back: true, until: None, origin: StandingOrigin::Said };
+        let step = StandingStep {
+            merchant: None,
+            standing,
+            since,
+            set_at,
+            ask_back: true,
+            until: None,
+            origin: StandingOrigin::Said,
+        };
         let mut turn = self.service.engine().turn(&MemberId::new(who).unwrap()).await.unwrap();
         turn.step(MemberInput::StandingSet(step), None).await.unwrap();
         turn.commit().await.unwrap();

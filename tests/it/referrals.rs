@@ -121,7 +121,15 @@ impl Town {
 
 fn standing(standing: Standing, since: &str) -> MemberInput {
     let (since, set_at) = (at(since), at("2026-11-21T15:00:00Z"));
-    MemberInput::StandingSet(StandingStep { merchant: None, standing, since, set_at, ask_back: false, until: None, origin: StandingOrigin::Said })
+    MemberInput::StandingSet(StandingStep {
+        merchant: None,
+        standing,
+        since,
+        set_at,
+        ask_back: false,
+        until: None,
+        origin: StandingOrigin::Said,
+    })
 }
 
 const ONE: &str = "2026-11-21T13:00:00Z";

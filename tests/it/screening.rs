@@ -19,7 +19,7 @@ use std::sync::Arc;
 const ON: (&str, &str) = ("RINGFENCE_SCREENING__ENABLED", "true");
 const AT_ONCE: (&str, &str) = ("RINGFENCE_SCREENING__PASS_EVERY_SECONDS", "0");
 const HOLD: (&str, &str) = ("RINGFENCE_SCREENING__AUTOMATIC", "hold");
-const HOLD_FROM: (&str, &str) = ("RINGFENCE_SCREENING__AUTOMATIC_SCORE_MIN", "600");
+const HOLD_FROM: (&str, &str) = ("RINGFENCE_SCREENING__AUTOMATIC_SCORE_MIN", "550");
 
 /// A programme with one shop whose offer holds for two weeks, and honest people: families of
 /// three with one address and one device, an office of fifteen on one network, others alone.
@@ -52,7 +52,8 @@ impl Town {
             }
             let by = (person < 30 && person % 3 > 0).then(|| format!("honest-{}", person / 3 * 3));
             let day = 1 + person * 7 % 27;
-            town.member(&format!("honest-{person}"), by.as_deref(), &links, &format!("2026-10-{day:02}T08:00:00Z")).await;
+            town.member(&format!("honest-{person}"), by.as_deref(), &links, &format!("2026-10-{day:02}T08:00:00Z"))
+                .await;
         }
         town
     }
@@ -132,7 +133,11 @@ impl Town {
         let folder = self.service.stop().await;
         let options = AuditOptions::new(Policy { screened: true, ..Policy::default() });
         let report = audit(&[folder.0.join("journal")], &options).unwrap();
-        assert!(report.is_clean(), "{:#?}", report.checks.iter().filter(|c| c.difference_count > 0).collect::<Vec<_>>());
+        assert!(
+            report.is_clean(),
+            "{:#?}",
+            report.checks.iter().filter(|c| c.difference_count > 0).collect::<Vec<_>>()
+        );
         std::fs::remove_dir_all(folder.0.join("state")).unwrap();
         Service::start_in(folder, &[ON, AT_ONCE]).await
     }
@@ -199,10 +204,11 @@ async fn inv_08_a_ring_becomes_one_case_and_a_review_moves_its_money() {
     town.screened().await;
     town.screened().await;
     let case = town.get(&format!("/v1/cases/{id}")).await;
-    assert_eq!(case["status"], "dismissed");
+    assert_eq!(case["status"], "dismissed", "{:#}", case["timeline"]);
     let steps: Vec<&str> = case["timeline"].as_array().unwrap().iter().map(|e| e["step"].as_str().unwrap()).collect();
     assert_eq!(steps.iter().filter(|step| **step == "opened").count(), 1);
-    assert_eq!(steps[steps.len() - 3..], ["confirm", "undo", "dismiss"]);
+    let reviews: Vec<&str> = steps.into_iter().filter(|step| !["opened", "grow"].contains(step)).collect();
+    assert_eq!(reviews, ["confirm", "undo", "dismiss"]);
     let everything = town.get("/v1/cases").await;
     assert_eq!(everything["cases"].as_array().unwrap().len(), 1, "never a second case: {everything:#}");
 
@@ -278,7 +284,8 @@ async fn inv_08_framing_does_not_work() {
     let her = case["suspects"].as_array().unwrap().iter().find(|s| s["member"] == "ambassador").unwrap();
     assert_eq!(her["own"], false, "she is listed as who was named: {her}");
     // A review that names nobody does not mean her either.
-    let (status, _) = town.post(&format!("/v1/cases/{id}/review"), json!({"verdict": "confirm", "reason": "a farm"})).await;
+    let (status, _) =
+        town.post(&format!("/v1/cases/{id}/review"), json!({"verdict": "confirm", "reason": "a farm"})).await;
     assert_eq!(status, 200);
     town.followed().await;
     assert_eq!(town.standing("fake-7").await, "barred");
@@ -344,9 +351,8 @@ async fn money_waits_while_screening_does_not_come() {
     clock.set(clock.now().plus_days(3));
     engine.mark_day(clock.now()).await.unwrap();
     assert_eq!((balance().await.posted_minor, balance().await.available_minor), (800, 0), "the mark did not rise");
-    let pay = async || {
-        engine.redeem(&ann, "r1".to_owned(), Wanted::Of(Unit::Money(usd), 100), None, |_| String::new()).await
-    };
+    let pay =
+        async || engine.redeem(&ann, "r1".to_owned(), Wanted::Of(Unit::Money(usd), 100), None, |_| String::new()).await;
     assert!(matches!(pay().await, Err(ActError::NotScreened)));
     assert!(engine.screening().waits() >= 2, "which an alarm sees");
     // It comes back.

@@ -56,36 +56,47 @@ impl Books<'_> {
         let id = &member.head.id;
         let case = step.origin.case().and_then(|case| self.cases.get(&case)).map(|(_, case)| case);
         let review = |place: u32| case.and_then(|case| case.reviews.get(usize::try_from(place).ok()?));
-        let caused = match step.origin {
-            StandingOrigin::Said => true,
-            StandingOrigin::Review { review: place, .. } => review(place).is_some_and(|review| {
-                let standing = match review.verdict {
-                    Verdict::Confirm => Standing::Barred,
-                    Verdict::Dismiss => Standing::Clear,
-                    Verdict::Watch => Standing::Watched,
-                };
-                review.members.contains(id) && review.merchant == step.merchant && standing == step.standing
-            }),
-            StandingOrigin::Undone { review: place, .. } => {
-                review(place).is_some_and(|review| review.undone && review.members.contains(id))
-            }
-            // What acts by itself only raises, and only those whom their own acts tie to the case.
-            StandingOrigin::Policy { .. } => case.is_some_and(|case| {
-                let acted = case.acts.iter().any(|act| act.standing == step.standing && act.members.contains(id));
-                let own = case.members.iter().any(|suspect| suspect.own && &suspect.member == id);
-                acted && own && step.standing <= Standing::Held && (step.standing < Standing::Held || step.until.is_some())
-            }),
-            StandingOrigin::Ended => member.head.standings.iter().any(|held| {
-                held.merchant == step.merchant && held.until.is_some_and(|until| until <= envelope.mark)
-            }),
-        };
+        let caused =
+            match step.origin {
+                StandingOrigin::Said => true,
+                StandingOrigin::Review { review: place, .. } => review(place).is_some_and(|review| {
+                    let standing = match review.verdict {
+                        Verdict::Confirm => Standing::Barred,
+                        Verdict::Dismiss => Standing::Clear,
+                        Verdict::Watch => Standing::Watched,
+                    };
+                    review.members.contains(id) && review.merchant == step.merchant && standing == step.standing
+                }),
+                StandingOrigin::Undone { review: place, .. } => {
+                    review(place).is_some_and(|review| review.undone && review.members.contains(id))
+                }
+                // What acts by itself only raises, and only those whom their own acts tie to the case.
+                StandingOrigin::Policy { .. } => case.is_some_and(|case| {
+                    let acted = case.acts.iter().any(|act| act.standing == step.standing && act.members.contains(id));
+                    let own = case.members.iter().any(|suspect| suspect.own && &suspect.member == id);
+                    acted
+                        && own
+                        && step.standing <= Standing::Held
+                        && (step.standing < Standing::Held || step.until.is_some())
+                }),
+                StandingOrigin::Ended => member.head.standings.iter().any(|held| {
+                    held.merchant == step.merchant && held.until.is_some_and(|until| until <= envelope.mark)
+                }),
+            };
         self.report.look(Named::Causes, caused, || {
             format!("{name}: member {id} stands {:?} by {:?}, which does not say so", step.standing, step.origin)
         });
     }
 
     /// Nothing is available before screening has passed the record that earned it.
-    pub(super) fn screened(&mut self, name: Name, member: &Member, envelope: &Envelope, old: Option<&Grant>, new: &Grant) {
+    pub(super) fn screened(
+        &mut self,
+        name: Name,
+        member: &Member,
+        envelope: &Envelope,
+        old: Option<&Grant>,
+        new: &Grant,
+    ) {
         let raised = old.is_none_or(|old| new.amount_minor > old.amount_minor);
         let earned = match old {
             Some(old) if !raised => new.earned_at == old.earned_at,
