@@ -344,7 +344,7 @@ impl Resident {
         by: bool,
         head: impl FnOnce(&mut Self, u32),
     ) -> Option<u32> {
-        let (mut before, mut at) = (None, first);
+        let (mut before, mut at) = (None::<usize>, first);
         while at != NONE {
             let link = self.links[at as usize];
             let next = if by { link.next_by } else { link.next_to };
