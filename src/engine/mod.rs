@@ -10,6 +10,7 @@ mod answer;
 pub mod budgets;
 pub mod cases;
 pub mod catalogue;
+pub mod derived;
 mod linked;
 pub mod look;
 pub mod marks;

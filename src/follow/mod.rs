@@ -2,13 +2,15 @@
 //! something derived from them. What a follower does can be done twice.
 //!
 //! [`screening`] is the one there is: [`resident`] is what it keeps of the records, [`live`] what
-//! it sees as they come, [`pass`] the look at everybody, [`own`] who ties themselves to a group.
+//! it sees as they come, [`pass`] the look at everybody, [`own`] who ties themselves to a group,
+//! [`rivals`] who leads to a merchant's competitors.
 #![allow(clippy::float_arithmetic, reason = "scores are estimates; there is no money here")]
 
 pub mod live;
 pub mod own;
 pub mod pass;
 pub mod resident;
+pub mod rivals;
 pub mod screening;
 #[cfg(test)]
 mod tests;

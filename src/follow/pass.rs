@@ -45,6 +45,8 @@ pub struct Passed {
     pub scores: HashMap<Who, Scored>,
     /// Groups, those with most members first.
     pub groups: Vec<Group>,
+    /// Groups that lead to a merchant's rivals.
+    pub rivals: Vec<Group>,
     /// Members, links, findings.
     pub seen: (usize, usize, usize),
 }

@@ -8,6 +8,7 @@
 
 use crate::domain::member::{LinkFact, Standing};
 use crate::domain::{CardHash, MemberId, Timestamp};
+use crate::engine::derived::is_derived;
 use crate::graph::network::{Builder, NO_TIME, Network, NetworkFault};
 use compact_str::CompactString;
 use hashbrown::HashTable;
@@ -258,6 +259,14 @@ impl Resident {
         let identifiers = &self.identifiers;
         self.by_hash.insert_unique(hash, place, |&place| identifiers[place as usize]);
         place
+    }
+
+    /// An identifier that somebody said.
+    #[must_use]
+    pub fn lookup(&self, word: &str, value: &CardHash) -> Option<u32> {
+        let kind = u8::try_from(self.kinds.iter().position(|known| known == word)?).ok()?;
+        let hash = xxh3_64_with_seed(&value.0, u64::from(kind));
+        self.by_hash.find(hash, |&place| self.identifiers[place as usize] == hash).copied()
     }
 
     /// Links that a member said.
@@ -529,6 +538,10 @@ impl Resident {
         }
         for link in self.links.iter().filter(|link| link.by != NONE) {
             let (by, kind, at) = (self.name(link.by), self.word(link.kind), Some(link.at));
+            // A domain or a network is a mark of rivals; of everybody else it says nothing.
+            if is_derived(kind) {
+                continue;
+            }
             if link.kind == REFERRAL {
                 builder.link(self.name(link.to), by, kind, at, 1.0)?;
             } else {

@@ -9,18 +9,19 @@
 use super::live::{Arrivals, look};
 use super::pass::{Passed, Scored, pass};
 use super::resident::{REFERRAL, Resident, Who};
-use super::{Log, Read};
-use crate::cases::triage::Group;
+use super::{Log, Read, rivals};
+use crate::cases::triage::{Group, TriagePolicy};
 use crate::cases::{Case, Verdict};
 use crate::config::ScreeningSettings;
+use crate::domain::merchant::Competitor;
 use crate::domain::purchase::Stage;
-use crate::domain::{EventKind, MemberId, Timestamp};
+use crate::domain::{EventKind, MemberId, MerchantId, Timestamp};
 use crate::engine::Engine;
 use crate::journal::Position;
 use crate::pipeline::Chain;
 use crate::record::{Body, MemberInput, Record};
 use hashbrown::HashMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -49,6 +50,8 @@ struct Kept {
     arrivals: Arrivals,
     passed: Option<Arc<Passed>>,
     live: HashMap<Who, (Scored, Timestamp)>,
+    /// Merchants that declare rivals.
+    rivals: BTreeMap<MerchantId, Vec<Competitor>>,
 }
 
 /// See the module. Shared with the doors, which show what it keeps.
@@ -208,6 +211,14 @@ impl Kept {
             Body::Member { member, input, .. } => self.feed_member(member, input),
             Body::Case(case) => {
                 self.learn(case);
+                None
+            }
+            Body::Merchant { merchant, .. } => {
+                if merchant.competitors.is_empty() {
+                    self.rivals.remove(&merchant.id);
+                } else {
+                    self.rivals.insert(merchant.id.clone(), merchant.competitors.clone());
+                }
                 None
             }
             _ => None,
@@ -402,14 +413,13 @@ impl Work {
                 group
             };
             if let Some(group) = group {
-                self.enter(group);
+                self.enter(group, policy);
             }
         }
     }
 
     /// A group becomes part of the books.
-    fn enter(&self, group: Group) {
-        let policy = &self.screener.settings.triage;
+    fn enter(&self, group: Group, policy: &TriagePolicy) {
         let entered = self.runtime.block_on(async {
             let changed = self.engine.enter_group(group, policy).await?;
             for case in changed.iter().filter(|case| !case.acts.is_empty()) {
@@ -443,12 +453,19 @@ impl Work {
         self.dirty = false;
         self.pass_begun = Some(Instant::now());
         // A copy: what comes meanwhile goes on being looked at.
-        let resident = self.screener.read().resident.clone();
+        let (resident, rivals) = {
+            let kept = self.screener.read();
+            (kept.resident.clone(), kept.rivals.clone())
+        };
         let policy = self.screener.settings.triage.clone();
         let engine = Arc::clone(&self.engine);
         let thread = std::thread::Builder::new().name("screening-pass".to_owned()).spawn(move || {
             lower_priority();
-            let passed = pass(&resident, &policy, now);
+            let passed = pass(&resident, &policy, now).map(|mut passed| {
+                let hash = |kind: &str, value: &str| engine.link_hash(kind, value);
+                passed.rivals = rivals::groups(&resident, &rivals, &hash, now);
+                passed
+            });
             // Before the end is announced: whoever comes to look finds it.
             engine.screening().wake_up();
             passed.inspect_err(|fault| tracing::error!(%fault, "the network is too large for a pass: money waits")).ok()
@@ -469,8 +486,12 @@ impl Work {
             // What was seen live before is in it.
             kept.live.retain(|_, (_, at)| *at > passed.at);
         }
+        let policy = &self.screener.settings.triage;
         for group in &passed.groups {
-            self.enter(group.clone());
+            self.enter(group.clone(), policy);
+        }
+        for group in &passed.rivals {
+            self.enter(group.clone(), &rivals::policy(policy));
         }
         self.engine.screening().pass_done(passed.at);
     }

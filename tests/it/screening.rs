@@ -324,6 +324,65 @@ async fn a_ring_is_held_as_it_comes_and_released_when_nobody_reviews_it() {
     town.audited_and_rebuilt().await.stop().await;
 }
 
+/// A competitor's staff: held against them by the merchant concerned alone, after a review.
+#[tokio::test]
+async fn a_competitors_staff_loses_that_merchants_offers_and_no_others() {
+    let town = Town::open(&[]).await;
+    let engine = town.service.engine();
+    engine.put_merchant(world::merchant("other", &["777"]), None).await.unwrap();
+    world::publish(engine, "others", world::terms("other")).await;
+    let mut shop = world::merchant("shop", &["123456"]);
+    shop.competitors = vec![ringfence::domain::merchant::Competitor {
+        name: "Rival".to_owned(),
+        mids: Vec::new(),
+        email_domains: vec!["rival.example".into()],
+        networks: vec!["203.0.113.0/25".into()],
+    }];
+    engine.put_merchant(shop, None).await.unwrap();
+    for (name, email, ip) in [
+        ("scout", "scout@Rival.example", "203.0.113.9"),
+        ("former", "former@rival.example", "198.51.100.4"),
+        ("guest", "guest@mail.example", "203.0.113.10"),
+    ] {
+        let links = [json!({"kind": "email", "value": email}), json!({"kind": "ip", "value": ip})];
+        town.member(name, None, &links, "2026-10-05T08:00:00Z").await;
+    }
+    let seen = town.service.call_with("GET", "/v1/members/scout", &town.operator, &[], "").await.json();
+    assert_eq!(seen["links"].as_array().unwrap().len(), 2, "what is derived is nobody's to see: {seen}");
+    for signal in 0..12 {
+        let body = json!({"kind": "offer_viewed", "id": format!("s{signal}")}).to_string();
+        let reply = town.service.call_with("POST", "/v1/members/former/signals", &town.operator, &[], &body).await;
+        assert_eq!(reply.status, 201);
+    }
+    town.screened().await;
+    let queue = town.get("/v1/cases").await;
+    assert_eq!(queue["cases"].as_array().unwrap().len(), 1, "{queue:#}");
+    assert_eq!(queue["cases"][0]["scope"], "merchant:shop");
+    let id = queue["cases"][0]["id"].as_u64().unwrap();
+    let case = town.get(&format!("/v1/cases/{id}")).await;
+    assert_eq!(members(&case), ["former", "scout"], "one sign is none: {case:#}");
+    let offers = async || {
+        let reply = town.service.call_with("GET", "/v1/members/scout/offers", &town.operator, &[], "").await;
+        reply.json().to_string()
+    };
+    assert!(offers().await.contains("five"), "nothing follows without a review");
+    let (status, _) =
+        town.post(&format!("/v1/cases/{id}/review"), json!({"verdict": "confirm", "reason": "on their payroll"})).await;
+    assert_eq!(status, 200);
+    town.followed().await;
+    let shown = offers().await;
+    assert!(!shown.contains("five") && shown.contains("others"), "{shown}");
+    assert_eq!(town.standing("scout").await, "clear", "an honest customer elsewhere");
+    let refused = town.buy("scout", "p1", "2026-11-21T11:00:00Z").await;
+    assert_eq!(
+        (refused["outcome"].as_str(), refused["refusals"][0]["code"].as_str()),
+        (Some("no_reward"), Some("not_eligible"))
+    );
+    let body = world::event("p2", "clearing", "p2", "tok_scout", 4_000, "2026-11-21T11:00:00Z", "777");
+    assert_eq!(town.service.post("visa-eu", body).await.1["outcome"], "credited");
+    town.audited_and_rebuilt().await.stop().await;
+}
+
 /// An engine without a screener: what becomes of money when screening has stopped.
 #[tokio::test]
 async fn money_waits_while_screening_does_not_come() {
