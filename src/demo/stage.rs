@@ -196,10 +196,13 @@ pub fn write_config(folder: &Folder, secrets: &Secrets, listen: &str) -> Result<
 /// When the store refuses.
 pub async fn mark(engine: &Arc<Engine>, now: Timestamp) -> Result<(), Failure> {
     let today = Timestamp::start_of_day(now.day());
-    while (0..engine.partitions()).any(|partition| engine.mark(partition) < today) {
+    loop {
+        // Also when the service has begun to: it comes back when all that the mark brings is done.
         engine.mark_day(now).await?;
+        if (0..engine.partitions()).all(|partition| engine.mark(partition) >= today) {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// A fresh operator key for whoever tries what comes next.

@@ -7,6 +7,7 @@ use crate::cases::triage::{Group, TriagePolicy};
 use crate::cases::{Evidence, SCORE, Suspect, Tie};
 use crate::domain::Timestamp;
 use crate::graph::algorithms::components::UnionFind;
+use crate::graph::detectors::dense_block::DENSE_BLOCK;
 use crate::graph::detectors::{Finding, detect};
 use crate::graph::features::Table;
 use crate::graph::found::Found;
@@ -100,20 +101,24 @@ fn groups(
     policy: &TriagePolicy,
     at: Timestamp,
 ) -> Vec<Group> {
-    let strong: Vec<&Finding> =
-        findings.iter().filter(|finding| finding.strength >= STRENGTH_MIN && finding.members.len() > 1).collect();
-    // What is said of one member alone begins no group; it is told of whoever is in one.
-    let alone: Vec<&Finding> =
-        findings.iter().filter(|finding| finding.strength >= STRENGTH_MIN && finding.members.len() == 1).collect();
+    let strong = |finding: &&Finding| finding.strength >= STRENGTH_MIN;
+    // A dense block may hold an honest core and a ring at once: it begins no group. Nor does what
+    // is said of one member alone. Both are told of the groups that they are about.
+    let begins = |finding: &&Finding| finding.members.len() > 1 && finding.detector.name != DENSE_BLOCK.name;
+    let (strong, beside): (Vec<&Finding>, Vec<&Finding>) = findings.iter().filter(strong).partition(begins);
     let mut groups = Vec::new();
     for places in same_members(&strong) {
         let mut members: BTreeSet<Who> = BTreeSet::new();
         for &place in &places {
             members.extend(strong[place].members.iter().filter_map(|&row| who[row]));
         }
-        let alone = alone.iter().filter(|finding| who[finding.members[0]].is_some_and(|who| members.contains(&who)));
-        let evidence = places.iter().map(|&place| strong[place]).chain(alone.copied()).map(|finding| {
-            let names = finding.members.iter().map(|&row| network.name(network.members.nodes[row]));
+        let inside = |row: &usize| who[*row].is_some_and(|who| members.contains(&who));
+        let beside = beside
+            .iter()
+            .filter(|finding| 2 * finding.members.iter().filter(|row| inside(row)).count() >= finding.members.len());
+        let evidence = places.iter().map(|&place| strong[place]).chain(beside.copied()).map(|finding| {
+            let rows = finding.members.iter().filter(|row| inside(row));
+            let names = rows.map(|&row| network.name(network.members.nodes[row]));
             Evidence {
                 detector: finding.detector.name.into(),
                 version: finding.detector.version,
