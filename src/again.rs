@@ -127,6 +127,11 @@ impl Again {
                 engine.note_job(key, None).await?;
                 Done::default()
             }
+            Some(Job::Case { case }) => {
+                engine.follow_case(case).await?;
+                engine.note_job(key, None).await?;
+                Done::default()
+            }
             Some(job @ Job::Seen { .. }) => {
                 let done = seen(engine, key, job).await?;
                 engine.note_job(key, None).await?;

@@ -5,9 +5,12 @@ use crate::again;
 use crate::api::{Doors, Limits};
 use crate::authenticate::{KeyRing, KeysError, Secret, Verifier, VerifierError, Ways};
 use crate::clock::Clock;
-use crate::config::{MccSet, PullSecretKind, Rate, Settings, SourceRate, SourceSecret, SourceSettings, StoreUrl};
+use crate::config::{
+    MccSet, PullSecretKind, Rate, ScreeningSettings, Settings, SourceRate, SourceSecret, SourceSettings, StoreUrl,
+};
 use crate::decide::{LapsePolicy, Policy};
 use crate::engine::{Engine, EngineOptions, StartError};
+use crate::follow::screening::Screener;
 use crate::health::{Health, HealthError, HealthOptions, Turned};
 use crate::pipeline::{Chain, Source};
 use crate::pull::{self, PullCounters, PullError, PullOptions, Puller};
@@ -109,6 +112,7 @@ pub fn policy(settings: &Settings) -> Policy {
         cash_like_mcc: ranges(&purchases.cash_like_mcc),
         // Drawn when the store was made: see engine::secrets.
         holdout_key: [0; 16],
+        screened: settings.screens(),
     }
 }
 
@@ -140,6 +144,7 @@ pub fn engine_options(settings: &Settings) -> EngineOptions {
         dead_letter_bytes_max: settings.webhooks.dead_letter_bytes_max,
         future_ms_alarm: i64::from(settings.webhooks.future_hours_alarm) * 3_600_000,
         descriptor_confidence_min: settings.matching.descriptor_confidence_min,
+        pass_age_ms_max: i64::try_from(settings.screening.pass_age_max.as_millis()).unwrap_or(i64::MAX),
     }
 }
 
@@ -233,8 +238,11 @@ async fn open(
     metrics.set_replayed_records(started.replayed);
     let keys = KeyRing::load(keys_dir(settings), bootstrap)?;
     let wire = Arc::clone(&options.counters);
-    let doors = Doors::new(engine, sources, keys, limits(settings), proxies, wire).with_health(health);
+    let doors = Doors::new(engine, sources, keys, limits(settings), proxies, wire)
+        .with_health(health)
+        .with_screener(Screener::new(ScreeningSettings { enabled: settings.screens(), ..settings.screening.clone() }));
     publish_health(&doors, settings);
+    publish_screening(&doors);
     Ok((doors, started))
 }
 
@@ -249,6 +257,43 @@ fn publish_health(doors: &Doors, settings: &Settings) {
     metrics.publish_by_source("source_silence_seconds", help, false, names(), move |source| {
         health.silence(source, clock.now()).seconds
     });
+}
+
+/// Puts on the metrics page how far screening is behind. Nothing is shown where it is off.
+fn publish_screening(doors: &Doors) {
+    if !doors.screener.settings().enabled {
+        return;
+    }
+    let (metrics, began) = (&doors.engine.metrics, doors.engine.clock.now());
+    let of = |read: fn(&Engine) -> u64| {
+        let engine = Arc::downgrade(&doors.engine);
+        move || engine.upgrade().map_or(0, |engine| read(&engine))
+    };
+    let help = "Records committed since the start that screening has not passed; money they earned waits";
+    metrics.publish_gauge("screening_lag_records", help, of(|engine| engine.screening().lag_records()));
+    let help = "Seconds since what the last whole pass of screening looked at; beyond pass_age_seconds_max money waits";
+    let engine = Arc::downgrade(&doors.engine);
+    metrics.publish_gauge("screening_pass_age_seconds", help, move || {
+        let Some(engine) = engine.upgrade() else { return 0 };
+        let at = engine.screening().progress().pass_at.unwrap_or(began);
+        u64::try_from((engine.clock.now().as_ms() - at.as_ms()) / 1000).unwrap_or(0)
+    });
+    let help = "Times that a pay-out or a daily mark waited for screening in vain: look at it when this grows";
+    metrics.publish_counter("screening_waits", help, of(|engine| engine.screening().waits()));
+    let screener = Arc::clone(&doors.screener);
+    let help = "Cases that screening opened since the start; none for long is as odd as many";
+    metrics.publish_counter("screening_cases_opened", help, move || screener.cases_opened());
+    for (name, help, which) in [
+        ("screening_members", "Members that the last whole pass looked at", 0),
+        ("screening_links", "Links that the last whole pass looked at", 1),
+        ("screening_findings", "Findings of the last whole pass", 2),
+    ] {
+        let screener = Arc::clone(&doors.screener);
+        metrics.publish_gauge(name, help, move || {
+            let (members, links, findings) = screener.seen();
+            [members, links, findings][which] as u64
+        });
+    }
 }
 
 /// A puller for each source that names a pull address, and their counters on the page.
@@ -405,12 +450,17 @@ async fn keep_house(doors: Arc<Doors>, checkpoint_every: Duration, stopped: ones
     let (stop_telling, telling_stopped) = tokio::sync::watch::channel(false);
     let telling = tokio::spawn(tell_referrals(Arc::clone(&doors), telling_stopped.clone()));
     let sharing = tokio::spawn(keep_shared(Arc::clone(&doors), telling_stopped));
+    let is_on = doors.screener.settings().enabled;
+    let screening = is_on.then(|| doors.screener.start(&doors.engine, tokio::runtime::Handle::current())).flatten();
     tokio::select! {
         biased;
         _ = stopped => {}
         () = look_after_house(&doors, checkpoint_every, &mut work) => {}
     }
-    // What it has under way is waited for: it holds the store.
+    // What they have under way is waited for: they hold the store.
+    if let Some(screening) = screening {
+        let _ = tokio::task::spawn_blocking(move || screening.stop()).await;
+    }
     stop_telling.send_replace(true);
     let _ = telling.await;
     let _ = sharing.await;

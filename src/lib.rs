@@ -20,6 +20,20 @@
 //! state ([`store`]), then the answer goes out. Authorization, clearing, reversal, refund,
 //! chargeback, the passing of time and a changed offer all take this one path.
 //!
+//! # The life of a finding
+//!
+//! ```text
+//! records -> links and behaviour -> graph -> findings -> score -> case -> review
+//!  journal   follow::resident       graph    detectors   graph    cases   api::cases
+//!                                                                            |
+//!             decide again <- member's standing <- engine::cases <-----------+
+//! ```
+//!
+//! Detectors never touch money. A review is one record; the members follow by a job, each with a
+//! standing ([`record::MemberInput::StandingSet`]) that leads back to its case, and the same
+//! subtraction runs again. Nothing becomes available before screening has passed the record that
+//! earned it, and nothing is paid while its last pass is too old ([`engine::screened`]).
+//!
 //! # Where things are
 //!
 //! | module | what | pure |
@@ -30,6 +44,7 @@
 //! | [`descriptor`] | statement texts taken apart and matched to shops, with a confidence | yes |
 //! | [`normalise`] | one file per provider: their words to ours; the card-number guard | yes |
 //! | [`record`] | what one commit says, and all a journal holds | yes |
+//! | [`cases`] | what screening found, for people to judge: table of statuses, triage, policy | yes |
 //! | [`graph`] | the network of members: infrastructure, groups, features, detectors, the score with its reasons, the fitted model | yes |
 //! | [`authenticate`] | webhook signatures, API keys and roles, `sign` | |
 //! | [`wire`] | HTTP: bounds, limits per caller, problems, orderly stop | |
@@ -38,6 +53,7 @@
 //! | [`again`] | what was seen and becomes ours: found, decided, previewed | |
 //! | [`journal`] | frames, hash chain, group commit, recovery; members' keys; disks that fail on purpose | |
 //! | [`store`] | the narrow promise of state, what is kept under which key, the embedded keeper | |
+//! | [`follow`] | the follower of screening: what it keeps of the records, sees live, finds in a pass | |
 //! | [`engine`] | journal, state, catalogue and clock in one hand: turns, budgets, daily marks, start and stop | |
 //! | [`pipeline`] | the webhook path | |
 //! | [`ingest`], [`pull`] | bodies by an operator's authority: from files, from a source's pages | |
@@ -48,8 +64,7 @@
 //! | [`programmes`] | ten loyalty programmes as data | |
 //! | [`app`], [`config`], [`telemetry`], [`clock`], [`kept`], [`commands`] | the service put together | |
 //!
-//! Screening has its offline half only: [`graph`], fed from files by `commands::screen` and
-//! `commands::fit`. Nothing of it reaches a member's standing or money yet.
+//! `commands::screen` and `commands::fit` feed [`graph`] from files, apart from any store.
 //!
 //! `tests/tidy.rs` holds the direction of imports. Nothing pure knows I/O, a clock or a log.
 //!
@@ -72,7 +87,7 @@
 //! 5. Budgets and caps hold, pending amounts included.
 //! 6. Decisions are pure: replaying the journal rebuilds the same state.
 //! 7. Durable before acknowledged.
-//! 8. Evidence before suspicion, decision before consequence (with screening).
+//! 8. Evidence before suspicion, decision before consequence.
 //! 9. Everything is bounded.
 //! 10. No card number and no secret leaves its type.
 
@@ -81,6 +96,7 @@ pub mod api;
 pub mod app;
 pub mod audit;
 pub mod authenticate;
+pub mod cases;
 pub mod catalogue;
 pub mod clock;
 pub mod commands;
@@ -90,6 +106,7 @@ pub mod demo;
 pub mod descriptor;
 pub mod domain;
 pub mod engine;
+pub mod follow;
 pub mod graph;
 pub mod health;
 pub mod ingest;

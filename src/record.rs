@@ -5,6 +5,7 @@
 //! It is encoded with `postcard` behind a version byte. Fields are only ever added in a
 //! new version.
 
+use crate::cases::Case;
 use crate::decide::GrantChange;
 use crate::domain::member::{
     ActivationStep, CardLink, LinkFact, RecordRef, ReferrerTold, SealedProfile, SealedTotal, StandingStep,
@@ -131,6 +132,8 @@ pub enum Body {
         /// Its number.
         number: u64,
     },
+    /// A case as it is from now on.
+    Case(Box<Case>),
 }
 
 /// Something that happened to a member.
@@ -196,6 +199,11 @@ pub enum MemberInput {
     Erased {
         /// Where their key lay, to be erased with them.
         slot: Option<u64>,
+    },
+    /// Screening has passed all that was recorded of the member up to an instant, that included.
+    Screened {
+        /// The instant.
+        through: Timestamp,
     },
 }
 

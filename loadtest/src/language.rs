@@ -3,7 +3,7 @@
 //! everything again, as when an event before the first of them arrives.
 
 use ringfence::catalogue::Catalogue;
-use ringfence::decide::{MemberState, Policy, Scope, Touched, apply_changes, apply_input, judge, settle};
+use ringfence::decide::{Entry, MemberState, Policy, Scope, Touched, apply_changes, apply_input, judge, settle};
 use ringfence::domain::member::{CardLink, MemberHead};
 use ringfence::domain::merchant::{Evidence, Matched};
 use ringfence::domain::offer::{
@@ -153,7 +153,7 @@ fn member(purchases: usize, catalogue: &Catalogue, policy: &Policy) -> MemberSta
         mark: BEGIN,
         request: None,
     };
-    let changes = settle(&member, &judged, 1);
+    let changes = settle(&member, &judged, &Entry::of(&member.head, 1, BEGIN, BEGIN, false));
     apply_changes(&mut member, &envelope, &changes, &mut Touched::default());
     member
 }
@@ -180,7 +180,7 @@ pub fn run(args: &Args) {
         for _ in 0..args.rounds {
             let begun = Instant::now();
             let (judged, _) = judge(black_box(&member), &scope, &catalogue, &policy, BEGIN, &BTreeMap::new());
-            let changes = settle(&member, black_box(&judged), 2);
+            let changes = settle(&member, black_box(&judged), &Entry::of(&member.head, 2, BEGIN, BEGIN, false));
             taken.push(begun.elapsed());
             assert!(changes.is_empty(), "what was decided is decided again the same");
         }

@@ -176,8 +176,8 @@ pub struct JobsView {
 /// A job that is not done.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct JobView {
-    /// `members` of a merchant whose offers changed, `events` that were seen, or `referrals`
-    /// whose sides are told.
+    /// `members` of a merchant whose offers changed, `events` that were seen, `referrals`
+    /// whose sides are told, or `standings` of members after a review.
     pub kind: &'static str,
     /// The merchant, for `members`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -209,6 +209,7 @@ pub(super) async fn jobs(doors: &Doors, request: &Request) -> Result<Reply, Repl
         Job::Referral { .. } | Job::Referrer { .. } => {
             JobView { kind: "referrals", merchant: None, clues: None, since: None }
         }
+        Job::Case { .. } => JobView { kind: "standings", merchant: None, clues: None, since: None },
     };
     let jobs = doors.engine.jobs().await?.into_iter().map(|(_, job)| view(job)).collect();
     Ok(Reply::ok(&JobsView { jobs }))

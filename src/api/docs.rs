@@ -4,8 +4,8 @@
 
 use super::reply::{self, CODES, Reply};
 use super::{
-    again, books, cards, health, ingest, members, merchants, money, offers, operations, prospects, purchases, shelf,
-    signals, webhooks,
+    again, books, cards, cases, health, ingest, members, merchants, money, offers, operations, prospects, purchases,
+    risk, shelf, signals, webhooks,
 };
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -59,6 +59,12 @@ use utoipa::{Modify, OpenApi};
         health::put_control,
         books::trial_balance,
         books::transfers,
+        cases::list,
+        cases::get,
+        cases::review,
+        cases::undo,
+        cases::object,
+        risk::get,
         operations::alive,
         operations::ready,
         operations::metrics,

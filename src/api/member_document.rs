@@ -6,6 +6,7 @@ use crate::decide::MemberState;
 use crate::domain::member::{Profile, ProfileStep};
 use crate::domain::{Code, MemberId, OfferId, Timestamp};
 use crate::engine::acts::{PER_MEMBER_MAX, Registration};
+use crate::engine::derived::is_derived;
 use crate::engine::{Engine, EngineError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -250,6 +251,7 @@ impl MemberView {
             links: head
                 .links
                 .iter()
+                .filter(|link| !is_derived(&link.kind))
                 .map(|link| LinkView { kind: link.kind.to_string(), verified: link.verified, at: link.at })
                 .collect(),
             cards: cards.collect::<Result<_, _>>()?,

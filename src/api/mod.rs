@@ -5,6 +5,7 @@ pub mod access;
 pub mod again;
 pub mod books;
 pub mod cards;
+pub mod cases;
 pub mod check;
 pub mod docs;
 pub mod health;
@@ -22,6 +23,7 @@ mod prospects;
 pub mod purchases;
 pub mod read;
 pub mod reply;
+pub mod risk;
 pub mod routes;
 pub mod shelf;
 mod signals;
@@ -31,7 +33,9 @@ pub mod webhooks;
 
 use crate::again::Again;
 use crate::authenticate::keys::KeyRing;
+use crate::config::ScreeningSettings;
 use crate::engine::Engine;
+use crate::follow::screening::Screener;
 use crate::health::{Health, HealthOptions};
 use crate::pipeline::Source;
 use crate::telemetry::{RateLimitKind, RouteGroup};
@@ -65,6 +69,8 @@ pub struct Doors {
     pub sources: HashMap<String, Source>,
     /// What they sent, and whether they are quieter than usual.
     pub health: Arc<Health>,
+    /// What is kept and seen of the network of members.
+    pub screener: Arc<Screener>,
     /// Who may call.
     pub keys: KeyRing,
     /// How fast.
@@ -94,13 +100,21 @@ impl Doors {
         let sources = sources.into_iter().map(|source| (source.name.to_string(), source)).collect();
         let ready = AtomicBool::new(false);
         let again = Arc::default();
-        Self { engine, again, sources, health, keys, limits, proxies, ready, wire, router: routes::router() }
+        let screener = Arc::new(Screener::new(ScreeningSettings::default()));
+        Self { engine, again, sources, health, screener, keys, limits, proxies, ready, wire, router: routes::router() }
     }
 
     /// With the health of these same sources from elsewhere, such as a folder.
     #[must_use]
     pub fn with_health(mut self, health: Health) -> Self {
         self.health = Arc::new(health);
+        self
+    }
+
+    /// With a screener that was told otherwise.
+    #[must_use]
+    pub fn with_screener(mut self, screener: Screener) -> Self {
+        self.screener = Arc::new(screener);
         self
     }
 

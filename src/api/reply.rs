@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::borrow::Cow;
 
 /// Every code a refusal may have, in order.
-pub const CODES: [&str; 59] = [
+pub const CODES: [&str; 60] = [
     "amount_negative",
     "amount_not_exact",
     "amount_not_integer",
@@ -58,6 +58,7 @@ pub const CODES: [&str; 59] = [
     "offer_keeps_currency",
     "offer_of_other_merchant",
     "overloaded",
+    "payments_wait",
     "source_not_configured",
     "too_long",
     "too_many",
@@ -302,6 +303,14 @@ pub fn come_back(detail: &'static str) -> Reply {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_now", "Not now").with_detail(detail).with_retry_after(1).into()
 }
 
+/// 503 for a pay-out while screening is behind.
+fn payments_wait() -> Reply {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "payments_wait", "Payments wait")
+        .with_detail("nothing was taken; send the same request with the same key again")
+        .with_retry_after(5)
+        .into()
+}
+
 impl From<EngineError> for Reply {
     fn from(error: EngineError) -> Self {
         tracing::error!(error = %crate::pipeline::Chain(&error), "a request could not be committed or read");
@@ -323,6 +332,7 @@ impl From<ActError> for Reply {
             ActError::SignalDiffers => conflict("event_differs", error.to_string()),
             ActError::UnknownOffer => impossible("bad_value", "offer", error.to_string()),
             ActError::NoExchange(_) | ActError::BudgetSpent { .. } => conflict("not_in_this_state", error.to_string()),
+            ActError::NotScreened => payments_wait(),
             ActError::TooMany(_) => impossible("too_many", "", error.to_string()),
             ActError::Engine(error) => error.into(),
         }

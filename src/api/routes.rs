@@ -2,8 +2,8 @@
 
 use super::reply::{self, Reply};
 use super::{
-    Doors, again, books, cards, docs, health, ingest, members, merchants, money, offers, operations, prospects,
-    purchases, shelf, signals,
+    Doors, again, books, cards, cases, docs, health, ingest, members, merchants, money, offers, operations, prospects,
+    purchases, risk, shelf, signals,
 };
 use crate::telemetry::RouteGroup;
 use crate::wire::Request;
@@ -68,6 +68,18 @@ pub enum Route {
     TrialBalance,
     /// The books' transfers.
     Transfers,
+    /// Cases for review.
+    Cases,
+    /// One case.
+    Case,
+    /// A review of a case.
+    Review,
+    /// A review taken back.
+    Undo,
+    /// A member's objection.
+    Objections,
+    /// What is known of a member's risk.
+    Risk,
     /// This interface, for machines.
     OpenApi,
     /// This interface, for people.
@@ -78,7 +90,7 @@ pub enum Route {
 
 impl Route {
     /// Every route with its path and what it takes.
-    pub(super) const ALL: [(&'static str, Self, &'static str); 32] = [
+    pub(super) const ALL: [(&'static str, Self, &'static str); 38] = [
         ("/healthz", Self::Health, "GET"),
         ("/readyz", Self::Ready, "GET"),
         ("/metrics", Self::Metrics, "GET"),
@@ -107,6 +119,12 @@ impl Route {
         ("/v1/sources/{source}/control-totals/{day}", Self::ControlTotals, "PUT"),
         ("/v1/ledger/trial-balance", Self::TrialBalance, "GET"),
         ("/v1/ledger/transfers", Self::Transfers, "GET"),
+        ("/v1/cases", Self::Cases, "GET"),
+        ("/v1/cases/{id}", Self::Case, "GET"),
+        ("/v1/cases/{id}/review", Self::Review, "POST"),
+        ("/v1/cases/{id}/undo", Self::Undo, "POST"),
+        ("/v1/cases/{id}/objections", Self::Objections, "POST"),
+        ("/v1/members/{id}/risk", Self::Risk, "GET"),
         ("/openapi.json", Self::OpenApi, "GET"),
         ("/docs", Self::Docs, "GET"),
         ("/docs/", Self::DocsFile, "GET"),
@@ -180,6 +198,12 @@ pub(super) async fn answer(doors: &Doors, route: Route, params: &Params<'_, '_>,
         (Route::ControlTotals, "PUT") => health::put_control(doors, params, request).await,
         (Route::TrialBalance, "GET") => books::trial_balance(doors, request).await,
         (Route::Transfers, "GET") => books::transfers(doors, request).await,
+        (Route::Cases, "GET") => cases::list(doors, request).await,
+        (Route::Case, "GET") => cases::get(doors, params, request).await,
+        (Route::Review, "POST") => cases::review(doors, params, request).await,
+        (Route::Undo, "POST") => cases::undo(doors, params, request).await,
+        (Route::Objections, "POST") => cases::object(doors, params, request).await,
+        (Route::Risk, "GET") => risk::get(doors, params, request).await,
         (Route::OpenApi, "GET") => Ok(docs::openapi()),
         (Route::Docs, "GET") => Ok(docs::redirect()),
         (Route::DocsFile, "GET") => docs::file(params.get("file").unwrap_or("")),

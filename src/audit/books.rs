@@ -2,6 +2,7 @@
 //! a record alone, or with those before it, can prove. Transfers are spelled out here a
 //! second time, from the rewards and pay-outs; the ledger's own code is not asked.
 
+mod cases;
 mod spend;
 
 use super::AuditOptions;
@@ -9,6 +10,7 @@ use super::due;
 use super::frames::At;
 use super::keys::{Keys, Opened};
 use super::report::{Named, Report, RewardLine, TrialLine};
+use crate::cases::Case;
 use crate::decide::{GrantChange, OfferBook, OffersApart};
 use crate::domain::member::{MemberHead, ProfileStep, RecordRef, SealedProfile, SealedTotal, SealedUse, put_profile};
 use crate::domain::merchant::Matched;
@@ -291,6 +293,7 @@ pub(super) struct Books<'a> {
     marks: HashMap<u16, Timestamp>,
     requests: HashMap<[u8; 16], (Timestamp, bool)>,
     letters: HashSet<u64>,
+    cases: BTreeMap<u64, (u64, Case)>,
     /// Debits and credits.
     sums: BTreeMap<(Unit, AccountKind), (i64, i64)>,
 }
@@ -315,6 +318,7 @@ impl<'a> Books<'a> {
             marks: HashMap::new(),
             requests: HashMap::new(),
             letters: HashSet::new(),
+            cases: BTreeMap::new(),
             sums: BTreeMap::new(),
         }
     }
@@ -353,6 +357,7 @@ impl<'a> Books<'a> {
                 *known = mark.max(*known);
             }
             Body::Withdrawn { .. } => {}
+            Body::Case(case) => self.case(name, record.envelope.version, *case),
         }
     }
 
@@ -603,7 +608,11 @@ impl<'a> Books<'a> {
                     member.head.referrer.push(told);
                 }
             }
-            MemberInput::StandingSet(step) => member.head.standings.push(step),
+            MemberInput::StandingSet(step) => {
+                self.cause(name, member, envelope, &step);
+                member.head.standings.push(step);
+            }
+            MemberInput::Screened { through } => member.head.screened = through.max(member.head.screened),
             MemberInput::Redeemed(redemption) => self.redeem(member, name, envelope.at, &redemption, moved),
             MemberInput::Erased { .. } => {
                 member.head.erased = true;
@@ -675,6 +684,7 @@ impl<'a> Books<'a> {
                 )
             });
         }
+        self.screened(name, member, envelope, known.as_ref(), grant);
         self.raise(name, envelope.at, known.as_ref().map_or(0, |known| known.amount_minor), grant);
         // What points brought is said once, with the spending; later it can only expire.
         let over = grant.expires_at.is_some_and(|at| at <= envelope.mark);

@@ -9,7 +9,7 @@ use crate::decide::judge::{Raise, Raises};
 use crate::decide::{Judged, Line, MemberState, OfferBook, Scope, judge};
 use crate::domain::member::{MemberHead, Standing};
 use crate::domain::offer::{Period, Terms};
-use crate::domain::purchase::{Grant, Purchase};
+use crate::domain::purchase::{Grant, Purchase, Stage};
 use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use std::collections::{BTreeMap, HashMap};
 
@@ -88,11 +88,11 @@ pub(super) fn check(
     }
     let looked = |key: &PurchaseKey| only.is_none_or(|only| only.contains(key));
     let judged = decide(member, &fixed, offers, options, mark);
-    compare(report, Named::GrantedEqualsDue, member, &fixed, &judged, offers, &looked);
+    compare(report, Named::GrantedEqualsDue, member, &fixed, &judged, (offers, options, mark), &looked);
     let seed = options.seed ^ xxhash_rust::xxh3::xxh3_64(member.head.id.as_str().as_bytes());
     let shuffled = state(member, Some(&mut Dice(seed)));
     let again = decide(member, &shuffled, offers, options, mark);
-    compare(report, Named::GrantedEqualsDueShuffled, member, &shuffled, &again, offers, &looked);
+    compare(report, Named::GrantedEqualsDueShuffled, member, &shuffled, &again, (offers, options, mark), &looked);
     rules(report, member, &fixed, &judged, offers, &looked);
     expired(report, member, mark, &looked);
     fixed.purchases.len() as u64
@@ -132,7 +132,7 @@ fn compare(
     member: &Member,
     state: &MemberState,
     judged: &[Judged],
-    offers: &Offers,
+    (offers, options, mark): (&Offers, &AuditOptions, Timestamp),
     looked: &dyn Fn(&PurchaseKey) -> bool,
 ) {
     let id = &member.head.id;
@@ -149,7 +149,8 @@ fn compare(
             let budgeted = budgeted.is_some_and(|version| has_budget(&version.terms));
             // Of what may expire only what was used may be left.
             let less = budgeted || line.expires_at.is_some();
-            report.look(check, equal(granted, line, less), || {
+            let waits = options.policy.screened.then(|| mark.plus_ms(-1).max(member.head.screened));
+            report.look(check, equal(granted, line, less, waits), || {
                 let due = shown(line.due_minor, line.terms_minor, line.stage, line.held);
                 let has =
                     granted.map_or("nothing".to_owned(), |g| shown(g.amount_minor, g.terms_minor, g.stage, g.held));
@@ -182,13 +183,16 @@ pub(super) fn has_budget(terms: &Terms) -> bool {
 
 /// Whether what was granted is what is due. A budget's verdict may be below the terms; a
 /// reward of nothing has no stage to compare.
-fn equal(granted: Option<&Grant>, line: &Line, less: bool) -> bool {
+fn equal(granted: Option<&Grant>, line: &Line, less: bool, screened: Option<Timestamp>) -> bool {
     let Some(grant) = granted else { return line.due_minor == 0 && line.terms_minor == 0 && line.kept_minor == 0 };
     let whole = grant.amount_minor == line.terms_minor || (less && grant.amount_minor < line.terms_minor);
     let amount = whole && grant.amount_minor == line.due_minor && grant.terms_minor == line.terms_minor;
     let lost = grant.used_minor <= grant.amount_minor || grant.lost == line.lost;
+    // What screening has not passed waits where it was posted.
+    let waits = screened.is_some_and(|screened| grant.earned_at > screened);
+    let stage = grant.stage == line.stage || (waits && (grant.stage, line.stage) == (Stage::Posted, Stage::Available));
     let place = line.due_minor == 0
-        || (grant.stage == line.stage
+        || (stage
             && grant.held == line.held
             && grant.available_at == line.available_at
             && grant.version == line.version

@@ -53,6 +53,12 @@ pub enum Named {
     Worth,
     /// Held is frozen, barred is nothing, all else is free.
     Standings,
+    /// Cases move by their table and keep what was said.
+    Cases,
+    /// Every standing leads back to what caused it.
+    Causes,
+    /// Nothing becomes available before screening has passed the record that earned it.
+    Screened,
     /// Deciding again from the facts, in the order of their arrival, gives what was granted.
     GrantedEqualsDue,
     /// The same in a shuffled order.
@@ -61,7 +67,7 @@ pub enum Named {
 
 impl Named {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Frames,
         Self::Records,
         Self::Numbers,
@@ -82,6 +88,9 @@ impl Named {
         Self::Caps,
         Self::Worth,
         Self::Standings,
+        Self::Cases,
+        Self::Causes,
+        Self::Screened,
         Self::GrantedEqualsDue,
         Self::GrantedEqualsDueShuffled,
     ];
@@ -109,6 +118,9 @@ impl Named {
             Self::Caps => ("caps per member hold", "rewards"),
             Self::Worth => ("reward at most the purchase's worth", "purchases"),
             Self::Standings => ("standings obeyed", "rewards"),
+            Self::Cases => ("cases move as they may", "cases"),
+            Self::Causes => ("standings have their cause", "standings"),
+            Self::Screened => ("nothing available before it was screened", "changes"),
             Self::GrantedEqualsDue => ("granted equals due", "rewards"),
             Self::GrantedEqualsDueShuffled => ("granted equals due, facts shuffled", "rewards"),
         }

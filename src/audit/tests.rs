@@ -4,7 +4,7 @@
 use super::*;
 use crate::clock::Clock;
 use crate::decide::GrantChange;
-use crate::domain::member::{ActivationStep, Standing, StandingStep};
+use crate::domain::member::{ActivationStep, Standing, StandingOrigin, StandingStep};
 use crate::domain::merchant::{Evidence, Location, Matched, Merchant};
 use crate::domain::offer::{Activation, Condition, CountCap, Limits, Period, Reward, Terms};
 use crate::domain::purchase::HeldEvent;
@@ -243,7 +243,15 @@ async fn large() -> Town {
     let standing = |standing, ask_back| {
         let since = at("2026-02-21T00:00:00Z");
         let set_at = town.clock.now();
-        MemberInput::StandingSet(StandingStep { merchant: None, standing, since, set_at, ask_back })
+        MemberInput::StandingSet(StandingStep {
+            merchant: None,
+            standing,
+            since,
+            set_at,
+            ask_back,
+            until: None,
+            origin: StandingOrigin::Said,
+        })
     };
     town.step("bob", standing(Standing::Held, false)).await;
     town.pay("cat", 120).await;
@@ -525,6 +533,8 @@ async fn inv_04_a_reward_that_is_not_due_is_found() {
                     since,
                     set_at: since,
                     ask_back: false,
+                    until: None,
+                    origin: StandingOrigin::Said,
                 }),
             );
         };

@@ -9,6 +9,7 @@ mod problem;
 mod pull;
 mod reader;
 mod said;
+mod screening;
 mod secret;
 mod sources;
 #[cfg(test)]
@@ -19,6 +20,7 @@ pub use check::{CheckReport, Warning, check};
 pub use problem::{ConfigProblems, Problem};
 pub use pull::{PullSecretKind, PullSettings};
 pub use said::{Origin, RawSettings};
+pub use screening::ScreeningSettings;
 pub use secret::{SECRET_CHOSEN_BYTES_MIN, SECRET_KEY_BYTES_MIN, SECRET_TEXT_BYTES_MAX, SecretPlace, SecretText};
 pub use sources::{SourceRate, SourceSecret, SourceSettings};
 pub use values::{Bad, Cidr, LogFormat, LogLevel, MccSet, Rate, RedisUrl, StoreUrl};
@@ -67,6 +69,8 @@ pub struct Settings {
     pub health: HealthSettings,
     /// How shops are recognised.
     pub matching: MatchingSettings,
+    /// Screening of members.
+    pub screening: ScreeningSettings,
     /// The log.
     pub log: LogSettings,
     /// Who may post webhooks, in the order given.
@@ -294,6 +298,7 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
     };
     let matching =
         MatchingSettings { descriptor_confidence_min: reader.integer("matching.descriptor_confidence_min", 0, 1000) };
+    let screening = screening::read(reader);
     let level = reader.required("log.level", "a level", LogLevel::parse);
     let format = reader.required("log.format", "a format", LogFormat::parse);
     let sources = sources::read(reader, env, read_file);
@@ -308,6 +313,7 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
         purchases,
         health,
         matching,
+        screening,
         log: LogSettings { level: level?, format: format? },
         sources: sources.into_iter().map(FoundSource::settle).collect::<Option<Vec<_>>>()?,
         lines: std::mem::take(&mut reader.lines),

@@ -81,6 +81,24 @@ impl<'a> Reader<'a> {
         T::try_from(number).ok().expect("the limits of a key fit its type: a test reads them all")
     }
 
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, path: &str) -> bool {
+        let right = "true or false";
+        let said = match self.take(path, None) {
+            Some(Value::Boolean(said)) => *said,
+            Some(other) => {
+                self.wrong_kind(path, other, right);
+                false
+            }
+            None => {
+                self.problem(path, Bad { wrong: "is missing".to_owned(), right: right.to_owned() });
+                false
+            }
+        };
+        self.show(path, said.to_string());
+        said
+    }
+
     /// The text at a path, `None` when nothing was said.
     fn text(&mut self, path: &str) -> Option<String> {
         match self.take(path, None)? {

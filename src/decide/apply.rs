@@ -109,6 +109,7 @@ pub fn apply_input(member: &mut MemberState, input: &MemberInput, touched: &mut 
             }
             member.profiles.clear();
         }
+        MemberInput::Screened { through } => member.head.screened = member.head.screened.max(*through),
     }
 }
 

@@ -127,6 +127,7 @@ pub fn exchange(
         available_at: Some(at),
         expires_at: terms.reward.what.expires_days().map(|days| at.plus_days(days)),
         record: 0,
+        earned_at: at,
     };
     Ok(Exchanged { unit, points, grant })
 }

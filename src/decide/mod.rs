@@ -31,7 +31,7 @@ pub use judge::{Ask, Judged, Line, Scope, concerned, explain, judge};
 pub use member::{Before, MemberState};
 pub use prospect::{Habit, Prospect, prospects};
 pub use refusal::Refusal;
-pub use settle::{GrantChange, settle};
+pub use settle::{Entry, GrantChange, settle};
 pub use worth::{LapsePolicy, Tally, Worth, worth};
 
 use crate::domain::{MemberId, OfferId};
@@ -46,6 +46,8 @@ pub struct Policy {
     pub cash_like_mcc: Vec<RangeInclusive<u16>>,
     /// Key of the hash that draws the holdout.
     pub holdout_key: [u8; 16],
+    /// Nothing becomes available before screening has passed the record that earned it.
+    pub screened: bool,
 }
 
 impl Policy {

@@ -4,8 +4,9 @@
 use super::judge::{Judged, Line};
 use super::member::MemberState;
 use super::refusal::Refusal;
-use crate::domain::PurchaseKey;
+use crate::domain::member::MemberHead;
 use crate::domain::purchase::{Grant, Stage};
+use crate::domain::{PurchaseKey, Timestamp};
 use crate::ledger::{Legs, transfers_between};
 use serde::{Deserialize, Serialize};
 
@@ -20,21 +21,44 @@ pub struct GrantChange {
     pub transfers: Vec<Legs>,
 }
 
+/// The record that will carry what is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number.
+    pub record: u64,
+    /// What it raises was earned then.
+    pub earned_at: Timestamp,
+    /// What was earned up to here, that included, has been screened and may become available;
+    /// `None` when nothing waits for screening.
+    pub screened: Option<Timestamp>,
+}
+
+impl Entry {
+    /// A record of a member under a mark. What it raises was earned after all that is screened,
+    /// so that two records of one instant are told apart.
+    #[must_use]
+    pub fn of(member: &MemberHead, record: u64, at: Timestamp, mark: Timestamp, gated: bool) -> Self {
+        // A mark rises when screening has passed all that was recorded before it.
+        let screened = gated.then(|| member.screened.max(mark.plus_ms(-1)));
+        Self { record, earned_at: screened.map_or(at, |screened| at.max(screened.plus_ms(1))), screened }
+    }
+}
+
 /// Compares what is due with what was granted, purchase by purchase, and returns what
-/// changes. `record` is the number of the record that will carry it.
+/// changes.
 #[must_use]
-pub fn settle(member: &MemberState, judged: &[Judged], record: u64) -> Vec<GrantChange> {
+pub fn settle(member: &MemberState, judged: &[Judged], entry: &Entry) -> Vec<GrantChange> {
     let mut changes = Vec::new();
     for Judged { index, lines, .. } in judged {
         let purchase = &member.purchases[*index].purchase;
         let mut change = |old: Option<&Grant>, mut grant: Grant| {
             let transfers = transfers_between(old, &grant);
-            grant.record = record;
+            grant.record = entry.record;
             changes.push(GrantChange { purchase: purchase.key.clone(), grant, transfers });
         };
         for line in lines {
             let old = purchase.grant(&line.offer);
-            let grant = granted(old, line);
+            let grant = granted(old, line, entry);
             // What gave nothing and gives nothing is not worth a line in the books; what
             // the terms asked of a spent budget is, or it would be asked again.
             let idle = |old: &Grant| {
@@ -65,8 +89,15 @@ pub fn settle(member: &MemberState, judged: &[Judged], record: u64) -> Vec<Grant
 }
 
 /// The grant that a line asks for. What was used stays used.
-fn granted(old: Option<&Grant>, line: &Line) -> Grant {
-    let stage = if line.due_minor == 0 { old.map_or(Stage::Pending, |old| old.stage) } else { line.stage };
+fn granted(old: Option<&Grant>, line: &Line, entry: &Entry) -> Grant {
+    let raised = old.is_none_or(|old| line.due_minor > old.amount_minor);
+    let earned_at = old.map_or(entry.earned_at, |old| if raised { entry.earned_at } else { old.earned_at });
+    let waits = entry.screened.is_some_and(|screened| earned_at > screened);
+    let stage = match line.stage {
+        _ if line.due_minor == 0 => old.map_or(Stage::Pending, |old| old.stage),
+        Stage::Available if waits => Stage::Posted,
+        stage => stage,
+    };
     Grant {
         offer: line.offer.clone(),
         version: line.version,
@@ -85,5 +116,6 @@ fn granted(old: Option<&Grant>, line: &Line) -> Grant {
         available_at: line.available_at,
         expires_at: line.expires_at,
         record: old.map_or(0, |old| old.record),
+        earned_at,
     }
 }

@@ -2,19 +2,22 @@
 //! member, compared with the accounts, with the budgets, and with the generator's own
 //! arithmetic.
 
+use super::circles::{Circles, Kind};
 use super::day::{Day, Expect};
 use super::poster::Tally;
 use super::town::{SOURCES, Town};
+use crate::api::Doors;
+use crate::cases::Status;
 use crate::commands::Failure;
 use crate::config::Settings;
 use crate::decide::MemberState;
 use crate::domain::member::Balance;
-use crate::domain::{EventKind, Money, PurchaseId, PurchaseKey, SourceName, Timestamp, Unit};
+use crate::domain::{EventKind, MemberId, Money, PurchaseId, PurchaseKey, SourceName, Timestamp, Unit};
 use crate::engine::Engine;
 use crate::engine::look::TrialBalance;
 use crate::engine::redeem::Wanted;
 use crate::ledger::AccountKind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Members who are paid at the end of the day.
@@ -94,6 +97,57 @@ pub async fn audit(settings: &Settings) -> Result<Proof, Failure> {
         holds: report.is_clean(),
         detail: format!("{} checks over the whole journal", report.checks.len()),
     })
+}
+
+/// What screening made of the town's circles.
+#[derive(Debug, Clone)]
+pub struct Flagged {
+    /// Every case with its number of members, score, scope and strongest evidence.
+    pub cases: Vec<(u64, usize, u16, String, String)>,
+    /// By kind of circle: how many people there are, and how many of them a case means.
+    pub kinds: BTreeMap<Kind, (usize, usize)>,
+    /// Circles of fakes and scouts that no case is about.
+    pub missed: usize,
+    /// Links and members that the last pass looked at.
+    pub seen: (usize, usize),
+}
+
+impl Flagged {
+    /// Everybody who should be is in a case, and nobody else.
+    #[must_use]
+    pub fn proof(&self) -> Proof {
+        let honest: usize = self.kinds.iter().filter(|(kind, _)| kind.is_honest()).map(|(_, (_, meant))| meant).sum();
+        let detail =
+            format!("{} cases, {} circles missed, {honest} honest people meant", self.cases.len(), self.missed);
+        Proof { what: "rings flagged, families in peace".to_owned(), holds: self.missed == 0 && honest == 0, detail }
+    }
+}
+
+/// Reads the cases when screening has passed everything, and compares them with the circles.
+///
+/// # Errors
+/// When the store fails.
+pub async fn flagged(doors: &Doors, circles: &Circles) -> Result<Flagged, Failure> {
+    let engine = &doors.engine;
+    while !engine.screened_up_to(engine.journal_end()).await {}
+    let (cases, _) = engine.cases(None, 1_000, |case| case.status != Status::Merged).await?;
+    let meant: BTreeSet<MemberId> = cases.iter().flat_map(crate::cases::Case::meant).collect();
+    let mut kinds: BTreeMap<Kind, (usize, usize)> = BTreeMap::new();
+    let mut missed = 0;
+    for circle in &circles.circles {
+        let hit = circle.members.iter().filter(|member| meant.contains(*member)).count();
+        let (people, found) = kinds.entry(circle.kind).or_default();
+        (*people, *found) = (*people + circle.members.len(), *found + hit);
+        missed += usize::from(!circle.kind.is_honest() && 2 * hit < circle.members.len());
+    }
+    let line = |case: &crate::cases::Case| {
+        let scope =
+            case.merchant.as_ref().map_or_else(|| "program".to_owned(), |merchant| format!("merchant:{merchant}"));
+        let headline = case.evidence.first().map(|evidence| evidence.words.clone()).unwrap_or_default();
+        (case.id, case.members.len(), case.score, scope, headline)
+    };
+    let (members, links, _) = doors.screener.seen();
+    Ok(Flagged { cases: cases.iter().map(line).collect(), kinds, missed, seen: (members, links) })
 }
 
 /// Pays some members all they may have.

@@ -6,6 +6,7 @@
 //! [`books`] compares the two sides; [`summary`] tells it.
 
 pub mod books;
+pub mod circles;
 mod course;
 pub mod day;
 pub mod dialect;
@@ -22,6 +23,7 @@ use crate::clock::Clock;
 use crate::commands::Failure;
 use crate::domain::Timestamp;
 use crate::{telemetry, wire};
+use circles::Circles;
 use indicatif::{ProgressBar, ProgressStyle};
 use poster::Poster;
 use rand::SeedableRng as _;
@@ -114,7 +116,13 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
         let _ = stopped.await;
     }));
     stage::enter(&engine, &town, day.start).await?;
-    engine.mark_day(day.start).await?;
+    let poster = Arc::new(Poster::new(address, &secrets, clock.clone())?);
+    let circles = Circles::draw(&town, args.seed, day.start);
+    let key = stage::operator_key(&doors.keys, clock.now())?;
+    for said in &circles.said {
+        poster.tell(&key, said).await?;
+    }
+    stage::mark(&engine, day.start).await?;
     let (members, shops, offers) = (args.members, town.shops.len(), town.offers.len());
     eprintln!(
         "ringfence serves on http://{address}; {} members, {shops} shops and {offers} offers entered in {} ms",
@@ -122,13 +130,11 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
         begun.elapsed().as_millis()
     );
 
-    let poster = Arc::new(Poster::new(address, &secrets, clock.clone())?);
     let progress = Progress::begin(day.webhooks());
     let posting = Instant::now();
     let step = async |now: Timestamp| {
         progress.says(now);
-        engine.mark_day(now).await?;
-        Ok(())
+        stage::mark(&engine, now).await
     };
     let bar = progress.bar.clone();
     let mut tally = poster.post_day(&day, step, move |count| bar.inc(count)).await?;
@@ -136,7 +142,7 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
     progress.end(took);
 
     clock.set(Timestamp::start_of_day(today));
-    engine.mark_day(clock.now()).await?;
+    stage::mark(&engine, clock.now()).await?;
     let paid = books::pay_day(&engine, &town).await?;
     let who: Vec<usize> = paid.iter().map(|paid| paid.person).collect();
     clock.set(clock.now().plus_ms(600_000));
@@ -144,10 +150,21 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
     tally.add(&poster.post_all(&regrets, |_| {}).await?)?;
     clock.set(Clock::Machine.now());
     let books = books::gather(&engine, &town, paid, Timestamp::start_of_day(today)).await?;
+    let flagged = books::flagged(&doors, &circles).await?;
     let mut proofs = books::prove(&town, &day, &tally, &books)?;
+    proofs.push(flagged.proof());
     proofs.push(books::audit(&settings).await?);
     let proved = proofs.iter().all(|proof| proof.holds);
-    let told = Told { town: &town, day: &day, tally: &tally, books: &books, proofs: &proofs, took, seed: args.seed };
+    let told = Told {
+        town: &town,
+        day: &day,
+        tally: &tally,
+        books: &books,
+        flagged: &flagged,
+        proofs: &proofs,
+        took,
+        seed: args.seed,
+    };
     let style = Style { colours: std::io::stdout().is_terminal() };
     let text = told.text(style)?;
     let mut out = std::io::stdout().lock();

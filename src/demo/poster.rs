@@ -1,13 +1,16 @@
 //! The networks: posts the day's messages over HTTP with real signatures, many at once and
 //! each lane in its order, and counts what was answered.
 
+use super::circles::Call;
 use super::day::{Day, Expect, Message, Proof};
 use super::stage::{Secrets, Signers};
 use super::town::SOURCES;
+use crate::authenticate::Secret;
 use crate::clock::Clock;
 use crate::commands::Failure;
 use crate::domain::Timestamp;
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use hdrhistogram::Histogram;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, StatusCode, header};
@@ -80,6 +83,7 @@ pub struct Poster {
     client: Client<HttpConnector, Full<Bytes>>,
     signers: Vec<Signers>,
     urls: Vec<hyper::Uri>,
+    base: String,
     clock: Clock,
 }
 
@@ -94,7 +98,32 @@ impl Poster {
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(LANES).build(connector);
         let url = |name: &str| format!("http://{address}/v1/webhooks/{name}").parse::<hyper::Uri>();
         let urls = SOURCES.iter().map(|source| url(source.name)).collect::<Result<_, _>>()?;
-        Ok(Self { client, signers: secrets.signers()?, urls, clock })
+        let base = format!("http://{address}");
+        Ok(Self { client, signers: secrets.signers()?, urls, base, clock })
+    }
+
+    /// Tells the service what an issuer's app would, side by side.
+    ///
+    /// # Errors
+    /// When a request is not taken.
+    pub async fn tell(&self, key: &Secret, said: &[Call]) -> Result<(), Failure> {
+        let bearer = format!("Bearer {}", key.expose());
+        let one = async |said: &Call| -> Result<(), Failure> {
+            let uri = format!("{}{}", self.base, said.path);
+            let request = hyper::Request::builder()
+                .method(said.method)
+                .uri(uri)
+                .header(header::AUTHORIZATION, &bearer)
+                .header(header::CONTENT_TYPE, "application/json");
+            let response = self.client.request(request.body(Full::new(Bytes::from(said.body.clone())))?).await?;
+            let status = response.status();
+            let body = response.into_body().collect().await?.to_bytes();
+            if status.is_success() {
+                return Ok(());
+            }
+            Err(format!("{} {}: {status} {}", said.method, said.path, String::from_utf8_lossy(&body)).into())
+        };
+        futures_util::stream::iter(said).map(|said| Ok(one(said))).try_buffer_unordered(LANES).try_collect::<()>().await
     }
 
     /// Posts the day, and calls `step` each time the clock has moved, and `posted` with the

@@ -1,7 +1,7 @@
 //! The end of the demo in words and columns, for a person: what came in, what was credited
 //! and why not, one member's day, the books. Writes text; decides nothing.
 
-use super::books::{Books, Proof, key};
+use super::books::{Books, Flagged, Proof, key};
 use super::day::{Day, bought_by};
 use super::poster::Tally;
 use super::town::{CITIES, Person, SOURCES, Town};
@@ -50,6 +50,8 @@ pub struct Told<'a> {
     pub tally: &'a Tally,
     /// What is in the books.
     pub books: &'a Books,
+    /// What screening made of the town's circles.
+    pub flagged: &'a Flagged,
     /// What was checked.
     pub proofs: &'a [Proof],
     /// How long posting took.
@@ -92,6 +94,7 @@ impl Told<'_> {
         self.refused(&mut out, style)?;
         self.shops(&mut out, style)?;
         self.story(&mut out, style)?;
+        self.screened(&mut out, style)?;
         self.accounts(&mut out, style)?;
         self.proofs(&mut out, style)?;
         Ok(out)
@@ -273,6 +276,31 @@ impl Told<'_> {
         Ok(())
     }
 
+    /// What screening flagged, and whom it left in peace.
+    fn screened(&self, out: &mut String, style: Style) -> std::fmt::Result {
+        let Flagged { cases, kinds, seen: (members, links), .. } = self.flagged;
+        let title = format!(
+            "Flagged: {} cases among {} members and {} links, for people to judge",
+            cases.len(),
+            grouped(*members as u64),
+            grouped(*links as u64)
+        );
+        writeln!(out, "\n{}", style.heading(&title))?;
+        for (id, members, score, scope, headline) in cases {
+            let id = format!("case {id}");
+            writeln!(out, "  {id:<12}{members:>3} members  score {score:>4}  {scope:<22}{}", style.faint(headline))?;
+        }
+        for (kind, (people, meant)) in kinds {
+            let words = kind.words();
+            writeln!(out, "  {words:<24}{meant:>4} of {people} people in a case")?;
+        }
+        writeln!(
+            out,
+            "  {}",
+            style.faint("nobody was held: without a review, or a policy that says so, cases are all there is")
+        )
+    }
+
     fn accounts(&self, out: &mut String, style: Style) -> std::fmt::Result {
         writeln!(out, "\n{}", style.heading("Trial balance (credit less debit)"))?;
         let units: Vec<Unit> = self.books.balances.keys().copied().collect();
@@ -314,6 +342,7 @@ pub fn next_steps(address: &str, key: &str, person: &Person, sign: &str) -> Stri
          \x20 curl -H \"Authorization: Bearer $KEY\" http://{address}/v1/members/{id}/balance\n\
          \x20 curl -H \"Authorization: Bearer $KEY\" http://{address}/v1/members/{id}/statement\n\
          \x20 curl -H \"Authorization: Bearer $KEY\" http://{address}/v1/ledger/trial-balance\n\
+         \x20 curl -H \"Authorization: Bearer $KEY\" http://{address}/v1/cases\n\
          \x20 curl http://{address}/metrics\n"
     )
 }

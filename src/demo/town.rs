@@ -3,7 +3,7 @@
 //! clock, no engine and no network.
 
 use super::dialect::{DIALECTS, Dialect};
-use crate::domain::merchant::{Location, Merchant, Mid};
+use crate::domain::merchant::{Competitor, Location, Merchant, Mid};
 use crate::domain::offer::{
     Activation, Amount, Condition, CountCap, Limits, Period, PurchaseTest, Reward, Stacking, StackingMode, Terms,
 };
@@ -36,6 +36,9 @@ pub static SOURCES: [Source; DIALECTS.len()] = [
     Source { name: "mooring-pay", dialect: DIALECTS[6], share: 10 },
     Source { name: "slipway-cards", dialect: DIALECTS[7], share: 10 },
 ];
+
+/// The first shop's declared competitor: its name, the domain of its staff's e-mail, its network.
+pub const COMPETITOR: (&str, &str, &str) = ("Grey Gull Coffee", "greygull.example", "203.0.113.0/25");
 
 /// What a shop sells, which decides how its card events come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -335,7 +338,7 @@ fn shop(place: usize, &(id, name, trade, city): &(&str, &str, Trade, usize)) -> 
             name: name.to_owned(),
             time_zone: at.zone.into(),
             locations: vec![location],
-            competitors: Vec::new(),
+            competitors: if place == 0 { vec![competitor()] } else { Vec::new() },
         },
         trade,
         city,
@@ -345,6 +348,16 @@ fn shop(place: usize, &(id, name, trade, city): &(&str, &str, Trade, usize)) -> 
         mcc,
         descriptor: format!("{} {}", name.to_uppercase(), at.name.to_uppercase()),
         offers: Vec::new(),
+    }
+}
+
+fn competitor() -> Competitor {
+    let (name, domain, network) = COMPETITOR;
+    Competitor {
+        name: name.to_owned(),
+        mids: Vec::new(),
+        email_domains: vec![domain.into()],
+        networks: vec![network.into()],
     }
 }
 

@@ -63,6 +63,49 @@ pub struct StandingStep {
     /// For `barred`: whether what was already paid is asked back from the member
     /// (owed) rather than booked as fraud loss.
     pub ask_back: bool,
+    /// For `held`: when it ends by itself; `None` stays until another is set.
+    pub until: Option<Timestamp>,
+    /// What set it.
+    pub origin: StandingOrigin,
+}
+
+/// What set a standing: every consequence leads back to what caused it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum StandingOrigin {
+    /// Somebody's direct word, without a case.
+    Said,
+    /// A review of a case, by its place among that case's reviews.
+    Review {
+        /// The case.
+        case: u64,
+        /// Which of its reviews.
+        review: u32,
+    },
+    /// That review was undone.
+    Undone {
+        /// The case.
+        case: u64,
+        /// Which of its reviews.
+        review: u32,
+    },
+    /// The written policy, when a case was opened or grew.
+    Policy {
+        /// The case.
+        case: u64,
+    },
+    /// The end of a hold, by the daily mark.
+    Ended,
+}
+
+impl StandingOrigin {
+    /// The case that it comes from.
+    #[must_use]
+    pub fn case(self) -> Option<u64> {
+        match self {
+            Self::Review { case, .. } | Self::Undone { case, .. } | Self::Policy { case } => Some(case),
+            Self::Said | Self::Ended => None,
+        }
+    }
 }
 
 /// Where a record stands: which process wrote it, under which number of its partition.
@@ -298,6 +341,9 @@ pub struct MemberHead {
     pub sealed: Vec<SealedTotal>,
     /// Whether events of sealed purchases are kept by themselves, to know a redelivery.
     pub outlived: bool,
+    /// Screening has passed what was recorded of the member up to here, by its own word; the
+    /// daily mark says it too.
+    pub screened: Timestamp,
 }
 
 impl MemberHead {
@@ -324,6 +370,7 @@ impl MemberHead {
             mark: Timestamp::default(),
             sealed: Vec::new(),
             outlived: false,
+            screened: Timestamp::default(),
         }
     }
     /// Whether a record was applied: a process numbers the records of a member in the order in which they are.
@@ -371,6 +418,20 @@ impl MemberHead {
         };
         let both = [newest(None), newest(Some(merchant))];
         both.into_iter().flatten().filter(|s| s.since <= purchase_at).max_by_key(|s| s.standing)
+    }
+    /// The newest standing of each scope.
+    pub fn standings_now(&self) -> impl Iterator<Item = &StandingStep> {
+        let order = |step: &StandingStep| (step.set_at, step.standing);
+        self.standings.iter().filter(move |step| {
+            let later = |other: &&StandingStep| other.merchant == step.merchant && order(other) > order(step);
+            !self.standings.iter().any(|other| later(&other))
+        })
+    }
+    /// The newest standing of a scope, whatever purchases it concerns.
+    #[must_use]
+    pub fn standing_now(&self, merchant: Option<&MerchantId>) -> Standing {
+        let of_scope = self.standings_now().find(|step| step.merchant.as_ref() == merchant);
+        of_scope.map_or(Standing::Clear, |step| step.standing)
     }
     /// Whether who referred the member is trusted, under an offer: clear, and barred. Nothing
     /// is due until they are there and it was told.

@@ -108,6 +108,9 @@ pub struct Grant {
     pub expires_at: Option<Timestamp>,
     /// Number of the record that changed it last, which a correction names.
     pub record: u64,
+    /// When the record that last raised it was made: nothing of it is available before
+    /// screening has passed that.
+    pub earned_at: Timestamp,
 }
 
 impl Grant {

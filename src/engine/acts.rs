@@ -2,6 +2,7 @@
 //! Each is one turn and one record; each refusal is a value with its reason.
 
 use super::again::Job;
+use super::derived::derived;
 use super::sealed::sealed_first;
 use super::turn::Turn;
 use super::{Engine, EngineError};
@@ -73,6 +74,9 @@ pub enum ActError {
     /// The id is another signal's.
     #[error("this id was given to another signal; give a new signal a new id")]
     SignalDiffers,
+    /// Nothing is paid while screening is behind.
+    #[error("payments wait for screening")]
+    NotScreened,
     /// The engine could not.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -182,16 +186,23 @@ impl Engine {
         let created = !turn.is_known();
         let now = turn.now();
         let head = &turn.member.head;
-        let links: Vec<LinkFact> = said
-            .links
-            .iter()
-            .map(|(kind, value, verified, at)| {
-                let hash = self.link_hash(kind, value);
-                let known = head.links.iter().find(|link| link.kind == kind.as_str() && link.value == hash);
-                let at = at.or_else(|| known.map(|link| link.at)).unwrap_or(now);
-                LinkFact { kind: kind.as_str().into(), value: hash, verified: *verified, at }
-            })
-            .collect();
+        let fact = |kind: &str, value: &str, verified: bool, at: Option<Timestamp>| {
+            let hash = self.link_hash(kind, value);
+            let known = head.links.iter().find(|link| link.kind == kind && link.value == hash);
+            let at = at.or_else(|| known.map(|link| link.at)).unwrap_or(now);
+            LinkFact { kind: kind.into(), value: hash, verified, at }
+        };
+        let mut links: Vec<LinkFact> =
+            said.links.iter().map(|(kind, value, verified, at)| fact(kind, value, *verified, *at)).collect();
+        for (kind, value, verified, at) in &said.links {
+            for (kind, value) in derived(kind, value) {
+                let link = fact(kind, &value, *verified, *at);
+                // Two addresses of one domain lead to it once.
+                if !links.iter().any(|known| known.kind == link.kind && known.value == link.value) {
+                    links.push(link);
+                }
+            }
+        }
         let joined_at = said.joined_at.unwrap_or(head.joined_at);
         let referred_by = said.referred_by.map(|by| match &head.referred_by {
             Some((known, at)) if *known == by => (by, *at),

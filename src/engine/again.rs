@@ -61,6 +61,11 @@ pub enum Job {
         /// Where in its vault.
         slot: u64,
     },
+    /// Members who follow the reviews of a case.
+    Case {
+        /// Which.
+        case: u64,
+    },
 }
 
 impl Job {
@@ -91,6 +96,8 @@ impl Job {
             Self::Members { merchant, since } => members_key(merchant, *since),
             Self::Seen { process, .. } => of_seen(envelope.partition, envelope.number, *process),
             Self::Erase { process, slot } => [&b"je"[..], &process.to_be_bytes(), &slot.to_be_bytes()].concat(),
+            // Of its own for each change, as of referrals.
+            Self::Case { .. } => of_record(b"jx", envelope.partition, envelope.number),
             // A key of its own for each change: one that is just done does not take the next
             // one with it.
             Self::Referral { referrer, .. } | Self::Referrer { referrer } => {
@@ -124,10 +131,10 @@ impl Job {
         }
     }
 
-    /// Whether it tells sides of referrals.
+    /// Whether it tells members what was said elsewhere, and nobody waits for it.
     #[must_use]
     pub fn tells(&self) -> bool {
-        matches!(self, Self::Referral { .. } | Self::Referrer { .. })
+        matches!(self, Self::Referral { .. } | Self::Referrer { .. } | Self::Case { .. })
     }
 }
 

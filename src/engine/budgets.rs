@@ -243,7 +243,7 @@ impl Engine {
     }
 
     /// Ends a reservation, whether or not it became a grant.
-    pub(super) fn release(&self, reserved: &Reserved) {
+    pub(super) fn end_reservation(&self, reserved: &Reserved) {
         match self.shared() {
             Some(shared) => {
                 shared.spend(&reserved.offer, None, -reserved.minor);

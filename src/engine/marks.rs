@@ -6,7 +6,7 @@ use super::{Engine, EngineError};
 use crate::decide::member::Placed;
 use crate::decide::referral::qualified;
 use crate::decide::{LapsePolicy, MemberState, assign};
-use crate::domain::member::{SealedTotal, SealedUse, month_of};
+use crate::domain::member::{SealedTotal, SealedUse, Standing, StandingOrigin, StandingStep, month_of};
 use crate::domain::offer::Offer;
 use crate::domain::purchase::Stage;
 use crate::domain::{MemberId, MerchantId, PurchaseKey, Timestamp, Unit};
@@ -33,6 +33,10 @@ impl Engine {
         let mut decided = 0;
         let behind = |partition: &u16| self.marked[usize::from(*partition)].load(Ordering::Acquire) < mark.as_ms();
         let mut partitions: Vec<Partition> = (0..self.partitions()).filter(behind).collect();
+        // A mark says that all recorded before it has been screened: without that, money waits.
+        if !partitions.is_empty() && self.policy.screened && !self.screened_up_to(self.end_of_turns().await).await {
+            return Ok(0);
+        }
         if self.is_shared() {
             partitions = self.raise_marks(partitions, mark).await?;
         } else {
@@ -163,6 +167,10 @@ impl Engine {
         mark: Timestamp,
     ) -> Result<bool, EngineError> {
         let mut turn = self.turn(&member).await?;
+        let ended = ended_holds(&turn.member, mark);
+        for step in &ended {
+            turn.step_at(MemberInput::StandingSet(step.clone()), None, mark).await?;
+        }
         let retention = self.options.retention_days;
         let old = |placed: &Placed| placed.time.plus_days(retention) <= mark;
         // As old as its purchase: what came off that later is part of it.
@@ -172,7 +180,7 @@ impl Engine {
         let input = self.sealing(&turn.member, sealed, mark);
         let seals = matches!(&input, MemberInput::TimePassed { sealed, .. } if !sealed.is_empty());
         let decided = turn.step_at(input, None, mark).await?;
-        let says = seals || decided.changed || !turn.news().is_empty();
+        let says = seals || decided.changed || !ended.is_empty() || !turn.news().is_empty();
         if !says {
             turn.forget_steps();
         }
@@ -220,6 +228,22 @@ impl Engine {
         }
         sealed.into_iter().map(|at| member.purchases[at].purchase.key.clone()).collect()
     }
+}
+
+/// Holds that end by a mark: who was held and not reviewed is released, never forgotten.
+fn ended_holds(member: &MemberState, mark: Timestamp) -> Vec<StandingStep> {
+    let steps = &member.head.standings;
+    let newest =
+        |step: &&StandingStep| !steps.iter().any(|other| other.merchant == step.merchant && other.set_at > step.set_at);
+    let over = steps.iter().filter(|step| step.until.is_some_and(|until| until <= mark)).filter(newest);
+    let end = |step: &StandingStep| StandingStep {
+        standing: Standing::Clear,
+        set_at: step.set_at.plus_ms(1).max(mark),
+        until: None,
+        origin: StandingOrigin::Ended,
+        ..step.clone()
+    };
+    over.map(end).collect()
 }
 
 /// What may be sealed: purchases of which nothing can change any more by itself, each with

@@ -8,13 +8,16 @@ pub mod acts;
 pub mod again;
 mod answer;
 pub mod budgets;
+pub mod cases;
 pub mod catalogue;
+pub mod derived;
 mod linked;
 pub mod look;
 pub mod marks;
 pub mod redeem;
 pub mod referral;
 mod rounds;
+pub mod screened;
 mod sealed;
 pub mod secrets;
 pub mod shared;
@@ -149,6 +152,7 @@ pub struct Engine {
     stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
     early: waiting::Early,
     linked: linked::Linked,
+    screening: screened::Screening,
     /// Locks for cards while they are linked; taken before a member's.
     card_stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
     /// Highest record number per partition; the catalogue's is last.
@@ -326,7 +330,9 @@ impl Engine {
         }
         let mut under_way = Some(UnderWay::begin(self));
         let begun = std::time::Instant::now();
+        let count = records.len() as u64;
         self.journal.append(records).await?;
+        self.screening.committed(count);
         let journalled = std::time::Instant::now();
         self.metrics.stage(Stage::Journal, journalled - begun);
         let done = match &self.state {

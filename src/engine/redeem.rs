@@ -50,6 +50,12 @@ impl Engine {
         named: Option<Named>,
         answer: impl FnOnce(Done<'_>) -> String,
     ) -> Result<String, ActError> {
+        // What was answered once is answered again, whatever screening does.
+        if let Some(kept) = self.answered_before(member, named.as_ref()).await? {
+            return Ok(kept);
+        }
+        // Before the turn: screening may need it itself.
+        self.may_pay().await?;
         let mut turn = self.turn(member).await?;
         if let Some(kept) = self.answered_before(member, named.as_ref()).await? {
             return Ok(kept);

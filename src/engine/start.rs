@@ -73,6 +73,8 @@ pub struct EngineOptions {
     pub future_ms_alarm: i64,
     /// Confidence from which on a statement text is taken for the shop it is like.
     pub descriptor_confidence_min: u16,
+    /// Age of the last whole pass of screening beyond which money waits.
+    pub pass_age_ms_max: i64,
 }
 
 impl EngineOptions {
@@ -98,6 +100,7 @@ impl EngineOptions {
             dead_letter_bytes_max: 64 << 10,
             future_ms_alarm: crate::domain::time::DAY_MS,
             descriptor_confidence_min: crate::descriptor::CONFIDENCE_MIN,
+            pass_age_ms_max: 3_600_000,
         }
     }
 }
@@ -340,6 +343,7 @@ impl Engine {
             stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
             early: super::waiting::Early::new(seed()),
             linked: super::linked::Linked::default(),
+            screening: super::screened::Screening::new(options.pass_age_ms_max),
             card_stripes: (0..256).map(|_| Arc::default()).collect(),
             numbers,
             marked,
@@ -724,6 +728,14 @@ impl Replay<'_> {
                 self.commit(Batch { partition, puts: vec![(keys::mark(), Some(value))], ..Batch::default() })?;
             }
             Body::Withdrawn { .. } => {}
+            Body::Case(case) => {
+                // Whoever was to follow it may not have: the start goes on.
+                if self.version_of(&keys::case(case.id))? < record.envelope.version {
+                    for batch in super::cases::batches(&record, case) {
+                        self.commit(batch)?;
+                    }
+                }
+            }
         }
         self.make_room()
     }
@@ -784,12 +796,16 @@ impl Replay<'_> {
 
     /// Puts a document unless the state has a newer one.
     fn newer(&self, key: Vec<u8>, version: u64, value: Bytes) -> Result<(), EngineError> {
-        let found = now(self.keeper.get(CATALOGUE, &key))?;
-        let has = found.and_then(|v| v.first_chunk::<8>().copied()).map_or(0, u64::from_le_bytes);
-        if has < version {
+        if self.version_of(&key)? < version {
             self.commit(Batch { partition: CATALOGUE, puts: vec![(key, Some(value))], ..Batch::default() })?;
         }
         Ok(())
+    }
+
+    /// Version of a document that the state has; 0 when it has none.
+    fn version_of(&self, key: &[u8]) -> Result<u64, EngineError> {
+        let found = now(self.keeper.get(CATALOGUE, key))?;
+        Ok(found.and_then(|v| v.first_chunk::<8>().copied()).map_or(0, u64::from_le_bytes))
     }
 
     fn commit(&self, batch: Batch) -> Result<(), EngineError> {

@@ -16,7 +16,8 @@ use crate::decide::judge::{Raise, Raises};
 use crate::decide::member::Placed;
 use crate::decide::referral::key;
 use crate::decide::{
-    GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle, worth,
+    Entry, GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle,
+    worth,
 };
 use crate::domain::member::MemberHead;
 use crate::domain::purchase::{AnswerLine, Purchase, SIGNAL, Stage, entry_key};
@@ -298,7 +299,8 @@ impl Turn {
         let scope = Scope { from, merchants: merchants.as_deref(), own: own.as_ref() };
         let judged = self.judge_with_budgets(&scope, mark).await?;
         let envelope = self.envelope(request, mark);
-        let mut changes = settle(&self.member, &judged, envelope.number);
+        let entry = Entry::of(&self.member.head, envelope.number, self.now, mark, self.engine.policy.screened);
+        let mut changes = settle(&self.member, &judged, &entry);
         changes.extend(expired(&self.member, mark, envelope.number));
         changes.extend(given.map(|mut change| {
             change.grant.record = envelope.number;
@@ -465,7 +467,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         for reserved in &self.reserved {
-            self.engine.release(reserved);
+            self.engine.end_reservation(reserved);
         }
     }
 }
@@ -675,6 +677,13 @@ fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
         // Dated ahead of our clock: the catalogue of its time is not known yet.
         batch.puts.push((keys::agenda(input.event.occurred_at.day() + 1, id), Some(Bytes::new())));
     }
+    if let Body::Member { input, .. } = &record.body
+        && let MemberInput::StandingSet(step) = input.as_ref()
+        && let Some(until) = step.until
+    {
+        // The first mark at or after its end.
+        batch.puts.push((keys::agenda(until.plus_ms(DAY_MS - 1).day(), id), Some(Bytes::new())));
+    }
     if let Some(request) = &record.envelope.request {
         batch.puts.push((keys::request(&request.key), Some(record::encode(request).into())));
     }
@@ -733,7 +742,9 @@ impl Due<'_> {
         let worth = worth(purchase, mark, &self.policy.lapse);
         let lapse = worth.lapses_at.filter(|at| *at > mark && !worth.complete);
         let holds = purchase.grants.iter().filter(|grant| grant.stage == Stage::Posted && grant.amount_minor > 0);
-        let hold = holds.filter_map(|grant| grant.available_at).filter(|at| *at > mark).min();
+        // What came when its hold was over waits for screening: for the mark after that at the latest.
+        let free = holds.filter_map(|grant| Some(grant.available_at?.max(grant.earned_at.plus_ms(1))));
+        let hold = free.filter(|at| *at > mark).min();
         let unused = purchase.grants.iter().filter(|grant| grant.remaining_minor() > 0);
         let expiry = unused.filter_map(|grant| grant.expires_at).filter(|at| *at > mark).min();
         // A purchase past its retention that is not final yet is looked at every day.

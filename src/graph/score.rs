@@ -1,6 +1,6 @@
 //! One score per member, 0 to 1000, as a sum of named contributions; the strongest few in words.
 
-use super::detectors::Finding;
+use super::detectors::{Detector, Finding};
 use super::features::Table;
 use super::found::Found;
 use super::model::Model;
@@ -9,9 +9,9 @@ use super::stats::median;
 use super::tails::{Term, terms};
 
 /// Terms of a finding of full strength; as surprising as one member in four hundred.
-const FINDING_FULL: f64 = 6.0;
+pub const FINDING_FULL: f64 = 6.0;
 /// The sum of terms that is half of the highest score.
-const HALF: f64 = 10.0;
+pub const HALF: f64 = 10.0;
 /// Reasons that are put in words.
 const REASONS: usize = 4;
 /// A contribution below this is no reason: one member in seven is as extreme.
@@ -31,6 +31,8 @@ const NO_LINKS: &str = "no links";
 pub struct Contribution {
     /// What kind of evidence.
     pub family: &'static str,
+    /// Which figure or detector says it.
+    pub source: &'static str,
     /// What is added.
     pub adds: f64,
     /// What was seen.
@@ -92,7 +94,7 @@ impl<'a> Scorer<'a> {
     fn parts(&self, row: usize) -> Vec<Contribution> {
         if !self.found.is_linked(row) {
             let words = "no links: scored as the middle member".to_owned();
-            return vec![Contribution { family: NO_LINKS, adds: self.middle, words }];
+            return vec![Contribution { family: NO_LINKS, source: NO_LINKS, adds: self.middle, words }];
         }
         if self.model.is_some() { self.steps(row) } else { self.tails(row) }
     }
@@ -103,7 +105,7 @@ impl<'a> Scorer<'a> {
         let mut parts = self.parts(row);
         if let Some(company) = &self.company {
             let words = format!("company of members already known, log odds {:+.1}", company[row]);
-            parts.push(Contribution { family: "known fraud", adds: company[row], words });
+            parts.push(Contribution { family: "known fraud", source: "company", adds: company[row], words });
         }
         let mut beside = Vec::new();
         for (finding, part) in self.finding_parts(row) {
@@ -125,6 +127,18 @@ impl<'a> Scorer<'a> {
         families.dedup();
         parts.truncate(REASONS);
         Score { score, watched: score >= watched_from && families.len() >= FAMILIES_MIN, reasons: parts }
+    }
+
+    /// A member's score without a model and without the company they keep, and every contribution to it that says something,
+    /// strongest first.
+    #[must_use]
+    pub fn parts_of(&self, row: usize) -> (f64, Vec<Contribution>) {
+        let mut parts = self.parts(row);
+        parts.extend(self.finding_parts(row).filter(|(finding, _)| finding.detector.scored).map(|(_, part)| part));
+        let sum: f64 = parts.iter().map(|part| part.adds).sum();
+        parts.retain(|part| part.adds != 0.0 && part.family != NO_LINKS);
+        parts.sort_by(|a, b| b.adds.total_cmp(&a.adds));
+        (1000.0 * self.share(sum), parts)
     }
 
     /// Log odds are smaller than tails: a step of a half makes chances one and a half times as high.
@@ -149,7 +163,7 @@ impl<'a> Scorer<'a> {
             } else {
                 format!("{}: {}; 1 member in {one_in:.0} is so", term.feature.words, figure(values[row]))
             };
-            Contribution { family: term.feature.family, adds, words }
+            Contribution { family: term.feature.family, source: term.feature.name, adds, words }
         };
         self.terms.iter().map(term).collect()
     }
@@ -164,7 +178,7 @@ impl<'a> Scorer<'a> {
             } else {
                 format!("{}: {} ({adds:+.2})", steps.feature.words, figure(values[row]))
             };
-            Contribution { family: steps.feature.family, adds, words }
+            Contribution { family: steps.feature.family, source: steps.feature.name, adds, words }
         };
         tables.iter().map(part).collect()
     }
@@ -182,7 +196,8 @@ impl<'a> Scorer<'a> {
         }
         strongest.into_iter().map(|finding| {
             let words = format!("{}: {}", finding.detector.name, finding.words);
-            let part = Contribution { family: finding.detector.family, adds: FINDING_FULL * finding.strength, words };
+            let Detector { family, name: source, .. } = *finding.detector;
+            let part = Contribution { family, source, adds: FINDING_FULL * finding.strength, words };
             (finding, part)
         })
     }

@@ -23,6 +23,7 @@ fn grant(amount: i64, stage: Stage, held: bool, used: i64, lost: bool) -> Grant 
         available_at: None::<Timestamp>,
         expires_at: None,
         record: 7,
+        earned_at: Timestamp::default(),
     }
 }
 

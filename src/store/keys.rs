@@ -20,6 +20,8 @@
 //! | `z`, `y` | the partition's latest daily mark; the latest whose work is done (a shared store alone) |
 //! | `M` merchant, `O` offer | version, document (catalogue) |
 //! | `d` number | dead letter (catalogue) |
+//! | `x` number | version, case (catalogue); newest first |
+//! | `y` member 0 number | hint: a case that the member is in (catalogue) |
 //!
 //! Ids hold no control characters, so 0 ends them. All keys of a member lie together.
 
@@ -268,6 +270,32 @@ pub fn dead_letter(number: u64) -> Key {
     let mut key = vec![b'd'];
     key.extend_from_slice(&number.to_be_bytes());
     key
+}
+
+/// Prefix of all cases.
+#[must_use]
+pub fn cases() -> Key {
+    vec![b'x']
+}
+/// A case. The newest comes first.
+#[must_use]
+pub fn case(number: u64) -> Key {
+    [&cases()[..], &(!number).to_be_bytes()].concat()
+}
+/// Prefix of the cases that a member is in.
+#[must_use]
+pub fn cases_of(member: &MemberId) -> Key {
+    [b"y", member.as_str().as_bytes(), &[0]].concat()
+}
+/// Hint: one of them.
+#[must_use]
+pub fn case_of(member: &MemberId, number: u64) -> Key {
+    [cases_of(member).as_slice(), &(!number).to_be_bytes()].concat()
+}
+/// The number of a case, of its own key or a hint.
+#[must_use]
+pub fn case_number(key: &[u8]) -> Option<u64> {
+    key.last_chunk::<8>().map(|number| !u64::from_be_bytes(*number))
 }
 
 /// A card's holder, as the card index remembers: a hint, checked against the member.

@@ -4,7 +4,7 @@ use crate::desk::{Desk, Shelf, Step, card, link, purchase, usd};
 use crate::said;
 use ringfence::decide::judge::Raises;
 use ringfence::decide::{Policy, Scope, judge};
-use ringfence::domain::member::{ActivationStep, Standing, StandingStep};
+use ringfence::domain::member::{ActivationStep, Standing, StandingOrigin, StandingStep};
 use ringfence::domain::offer::{LifeChange, LifeStep, OfferVersion};
 use ringfence::domain::time::DAY_MS;
 use ringfence::domain::{MemberId, MerchantId, OfferId, Timestamp};
@@ -428,6 +428,8 @@ fn step(merchant: Option<&str>, standing: Standing, since: &str, set_at: &str, a
         since: time(since),
         set_at: time(set_at),
         ask_back,
+        until: None,
+        origin: StandingOrigin::Said,
     })
 }
 

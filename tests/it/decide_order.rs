@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
 use ringfence::decide::Policy;
 use ringfence::domain::card_event::Sequence;
-use ringfence::domain::member::{ActivationStep, Standing, StandingStep};
+use ringfence::domain::member::{ActivationStep, Standing, StandingOrigin, StandingStep};
 use ringfence::domain::merchant::Evidence;
 use ringfence::domain::offer::{CountCap, Limits, Period};
 use ringfence::domain::purchase::HeldEvent;
@@ -319,6 +319,8 @@ impl World {
                 since: at(*since),
                 set_at: at(u16::from(*set_at)),
                 ask_back: *ask_back,
+                until: None,
+                origin: StandingOrigin::Said,
             }),
             Fact::Unlink { card: n, at: step } => {
                 MemberInput::CardUnlinked { card: card(CARDS[usize::from(*n)].1), at: at(*step) }

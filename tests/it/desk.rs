@@ -4,8 +4,8 @@
 
 use ringfence::decide::judge::{Raise, Raises};
 use ringfence::decide::{
-    Fate, GrantChange, Judged, MemberState, OfferBook, OffersApart, Policy, Scope, Touched, apply_changes, apply_input,
-    assign, concerned, judge, settle,
+    Entry, Fate, GrantChange, Judged, MemberState, OfferBook, OffersApart, Policy, Scope, Touched, apply_changes,
+    apply_input, assign, concerned, judge, settle,
 };
 use ringfence::domain::member::{Balance, CardLink, MemberHead};
 use ringfence::domain::offer::{LifeChange, LifeStep, Offer, OfferVersion, Terms};
@@ -204,7 +204,8 @@ impl Desk {
             mark: self.mark,
             request: None,
         };
-        let changes = settle(&self.member, &judged, self.number);
+        let entry = Entry::of(&self.member.head, self.number, self.mark, self.mark, false);
+        let changes = settle(&self.member, &judged, &entry);
         let moved: Vec<_> = changes
             .iter()
             .map(|change| {

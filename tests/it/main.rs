@@ -30,5 +30,6 @@ mod redeem;
 mod referrals;
 mod said;
 mod screen;
+mod screening;
 mod sightings;
 mod stories;

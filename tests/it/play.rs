@@ -4,7 +4,7 @@
 use crate::world::{self, BOOTSTRAP, Service};
 use ringfence::audit::{AuditOptions, audit};
 use ringfence::decide::Policy;
-use ringfence::domain::member::{Standing, StandingStep};
+use ringfence::domain::member::{Standing, StandingOrigin, StandingStep};
 use ringfence::domain::{MemberId, OfferId, Timestamp};
 use ringfence::programmes;
 use ringfence::record::MemberInput;
@@ -105,7 +105,15 @@ impl Play {
     pub async fn stands(&self, who: &str, standing: Standing, since: &str) {
         let since = Timestamp::parse(&format!("{since}T00:00:00Z")).unwrap();
         let set_at = self.service.clock.now();
-        let step = StandingStep { merchant: None, standing, since, set_at, ask_back: true };
+        let step = StandingStep {
+            merchant: None,
+            standing,
+            since,
+            set_at,
+            ask_back: true,
+            until: None,
+            origin: StandingOrigin::Said,
+        };
         let mut turn = self.service.engine().turn(&MemberId::new(who).unwrap()).await.unwrap();
         turn.step(MemberInput::StandingSet(step), None).await.unwrap();
         turn.commit().await.unwrap();

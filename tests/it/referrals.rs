@@ -6,7 +6,7 @@ use ringfence::again::Again;
 use ringfence::audit::{AuditOptions, audit};
 use ringfence::clock::Clock;
 use ringfence::decide::{MemberState, Policy};
-use ringfence::domain::member::{Standing, StandingStep};
+use ringfence::domain::member::{Standing, StandingOrigin, StandingStep};
 use ringfence::domain::offer::{Activation, Condition, MemberTest, Reward, Trigger};
 use ringfence::domain::purchase::{Occasion, Referral};
 use ringfence::domain::{MemberId, Timestamp};
@@ -121,7 +121,15 @@ impl Town {
 
 fn standing(standing: Standing, since: &str) -> MemberInput {
     let (since, set_at) = (at(since), at("2026-11-21T15:00:00Z"));
-    MemberInput::StandingSet(StandingStep { merchant: None, standing, since, set_at, ask_back: false })
+    MemberInput::StandingSet(StandingStep {
+        merchant: None,
+        standing,
+        since,
+        set_at,
+        ask_back: false,
+        until: None,
+        origin: StandingOrigin::Said,
+    })
 }
 
 const ONE: &str = "2026-11-21T13:00:00Z";

@@ -23,7 +23,7 @@
 
 use crate::desk::{Desk, Shelf, Step, purchase, usd};
 use crate::said;
-use ringfence::domain::member::{ActivationStep, Standing, StandingStep};
+use ringfence::domain::member::{ActivationStep, Standing, StandingOrigin, StandingStep};
 use ringfence::domain::offer::{LifeChange, LifeStep};
 use ringfence::domain::purchase::{Grant, Stage};
 use ringfence::domain::{OfferId, PurchaseKey, Timestamp};
@@ -177,7 +177,15 @@ impl Story {
         let since = since.map(|text| said::time(text, self.now).ok_or("bad time")).transpose()?;
         let (since, ask_back) = (since.unwrap_or_default(), words.contains(&"ask_back"));
         let set_at = self.now.plus_ms(i64::try_from(self.desk.member.head.standings.len()).unwrap_or(0));
-        Ok(MemberInput::StandingSet(StandingStep { merchant: None, standing, since, set_at, ask_back }))
+        Ok(MemberInput::StandingSet(StandingStep {
+            merchant: None,
+            standing,
+            since,
+            set_at,
+            ask_back,
+            until: None,
+            origin: StandingOrigin::Said,
+        }))
     }
 
     fn redeem(&mut self, wanted: &str) -> Told {

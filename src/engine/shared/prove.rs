@@ -194,6 +194,17 @@ impl Engine {
                 let value = keys::document(record.envelope.version, offer.as_ref());
                 self.document_again(record, keys::offer(offer.id.as_str()), value).await
             }
+            Body::Case(case) => {
+                let found = self.keeper().get(CATALOGUE, &keys::case(case.id)).await?;
+                let has = found.and_then(|v| v.first_chunk::<8>().copied()).map_or(0, u64::from_le_bytes);
+                if has >= record.envelope.version {
+                    return Ok(false);
+                }
+                for batch in super::super::cases::batches(record, case) {
+                    self.put_again(batch.partition, batch.puts, Vec::new()).await?;
+                }
+                Ok(true)
+            }
             Body::DeadLetter(letter) => {
                 let key = keys::dead_letter(letter.id);
                 if self.keeper().get(CATALOGUE, &key).await?.is_some() {
@@ -294,6 +305,7 @@ fn lacks(member: &MemberState, record: RecordRef, input: &MemberInput) -> bool {
         // The day's mark does it again.
         MemberInput::TimePassed { .. } => false,
         MemberInput::Erased { .. } => !head.erased,
+        MemberInput::Screened { through } => head.screened < *through,
         MemberInput::Registered { .. }
         | MemberInput::Rematched(_)
         | MemberInput::DecidedAgain

@@ -112,7 +112,8 @@ fn referrers(found: &Found) -> impl Iterator<Item = Referrer> {
 }
 
 /// Grows from 0 at `from` to 1 at `full`.
-fn ramp(value: f64, from: f64, full: f64) -> f64 {
+#[must_use]
+pub fn ramp(value: f64, from: f64, full: f64) -> f64 {
     ((value - from) / (full - from)).clamp(0.0, 1.0)
 }
 

@@ -19,6 +19,12 @@ fn members_max(kind: Kind) -> usize {
     if kind == Kind::DEVICE { 4 } else { 2 }
 }
 
+/// The same by its word.
+#[must_use]
+pub fn members_max_of(word: &str) -> usize {
+    if word == "device" { members_max(Kind::DEVICE) } else { members_max(Kind::CARD) }
+}
+
 /// Instruments with more members than they may have.
 #[must_use]
 pub fn detect(found: &Found) -> Vec<Finding> {

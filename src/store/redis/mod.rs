@@ -237,6 +237,10 @@ impl Redis {
                 Place::Document(key, _) => {
                     call.on("v", &[key]).arg(expect.version.to_string());
                 }
+                Place::Line(line) => {
+                    let lines = named(partition, &[b"lines"]);
+                    call.on("e", &[lines]).arg(line).arg(expect.version.to_le_bytes());
+                }
                 _ => return Err(StoreError::Broken { partition }),
             }
         }

@@ -1,0 +1,560 @@
+//! Doors for the risk desk: the queue of cases, one case with its evidence, reviews and what
+//! takes them back. Nobody else learns more than `not_eligible` or `pending`.
+
+use super::check::{self, Fault};
+use super::money::UnitView;
+use super::reply::{self, Reply};
+use super::{Doors, access, page, read};
+use crate::authenticate::keys::Role::{Operator, Risk};
+use crate::cases::{Case, Chosen, Evidence, Happened, PolicyAct, Review, Status, Suspect, Tie, Verdict};
+use crate::domain::member::Standing;
+use crate::domain::{MemberId, MerchantId, Timestamp, Unit};
+use crate::engine::cases::{CaseError, Reviewing, Stake};
+use crate::wire::Request;
+use hyper::StatusCode;
+use matchit::Params;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// Longest reason, in bytes.
+const REASON_BYTES_MAX: usize = 2_000;
+/// Most members that a review may name.
+const MEMBERS_MAX: usize = 1_000;
+
+/// Cases, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CasePage {
+    /// The page. May be empty before the end: a call looks at a bounded piece.
+    pub cases: Vec<CaseLine>,
+    /// Where the next page begins; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// A case in the queue.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CaseLine {
+    /// Its number.
+    pub id: u64,
+    /// `open`, `watching`, `confirmed`, `dismissed` or `merged`.
+    pub status: &'static str,
+    /// `program`, or `merchant:ID` for a case about that merchant's competitors.
+    pub scope: String,
+    /// Mean score of those whom their own acts tie to it, 0 to 1000.
+    pub score: u16,
+    /// How many members.
+    pub members: usize,
+    /// Kinds of evidence that agree.
+    pub families: Vec<String>,
+    /// The strongest piece of evidence.
+    pub headline: String,
+    /// When it was opened.
+    #[schema(value_type = String, format = DateTime)]
+    pub opened_at: Timestamp,
+    /// When it changed last.
+    #[schema(value_type = String, format = DateTime)]
+    pub changed_at: Timestamp,
+}
+
+/// A case.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CaseView {
+    /// As in the queue.
+    #[serde(flatten)]
+    pub line: CaseLine,
+    /// Who is in it.
+    pub suspects: Vec<SuspectView>,
+    /// What was seen, strongest first.
+    pub evidence: Vec<EvidenceView>,
+    /// Links between its members: a picture. Identifiers have short names that mean nothing
+    /// outside of it.
+    pub links: Vec<TieView>,
+    /// What its members have, by unit.
+    pub at_stake: Vec<StakeView>,
+    /// Oldest first.
+    pub reviews: Vec<ReviewView>,
+    /// What the written policy did without a review.
+    pub policy_acts: Vec<PolicyActView>,
+    /// Everything that happened to it, with the status before.
+    pub timeline: Vec<HappenedView>,
+    /// The case that it is part of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<u64>,
+}
+
+/// A member of a case.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SuspectView {
+    /// Who.
+    pub member: String,
+    /// 0 to 1000, when last looked at.
+    pub score: u16,
+    /// Whether an act or a verified instrument of their own ties them to the group; false for one
+    /// whom only others name. A review that names nobody means those of whom it is true.
+    pub own: bool,
+    /// How far they are trusted now, for the case's scope.
+    #[schema(value_type = String, example = "barred")]
+    pub standing: Standing,
+    /// When they were found to belong to it.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+}
+
+/// Something that was seen.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EvidenceView {
+    /// Who saw it, and its version.
+    pub detector: String,
+    /// Its version.
+    pub version: u32,
+    /// What kind of evidence it is.
+    pub family: String,
+    /// 1 to 1000.
+    pub strength: u16,
+    /// What was seen.
+    pub words: String,
+    /// What would clear it.
+    pub clears: String,
+    /// Whom it concerns.
+    pub members: Vec<String>,
+    /// When it was seen last.
+    #[schema(value_type = String, format = DateTime)]
+    pub seen_at: Timestamp,
+}
+
+/// A link of a case's picture.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TieView {
+    /// Who said it.
+    pub from: String,
+    /// A member, or an identifier's short name.
+    pub to: String,
+    /// `referral`, `device`, `card`, …
+    pub kind: String,
+    /// Whether it is verified.
+    pub verified: bool,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+}
+
+/// What a case's members have in one unit.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StakeView {
+    /// Of what.
+    #[serde(flatten)]
+    pub unit: UnitView,
+    /// Not available yet, minor units.
+    pub pending_minor: i64,
+    /// Frozen.
+    pub held_minor: i64,
+    /// May be paid.
+    pub available_minor: i64,
+    /// Paid.
+    pub paid_minor: i64,
+}
+
+/// A review.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReviewView {
+    /// What was said.
+    #[schema(value_type = String, example = "confirm")]
+    pub verdict: Verdict,
+    /// `program` or `merchant:ID`.
+    pub scope: String,
+    /// Who was meant.
+    pub members: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// Who: the id of their key.
+    pub by: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// It was taken back.
+    pub undone: bool,
+    /// How the group came to be looked at: a detector's name and version, `random` or `report`.
+    pub chosen_by: String,
+    /// Whether the reviewer saw the score.
+    pub score_shown: bool,
+}
+
+/// What the policy did by itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PolicyActView {
+    /// The standing that was set.
+    #[schema(value_type = String, example = "barred")]
+    pub standing: Standing,
+    /// For whom.
+    pub members: Vec<String>,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// When it ends by itself.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+}
+
+/// An entry of the timeline.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HappenedView {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// `opened`, `grow`, `reopen`, `confirm`, `dismiss`, `watch`, `undo`, `object` or `merge`.
+    pub step: &'static str,
+    /// The status before.
+    pub from: &'static str,
+    /// The status after.
+    pub to: &'static str,
+    /// Who: the id of a key, or `screening`.
+    pub by: String,
+    /// In words.
+    pub words: String,
+}
+
+/// A review of a case.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct ReviewDocument {
+    /// Fraud, honest, or wait and see.
+    #[schema(value_type = String, example = "confirm")]
+    pub verdict: Verdict,
+    /// `program`, or `merchant:ID`: without it the case's own.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// Who is meant; without it all whom their own acts tie to the group. Name those whom only
+    /// others name if you mean them too.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub members: Vec<MemberId>,
+    /// Why, for those who read it later.
+    pub reason: String,
+    /// Purchases from here on are concerned; without it all.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
+    /// With `confirm`: what was paid already is asked back rather than booked as fraud loss.
+    #[serde(default)]
+    pub ask_back: bool,
+    /// Whether you saw the score before you judged; a blind review weighs more when the model is
+    /// fitted.
+    #[serde(default = "yes")]
+    pub score_shown: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Why something is done.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct ReasonDocument {
+    /// Why, for those who read it later.
+    pub reason: String,
+}
+
+/// A member's objection.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct ObjectionDocument {
+    /// Who objects.
+    #[schema(value_type = String)]
+    pub member: MemberId,
+    /// What they say.
+    pub reason: String,
+}
+
+/// What became of a case.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CaseChanged {
+    /// Its number.
+    pub id: u64,
+    /// Where it stands now.
+    pub status: &'static str,
+    /// Members whose standing follows, one by one; `GET /v1/jobs` shows while they do.
+    pub members: usize,
+}
+
+fn scope(merchant: Option<&MerchantId>) -> String {
+    merchant.map_or_else(|| "program".to_owned(), |merchant| format!("merchant:{merchant}"))
+}
+
+fn texts<T: ToString>(list: &[T]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
+}
+
+impl CaseLine {
+    fn of(case: &Case) -> Self {
+        Self {
+            id: case.id,
+            status: case.status.as_str(),
+            scope: scope(case.merchant.as_ref()),
+            score: case.score,
+            members: case.members.len(),
+            families: case.families().into_iter().map(str::to_owned).collect(),
+            headline: case.evidence.first().map(|evidence| evidence.words.clone()).unwrap_or_default(),
+            opened_at: case.opened_at,
+            changed_at: case.changed_at,
+        }
+    }
+}
+
+impl CaseView {
+    fn of(case: &Case, stake: &BTreeMap<Unit, Stake>, standing: impl Fn(&MemberId) -> Standing) -> Self {
+        let suspect = |suspect: &Suspect| SuspectView {
+            member: suspect.member.to_string(),
+            score: suspect.score,
+            own: suspect.own,
+            standing: standing(&suspect.member),
+            since: suspect.since,
+        };
+        let at_stake = stake.iter().map(|(unit, stake)| StakeView {
+            unit: (*unit).into(),
+            pending_minor: stake.pending_minor,
+            held_minor: stake.held_minor,
+            available_minor: stake.available_minor,
+            paid_minor: stake.paid_minor,
+        });
+        Self {
+            line: CaseLine::of(case),
+            suspects: case.members.iter().map(suspect).collect(),
+            evidence: case.evidence.iter().map(EvidenceView::of).collect(),
+            links: case.ties.iter().map(TieView::of).collect(),
+            at_stake: at_stake.collect(),
+            reviews: case.reviews.iter().map(ReviewView::of).collect(),
+            policy_acts: case.acts.iter().map(PolicyActView::of).collect(),
+            timeline: case.timeline.iter().map(HappenedView::of).collect(),
+            merged_into: case.merged_into,
+        }
+    }
+}
+
+impl EvidenceView {
+    fn of(evidence: &Evidence) -> Self {
+        Self {
+            detector: evidence.detector.to_string(),
+            version: evidence.version,
+            family: evidence.family.to_string(),
+            strength: evidence.strength,
+            words: evidence.words.clone(),
+            clears: evidence.clears.clone(),
+            members: texts(&evidence.members),
+            seen_at: evidence.seen_at,
+        }
+    }
+}
+
+impl TieView {
+    fn of(tie: &Tie) -> Self {
+        let Tie { from, to, kind, verified, at } = tie;
+        Self { from: from.to_string(), to: to.clone(), kind: kind.to_string(), verified: *verified, at: *at }
+    }
+}
+
+impl ReviewView {
+    fn of(review: &Review) -> Self {
+        Self {
+            verdict: review.verdict,
+            scope: scope(review.merchant.as_ref()),
+            members: texts(&review.members),
+            reason: review.reason.clone(),
+            by: review.by.clone(),
+            at: review.at,
+            undone: review.undone,
+            chosen_by: match &review.chosen {
+                Chosen::Detector { name, version } => format!("{name} {version}"),
+                Chosen::Random => "random".to_owned(),
+                Chosen::Report => "report".to_owned(),
+            },
+            score_shown: review.score_shown,
+        }
+    }
+}
+
+impl PolicyActView {
+    fn of(act: &PolicyAct) -> Self {
+        Self { standing: act.standing, members: texts(&act.members), at: act.at, until: act.until }
+    }
+}
+
+impl HappenedView {
+    fn of(happened: &Happened) -> Self {
+        Self {
+            at: happened.at,
+            step: happened.step.map_or("opened", crate::cases::Step::as_str),
+            from: happened.from.as_str(),
+            to: happened.to.as_str(),
+            by: happened.by.clone(),
+            words: happened.words.clone(),
+        }
+    }
+}
+
+impl From<CaseError> for Reply {
+    fn from(error: CaseError) -> Self {
+        match error {
+            CaseError::Unknown => reply::not_found("no case has this number"),
+            CaseError::NotAMember(_) => reply::impossible("bad_value", "members", error.to_string()),
+            CaseError::NotNow(_) | CaseError::NothingToUndo | CaseError::TooManyReviews => {
+                reply::conflict("not_in_this_state", error.to_string())
+            }
+            CaseError::KeyReused => reply::conflict("idempotency_key_reused", error.to_string()),
+            CaseError::Engine(error) => error.into(),
+        }
+    }
+}
+
+/// Cases, newest first.
+#[utoipa::path(
+    get, path = "/v1/cases", operation_id = "list_cases", tag = "Risk",
+    params(
+        ("limit" = Option<u8>, Query, description = "1 to 200, 50 when not given"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("status" = Option<String>, Query, description = "Only these: `open`, `watching`, `confirmed`, `dismissed` or `merged`"),
+    ),
+    responses((status = 200, description = "A page", body = CasePage)),
+)]
+pub(super) async fn list(doors: &Doors, request: &Request) -> Result<Reply, Reply> {
+    access::one_of(doors, request, &[Operator, Risk])?;
+    let page = page::page::<u64>(request)?;
+    let status = match read::query(request, "status")? {
+        None => None,
+        Some(word) => Some(Status::ALL.into_iter().find(|status| status.as_str() == word).ok_or_else(|| {
+            let words: Vec<&str> = Status::ALL.iter().map(|status| status.as_str()).collect();
+            reply::unreadable("unreadable", "status", format!("must be one of {}", words.join(", ")))
+        })?),
+    };
+    let wanted = |case: &Case| status.is_none_or(|status| case.status == status);
+    let (cases, next) = doors.engine.cases(page.after, page.limit, wanted).await?;
+    let next_cursor = next.map(|after| page::cursor(&after));
+    Ok(Reply::ok(&CasePage { cases: cases.iter().map(CaseLine::of).collect(), next_cursor }))
+}
+
+/// One case with its evidence, its picture, its timeline and the money at stake.
+#[utoipa::path(
+    get, path = "/v1/cases/{id}", operation_id = "get_case", tag = "Risk",
+    params(("id" = u64, Path, description = "Its number")),
+    responses((status = 200, description = "The case", body = CaseView)),
+)]
+pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Risk])?;
+    let id: u64 = read::id(params, "id")?;
+    let engine = &doors.engine;
+    let case = engine.case(id).await?.ok_or(CaseError::Unknown)?;
+    let stake = engine.stake(&case).await?;
+    let mut standings: BTreeMap<MemberId, Standing> = BTreeMap::new();
+    for suspect in &case.members {
+        if let Some(state) = engine.load(&suspect.member).await? {
+            standings.insert(suspect.member.clone(), state.head.standing_now(case.merchant.as_ref()));
+        }
+    }
+    tracing::info!(request = %request.id, key = %caller.key_id, case = id, "a case was read");
+    let standing = |member: &MemberId| standings.get(member).copied().unwrap_or(Standing::Clear);
+    Ok(Reply::ok(&CaseView::of(&case, &stake, standing)))
+}
+
+fn reason(text: &str) -> Result<String, Reply> {
+    Ok(check::lines("reason", text, REASON_BYTES_MAX)?)
+}
+
+/// Reviews a case.
+///
+/// One record; the standings of its members follow one by one and their purchases are decided
+/// again: `confirm` makes what is not paid not due, `dismiss` clears, `watch` only looks.
+#[utoipa::path(
+    post, path = "/v1/cases/{id}/review", operation_id = "review_case", tag = "Risk",
+    params(
+        ("id" = u64, Path, description = "Its number"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+    ),
+    request_body = ReviewDocument,
+    responses((status = 200, description = "Recorded, now or when first asked", body = CaseChanged)),
+)]
+pub(super) async fn review(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Risk])?;
+    let id: u64 = read::id(params, "id")?;
+    let document: ReviewDocument = read::document(request)?;
+    let named = read::named(request, &caller, &document, false)?;
+    check::at_most("members", &document.members, MEMBERS_MAX)?;
+    let merchant = match document.scope.as_deref() {
+        None | Some("program") => None,
+        Some(scope) => {
+            let detail = "must be `program` or `merchant:` with the id of a merchant";
+            let merchant = scope.strip_prefix("merchant:").and_then(|id| MerchantId::new(id).ok());
+            let merchant = merchant.ok_or_else(|| Fault::bad("scope", detail))?;
+            if doors.engine.catalogue_now().merchant(&merchant).is_none() {
+                return Err(Fault::bad("scope", "there is no such merchant").into());
+            }
+            Some(merchant)
+        }
+    };
+    if document.ask_back && document.verdict != Verdict::Confirm {
+        return Err(Fault::contradiction("ask_back", "goes with the verdict `confirm` alone; leave it out").into());
+    }
+    let said = Reviewing {
+        verdict: document.verdict,
+        whole_programme: document.scope.as_deref() == Some("program"),
+        merchant,
+        members: document.members,
+        reason: reason(&document.reason)?,
+        since: document.since.unwrap_or_default(),
+        ask_back: document.ask_back,
+        by: caller.key_id.to_string(),
+        score_shown: document.score_shown,
+    };
+    let answer = doors.engine.review_case(id, said, named, changed).await?;
+    tracing::info!(request = %request.id, key = %caller.key_id, case = id, "a case was reviewed");
+    Ok(Reply::json_text(StatusCode::OK, answer))
+}
+
+fn changed(case: &Case) -> String {
+    let members = case.reviews.last().map_or(0, |review| review.members.len());
+    let view = CaseChanged { id: case.id, status: case.status.as_str(), members };
+    serde_json::to_string(&view).expect("our documents have a JSON form")
+}
+
+/// Takes the last review back.
+///
+/// Its label is withdrawn, its members stand as they did before it, and the case is open again.
+#[utoipa::path(
+    post, path = "/v1/cases/{id}/undo", operation_id = "undo_review", tag = "Risk",
+    params(
+        ("id" = u64, Path, description = "Its number"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+    ),
+    request_body = ReasonDocument,
+    responses((status = 200, description = "Taken back, now or when first asked", body = CaseChanged)),
+)]
+pub(super) async fn undo(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Risk])?;
+    let id: u64 = read::id(params, "id")?;
+    let document: ReasonDocument = read::document(request)?;
+    let named = read::named(request, &caller, &document, false)?;
+    let reason = reason(&document.reason)?;
+    let answer = doors.engine.undo_review(id, &caller.key_id.to_string(), &reason, named, changed).await?;
+    tracing::info!(request = %request.id, key = %caller.key_id, case = id, "a review was taken back");
+    Ok(Reply::json_text(StatusCode::OK, answer))
+}
+
+/// Records a member's objection: the case is open again.
+#[utoipa::path(
+    post, path = "/v1/cases/{id}/objections", operation_id = "object_to_case", tag = "Risk",
+    params(
+        ("id" = u64, Path, description = "Its number"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters"),
+    ),
+    request_body = ObjectionDocument,
+    responses((status = 200, description = "Recorded, now or when first asked", body = CaseChanged)),
+)]
+pub(super) async fn object(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Risk])?;
+    let id: u64 = read::id(params, "id")?;
+    let document: ObjectionDocument = read::document(request)?;
+    let named = read::named(request, &caller, &document, false)?;
+    let reason = reason(&document.reason)?;
+    let by = caller.key_id.to_string();
+    let answer = doors.engine.object(id, &document.member, &by, &reason, named, changed).await?;
+    Ok(Reply::json_text(StatusCode::OK, answer))
+}

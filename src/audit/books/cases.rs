@@ -1,0 +1,113 @@
+//! Cases, and what they lead to: each moves as it may, and no standing is without its cause.
+
+use super::{Books, Member, Name};
+use crate::audit::report::Named;
+use crate::cases::{Case, Status, Step, Verdict};
+use crate::domain::member::{Standing, StandingOrigin, StandingStep};
+use crate::domain::purchase::{Grant, Stage};
+use crate::record::Envelope;
+
+/// A second telling of how a case may move.
+fn leads(from: Status, step: Step) -> Option<Status> {
+    let before_people = matches!(from, Status::Open | Status::Watching);
+    match step {
+        Step::Grow if before_people => Some(from),
+        Step::Merge if before_people => Some(Status::Merged),
+        Step::Confirm if before_people => Some(Status::Confirmed),
+        Step::Dismiss if before_people => Some(Status::Dismissed),
+        Step::Watch if before_people => Some(Status::Watching),
+        Step::Reopen if !matches!(from, Status::Open | Status::Merged) => Some(Status::Open),
+        Step::Undo | Step::Object if from != Status::Merged => Some(Status::Open),
+        _ => None,
+    }
+}
+
+impl Books<'_> {
+    /// A case continues what it was, by one step of the table.
+    pub(super) fn case(&mut self, name: Name, version: u64, case: Case) {
+        let known = self.cases.get(&case.id);
+        let follows = version == known.map_or(0, |(version, _)| *version).saturating_add(1);
+        let last = case.timeline.last();
+        let moved = match (known, last) {
+            (None, Some(opening)) => opening.step.is_none() && case.status == Status::Open && case.reviews.is_empty(),
+            (Some((_, before)), Some(last)) => {
+                let step = last.step.and_then(|step| leads(before.status, step));
+                let kept = before.reviews.len() <= case.reviews.len()
+                    && before.reviews.iter().zip(&case.reviews).all(|(old, new)| {
+                        old.verdict == new.verdict && old.members == new.members && (!old.undone || new.undone)
+                    })
+                    && case.acts.starts_with(&before.acts);
+                last.from == before.status && last.to == case.status && step == Some(case.status) && kept
+            }
+            (_, None) => false,
+        };
+        self.report.look(Named::Cases, follows && moved, || {
+            format!("{name}: case {} version {version} does not follow from what it was", case.id)
+        });
+        self.cases.insert(case.id, (version, case));
+    }
+
+    /// A standing leads back to what caused it.
+    pub(super) fn cause(&mut self, name: Name, member: &Member, envelope: &Envelope, step: &StandingStep) {
+        // Of several journals the case may be in another one, further on.
+        if self.keys.len() > 1 {
+            return;
+        }
+        let id = &member.head.id;
+        let case = step.origin.case().and_then(|case| self.cases.get(&case)).map(|(_, case)| case);
+        let review = |place: u32| case.and_then(|case| case.reviews.get(usize::try_from(place).ok()?));
+        let caused =
+            match step.origin {
+                StandingOrigin::Said => true,
+                StandingOrigin::Review { review: place, .. } => review(place).is_some_and(|review| {
+                    let standing = match review.verdict {
+                        Verdict::Confirm => Standing::Barred,
+                        Verdict::Dismiss => Standing::Clear,
+                        Verdict::Watch => Standing::Watched,
+                    };
+                    review.members.contains(id) && review.merchant == step.merchant && standing == step.standing
+                }),
+                StandingOrigin::Undone { review: place, .. } => {
+                    review(place).is_some_and(|review| review.undone && review.members.contains(id))
+                }
+                // What acts by itself only raises, and only those whom their own acts tie to the case.
+                StandingOrigin::Policy { .. } => case.is_some_and(|case| {
+                    let acted = case.acts.iter().any(|act| act.standing == step.standing && act.members.contains(id));
+                    let own = case.members.iter().any(|suspect| suspect.own && &suspect.member == id);
+                    acted
+                        && own
+                        && step.standing <= Standing::Held
+                        && (step.standing < Standing::Held || step.until.is_some())
+                }),
+                StandingOrigin::Ended => member.head.standings.iter().any(|held| {
+                    held.merchant == step.merchant && held.until.is_some_and(|until| until <= envelope.mark)
+                }),
+            };
+        self.report.look(Named::Causes, caused, || {
+            format!("{name}: member {id} stands {:?} by {:?}, which does not say so", step.standing, step.origin)
+        });
+    }
+
+    /// Nothing is available before screening has passed the record that earned it.
+    pub(super) fn screened(
+        &mut self,
+        name: Name,
+        member: &Member,
+        envelope: &Envelope,
+        old: Option<&Grant>,
+        new: &Grant,
+    ) {
+        let raised = old.is_none_or(|old| new.amount_minor > old.amount_minor);
+        let earned = match old {
+            Some(old) if !raised => new.earned_at == old.earned_at,
+            _ => new.earned_at >= envelope.at,
+        };
+        let passed = new.earned_at < envelope.mark || new.earned_at <= member.head.screened;
+        // What was got for points was earned when they were.
+        let free = !self.options.policy.screened || new.amount_minor == 0 || new.stage != Stage::Available;
+        let held_back = free || passed || member.exchanges.values().any(|exchange| exchange.offer == new.offer);
+        self.report.look(Named::Screened, earned && held_back, || {
+            format!("{name}: member {} offer {}: available before it was screened", member.head.id, new.offer)
+        });
+    }
+}

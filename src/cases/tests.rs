@@ -1,0 +1,167 @@
+//! The table of statuses, and what becomes of groups that are found again, larger, merged or
+//! after a review.
+
+use super::triage::{Automatic, Group, TriagePolicy, triage};
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_ms(second * 1000)
+}
+
+fn policy() -> TriagePolicy {
+    TriagePolicy {
+        score_min: 600,
+        families_min: 2,
+        members_min: 3,
+        members_max: 10,
+        automatic: Automatic::Nothing,
+        automatic_score_min: 800,
+        hold_days: 30,
+    }
+}
+
+fn id(name: &str) -> MemberId {
+    MemberId::new(name).unwrap()
+}
+
+fn group(members: &[&str], families: &[&str]) -> Group {
+    let suspect = |name: &&str| Suspect {
+        member: id(name.trim_end_matches('?')),
+        score: 900,
+        own: !name.ends_with('?'),
+        since: at(0),
+    };
+    let evidence = |family: &&str| Evidence {
+        detector: (*family).into(),
+        version: 1,
+        family: (*family).into(),
+        strength: 500,
+        words: "seen".to_owned(),
+        clears: "proof".to_owned(),
+        members: members.iter().map(|name| id(name.trim_end_matches('?'))).collect(),
+        seen_at: at(0),
+    };
+    Group {
+        merchant: None,
+        members: members.iter().map(suspect).collect(),
+        evidence: families.iter().map(evidence).collect(),
+        ties: Vec::new(),
+    }
+}
+
+fn one(mut cases: Vec<Case>) -> Case {
+    assert_eq!(cases.len(), 1, "{cases:#?}");
+    cases.remove(0)
+}
+
+fn reviewed(case: &Case, verdict: Verdict) -> Case {
+    let mut case = case.clone();
+    let families = case.families().into_iter().map(CompactString::from).collect();
+    case.step(verdict.step(), "key_1", "looked at".to_owned(), at(10)).unwrap();
+    case.reviews.push(Review {
+        verdict,
+        merchant: None,
+        members: case.meant(),
+        reason: "looked at".to_owned(),
+        since: at(0),
+        ask_back: false,
+        by: "key_1".to_owned(),
+        at: at(10),
+        undone: false,
+        families,
+        chosen: Chosen::Random,
+        score_shown: true,
+    });
+    case
+}
+
+#[test]
+fn the_table_is_the_whole_of_what_may_happen() {
+    let mut moves = MOVES.to_vec();
+    moves.sort_unstable();
+    moves.dedup_by_key(|(from, step, _)| (*from, *step));
+    assert_eq!(moves.len(), MOVES.len(), "a step leads to one place");
+    let mut case = one(triage(group(&["a", "b", "c"], &["x", "y"]), &[], &policy(), 7, at(1)));
+    assert_eq!((case.id, case.status, case.timeline.len()), (7, Status::Open, 1));
+    assert_eq!(case.step(Step::Reopen, "k", String::new(), at(2)).unwrap_err().from, Status::Open);
+    case.step(Step::Merge, "k", String::new(), at(2)).unwrap();
+    for step in [Step::Grow, Step::Reopen, Step::Confirm, Step::Undo, Step::Object] {
+        assert!(case.step(step, "k", String::new(), at(3)).is_err(), "what is part of another stays so");
+    }
+    assert_eq!(case.timeline.len(), 2, "a refused step leaves no trace");
+    assert_eq!((case.timeline[1].from, case.timeline[1].to), (Status::Open, Status::Merged));
+}
+
+#[test]
+fn too_few_members_families_or_score_is_no_case() {
+    assert!(triage(group(&["a", "b"], &["x", "y"]), &[], &policy(), 1, at(1)).is_empty());
+    assert!(triage(group(&["a", "b", "c"], &["x"]), &[], &policy(), 1, at(1)).is_empty());
+    assert!(
+        triage(group(&["a", "b", "named?"], &["x", "y"]), &[], &policy(), 1, at(1)).is_empty(),
+        "one was only named"
+    );
+    let mut low = group(&["a", "b", "c"], &["x", "y"]);
+    low.members.iter_mut().for_each(|suspect| suspect.score = 300);
+    assert!(triage(low, &[], &policy(), 1, at(1)).is_empty());
+}
+
+#[test]
+fn a_group_found_again_is_joined_grown_and_never_a_second_case() {
+    let case = one(triage(group(&["a", "b", "c"], &["x", "y"]), &[], &policy(), 1, at(1)));
+    let known = [case];
+    assert!(triage(group(&["a", "b", "c"], &["x", "y"]), &known, &policy(), 2, at(2)).is_empty(), "nothing new");
+    let grown = one(triage(group(&["b", "c", "d", "e?"], &["x", "z"]), &known, &policy(), 2, at(3)));
+    assert_eq!((grown.id, grown.members.len(), grown.families().len()), (1, 5, 3));
+    assert_eq!(grown.timeline.last().unwrap().step, Some(Step::Grow));
+    assert!(!grown.meant().contains(&id("e")), "who was only named is not meant");
+    // Bounded, with the highest scores.
+    let crowd: Vec<String> = (0..40).map(|n| format!("m{n:02}")).collect();
+    let crowd: Vec<&str> = crowd.iter().map(String::as_str).collect();
+    assert_eq!(one(triage(group(&crowd, &["x", "y"]), &[], &policy(), 3, at(4))).members.len(), 10);
+}
+
+#[test]
+fn two_cases_that_one_group_joins_become_one() {
+    let first = one(triage(group(&["a", "b", "c"], &["x", "y"]), &[], &policy(), 1, at(1)));
+    let second = one(triage(group(&["d", "e", "f"], &["x", "z"]), &[], &policy(), 2, at(1)));
+    let changed = triage(group(&["b", "c", "d"], &["x", "y"]), &[first, second], &policy(), 3, at(2));
+    assert_eq!(changed.len(), 2);
+    assert_eq!((changed[0].id, changed[0].status, changed[0].merged_into), (2, Status::Merged, Some(1)));
+    assert_eq!((changed[1].id, changed[1].status, changed[1].members.len()), (1, Status::Open, 6));
+}
+
+#[test]
+fn inv_08_a_dismissal_remembers_its_evidence() {
+    let case = one(triage(group(&["a", "b", "c"], &["x", "y"]), &[], &policy(), 1, at(1)));
+    let known = [reviewed(&case, Verdict::Dismiss)];
+    assert!(triage(group(&["a", "b", "c"], &["x", "y"]), &known, &policy(), 2, at(20)).is_empty());
+    assert!(triage(group(&["a", "b", "c", "d"], &["x", "y"]), &known, &policy(), 2, at(20)).is_empty());
+    let again = one(triage(group(&["a", "b", "c"], &["x", "w"]), &known, &policy(), 2, at(21)));
+    assert_eq!((again.id, again.status), (1, Status::Open), "a new family reopens it");
+    let known = [reviewed(&case, Verdict::Confirm)];
+    assert!(triage(group(&["a", "b", "c"], &["x", "y"]), &known, &policy(), 2, at(20)).is_empty());
+    let again = one(triage(group(&["a", "b", "d"], &["x", "y"]), &known, &policy(), 2, at(21)));
+    assert_eq!((again.id, again.status), (1, Status::Open), "somebody else came to it");
+}
+
+#[test]
+fn inv_08_policy_only_raises_and_never_whom_others_only_name() {
+    let held = TriagePolicy { automatic: Automatic::Hold, ..policy() };
+    let case = one(triage(group(&["a", "b", "c", "honest?"], &["x", "y"]), &[], &held, 1, at(1)));
+    assert_eq!(case.acts.len(), 1);
+    assert_eq!(case.acts[0].members, [id("a"), id("b"), id("c")]);
+    assert_eq!(case.acts[0].until, Some(at(1).plus_days(30)));
+    // One family is never enough, whatever is configured.
+    let careless = TriagePolicy { families_min: 1, ..held.clone() };
+    assert!(one(triage(group(&["a", "b", "c"], &["x"]), &[], &careless, 1, at(1))).acts.is_empty());
+    // Who was acted on is not acted on again, who joins is.
+    let grown = one(triage(group(&["b", "c", "d"], &["x", "y"]), &[case], &held, 2, at(2)));
+    assert_eq!(grown.acts.iter().map(|act| act.members.len()).collect::<Vec<_>>(), [3, 1]);
+}
+
+#[test]
+fn another_merchants_rivals_are_another_case() {
+    let case = one(triage(group(&["a", "b", "c"], &["x", "y"]), &[], &policy(), 1, at(1)));
+    let rivals = Group { merchant: Some(MerchantId::new("shop").unwrap()), ..group(&["a", "b", "c"], &["x", "y"]) };
+    assert_eq!(one(triage(rivals, &[case], &policy(), 2, at(2))).id, 2);
+}

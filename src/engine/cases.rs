@@ -1,0 +1,416 @@
+//! Cases in the books: found groups become records, reviews become records, and members follow
+//! one by one, by jobs that a restart goes on with. One record of a case at a time.
+
+use super::acts::Named;
+use super::again::Job;
+use super::{Engine, EngineError};
+use crate::cases::triage::{Group, TriagePolicy, triage};
+use crate::cases::{Case, Chosen, Consequence, NotNow, REVIEWS_MAX, Review, Step, Verdict};
+use crate::decide::MemberState;
+use crate::domain::member::{Standing, StandingOrigin, StandingStep};
+use crate::domain::{MemberId, MerchantId, Timestamp, Unit};
+use crate::record::{self, Body, MemberInput, Record, RequestKey};
+use crate::store::{Batch, CATALOGUE, keys};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Members who follow side by side.
+const FOLLOWERS_AT_ONCE: usize = 64;
+/// Cases that one look at the list reads at most.
+const LOOKED_AT_MAX: usize = 2_000;
+/// Cases of one member.
+const PER_MEMBER_MAX: usize = 100;
+/// Steps of a member's standing that are kept: beyond them none is set by itself.
+const STANDINGS_MAX: usize = 1_000;
+
+/// Why a case was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum CaseError {
+    /// There is none.
+    #[error("there is no such case")]
+    Unknown,
+    /// The step does not follow from where the case is.
+    #[error(transparent)]
+    NotNow(#[from] NotNow),
+    /// A member is named who is not in it.
+    #[error("member {0} is not in this case; name its members alone, or leave `members` out")]
+    NotAMember(MemberId),
+    /// It has no review that could be taken back.
+    #[error("the case has no review that stands")]
+    NothingToUndo,
+    /// It was reviewed too often.
+    #[error("a case takes at most {REVIEWS_MAX} reviews")]
+    TooManyReviews,
+    /// The request's name was used for another one.
+    #[error("this key was used for another request; give a new request a new key")]
+    KeyReused,
+    /// The engine could not.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// What a reviewer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reviewing {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The whole programme, whatever the case is about.
+    pub whole_programme: bool,
+    /// For which merchant; `None` is the case's own scope.
+    pub merchant: Option<MerchantId>,
+    /// Who is meant; nobody named is those whom their own acts tie to the group.
+    pub members: Vec<MemberId>,
+    /// Why.
+    pub reason: String,
+    /// Purchases from here on.
+    pub since: Timestamp,
+    /// What was paid already is asked back.
+    pub ask_back: bool,
+    /// Who: the id of their key.
+    pub by: String,
+    /// Whether they saw the score.
+    pub score_shown: bool,
+}
+
+/// What a case's members have in one unit that is at stake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stake {
+    /// Not available yet.
+    pub pending_minor: i64,
+    /// Frozen.
+    pub held_minor: i64,
+    /// May be paid.
+    pub available_minor: i64,
+    /// Paid.
+    pub paid_minor: i64,
+}
+
+/// What a case's record puts into the state: the document, where its members find it, and the
+/// job of those who follow. The document first.
+pub(super) fn batches(record: &Record, case: &Case) -> Vec<Batch> {
+    let document = keys::versioned(record.envelope.version, case);
+    let hints = case.members.iter().map(|suspect| (keys::case_of(&suspect.member, case.id), Some(Bytes::new())));
+    let request = record.envelope.request.as_ref();
+    let request = request.map(|request| (keys::request(&request.key), Some(record::encode(request).into())));
+    let puts = [(keys::case(case.id), Some(document))].into_iter().chain(hints).chain(request).collect();
+    let mut batches = vec![Batch { partition: CATALOGUE, puts, ..Batch::default() }];
+    if case.consequences().next().is_some() {
+        batches.push(Job::Case { case: case.id }.batch(record));
+    }
+    batches
+}
+
+impl Engine {
+    /// A case.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn case(&self, id: u64) -> Result<Option<Case>, EngineError> {
+        Ok(self.case_document(id).await?.map(|(_, case)| case))
+    }
+
+    async fn case_document(&self, id: u64) -> Result<Option<(u64, Case)>, EngineError> {
+        let found = self.keeper().get(CATALOGUE, &keys::case(id)).await?;
+        Ok(found.map(|bytes| keys::unversioned(&bytes)).transpose()?)
+    }
+
+    /// Cases, newest first, after one of them, that are wanted; and after which to read on.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn cases(
+        &self,
+        after: Option<u64>,
+        limit: usize,
+        wanted: impl Fn(&Case) -> bool,
+    ) -> Result<(Vec<Case>, Option<u64>), EngineError> {
+        let mut found: Vec<Case> = Vec::new();
+        let mut after = after.map(keys::case);
+        for _ in 0..LOOKED_AT_MAX.div_ceil(limit.max(1)) {
+            let page = self.keeper().scan(CATALOGUE, &keys::cases(), after.as_deref(), limit).await?;
+            for (_, value) in &page {
+                let case: Case = keys::unversioned(value)?.1;
+                let id = case.id;
+                if wanted(&case) {
+                    found.push(case);
+                }
+                after = Some(keys::case(id));
+                if found.len() == limit {
+                    return Ok((found, Some(id)));
+                }
+            }
+            if page.len() < limit {
+                return Ok((found, None));
+            }
+        }
+        let next = after.and_then(|key| keys::case_number(&key));
+        Ok((found, next))
+    }
+
+    /// Cases that a member is in.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn cases_of(&self, member: &MemberId) -> Result<Vec<Case>, EngineError> {
+        let prefix = keys::cases_of(member);
+        let hints = self.keeper().scan(CATALOGUE, &prefix, None, PER_MEMBER_MAX).await?;
+        let wanted: Vec<_> = hints.iter().filter_map(|(key, _)| keys::case_number(key)).map(keys::case).collect();
+        let found = self.keeper().read(CATALOGUE, &wanted).await?;
+        found.iter().flatten().map(|value| Ok(keys::unversioned(value)?.1)).collect()
+    }
+
+    /// Enters a group that was found: opens a case, or grows one. Returns the cases that changed.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses.
+    pub async fn enter_group(self: &Arc<Self>, group: Group, policy: &TriagePolicy) -> Result<Vec<Case>, EngineError> {
+        if !group.is_case(policy) {
+            return Ok(Vec::new());
+        }
+        let _one = self.screening.cases.lock().await;
+        let mut known: BTreeMap<u64, Case> = BTreeMap::new();
+        for suspect in &group.members {
+            known.extend(self.cases_of(&suspect.member).await?.into_iter().map(|case| (case.id, case)));
+        }
+        let known: Vec<Case> = known.into_values().collect();
+        let next = self.next_number(CATALOGUE);
+        let changed = triage(group, &known, policy, next, self.clock.now());
+        for case in &changed {
+            self.commit_case(case, None).await?;
+        }
+        Ok(changed)
+    }
+
+    /// Takes a review: one record; the members follow by a job.
+    ///
+    /// # Errors
+    /// [`CaseError`].
+    pub async fn review_case(
+        self: &Arc<Self>,
+        id: u64,
+        said: Reviewing,
+        named: Option<Named>,
+        answer: impl FnOnce(&Case) -> String,
+    ) -> Result<String, CaseError> {
+        let _one = self.screening.cases.lock().await;
+        if let Some(kept) = self.case_answered(named.as_ref()).await? {
+            return Ok(kept);
+        }
+        let mut case = self.case(id).await?.ok_or(CaseError::Unknown)?;
+        if case.reviews.len() >= REVIEWS_MAX {
+            return Err(CaseError::TooManyReviews);
+        }
+        if let Some(stranger) = said.members.iter().find(|member| case.suspect(member).is_none()) {
+            return Err(CaseError::NotAMember(stranger.clone()));
+        }
+        let mut members = if said.members.is_empty() { case.meant() } else { said.members };
+        members.sort();
+        members.dedup();
+        let at = self.clock.now();
+        let words = format!("{} members: {}", members.len(), said.reason);
+        case.step(said.verdict.step(), &said.by, words, at)?;
+        let chosen = case.evidence.first().map_or(Chosen::Report, |strongest| Chosen::Detector {
+            name: strongest.detector.clone(),
+            version: strongest.version,
+        });
+        case.reviews.push(Review {
+            verdict: said.verdict,
+            merchant: if said.whole_programme { None } else { said.merchant.or_else(|| case.merchant.clone()) },
+            members,
+            reason: said.reason,
+            since: said.since,
+            ask_back: said.ask_back,
+            by: said.by,
+            at,
+            undone: false,
+            families: case.families().into_iter().map(Into::into).collect(),
+            chosen,
+            score_shown: said.score_shown,
+        });
+        self.commit_answered(case, named, answer).await
+    }
+
+    /// Takes the last review back: its label is withdrawn and its members stand as before it.
+    ///
+    /// # Errors
+    /// [`CaseError`].
+    pub async fn undo_review(
+        self: &Arc<Self>,
+        id: u64,
+        by: &str,
+        reason: &str,
+        named: Option<Named>,
+        answer: impl FnOnce(&Case) -> String,
+    ) -> Result<String, CaseError> {
+        let _one = self.screening.cases.lock().await;
+        if let Some(kept) = self.case_answered(named.as_ref()).await? {
+            return Ok(kept);
+        }
+        let mut case = self.case(id).await?.ok_or(CaseError::Unknown)?;
+        let (place, review) = case.last_review().ok_or(CaseError::NothingToUndo)?;
+        let words = format!("the review by {} is taken back: {reason}", review.by);
+        case.step(Step::Undo, by, words, self.clock.now())?;
+        case.reviews[place].undone = true;
+        self.commit_answered(case, named, answer).await
+    }
+
+    /// Records a member's objection, which reopens the case.
+    ///
+    /// # Errors
+    /// [`CaseError`].
+    pub async fn object(
+        self: &Arc<Self>,
+        id: u64,
+        member: &MemberId,
+        by: &str,
+        reason: &str,
+        named: Option<Named>,
+        answer: impl FnOnce(&Case) -> String,
+    ) -> Result<String, CaseError> {
+        let _one = self.screening.cases.lock().await;
+        if let Some(kept) = self.case_answered(named.as_ref()).await? {
+            return Ok(kept);
+        }
+        let mut case = self.case(id).await?.ok_or(CaseError::Unknown)?;
+        if case.suspect(member).is_none() {
+            return Err(CaseError::NotAMember(member.clone()));
+        }
+        case.step(Step::Object, by, format!("member {member} objects: {reason}"), self.clock.now())?;
+        self.commit_answered(case, named, answer).await
+    }
+
+    /// What a request that named itself was answered the first time.
+    async fn case_answered(&self, named: Option<&Named>) -> Result<Option<String>, CaseError> {
+        let Some(named) = named else { return Ok(None) };
+        match self.answered(CATALOGUE, &named.key).await? {
+            Some(kept) if kept.body == named.body => Ok(Some(kept.answer)),
+            Some(_) => Err(CaseError::KeyReused),
+            None => Ok(None),
+        }
+    }
+
+    async fn commit_answered(
+        self: &Arc<Self>,
+        case: Case,
+        named: Option<Named>,
+        answer: impl FnOnce(&Case) -> String,
+    ) -> Result<String, CaseError> {
+        let answer = answer(&case);
+        let request = named.map(|named| named.answered(self.clock.now(), answer.clone()));
+        self.commit_case(&case, request).await?;
+        Ok(answer)
+    }
+
+    /// Called with the cases' lock held: the version cannot move.
+    async fn commit_case(self: &Arc<Self>, case: &Case, request: Option<RequestKey>) -> Result<(), EngineError> {
+        let has = self.case_document(case.id).await?.map_or(0, |(version, _)| version);
+        let mut record = self.catalogue_record(Body::Case(Box::new(case.clone())), has + 1);
+        record.envelope.request = request;
+        let batches = batches(&record, case);
+        let leaves_job = batches.len() > 1;
+        self.commit_apart(record, batches).await?;
+        if leaves_job {
+            self.jobs_left.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Gives a case's members the standings that its reviews and the policy ask for. Done twice
+    /// it changes nothing.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses; the job stays.
+    pub async fn follow_case(self: &Arc<Self>, id: u64) -> Result<(), EngineError> {
+        let Some(case) = self.case(id).await? else { return Ok(()) };
+        for asked in case.consequences() {
+            for some in asked.members.chunks(FOLLOWERS_AT_ONCE) {
+                let following = some.iter().map(|member| self.follow(member, &asked));
+                for done in futures_util::future::join_all(following).await {
+                    done?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn follow(self: &Arc<Self>, member: &MemberId, asked: &Consequence<'_>) -> Result<(), EngineError> {
+        let Some(state) = self.load(member).await? else { return Ok(()) };
+        if step_of(&state, asked, self.clock.now()).is_none() {
+            return Ok(());
+        }
+        let mut turn = self.turn(member).await?;
+        if let Some(step) = step_of(&turn.member, asked, turn.now()) {
+            turn.step(MemberInput::StandingSet(step), None).await?;
+            turn.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// What the members of a case have that is at stake, by unit.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn stake(&self, case: &Case) -> Result<BTreeMap<Unit, Stake>, EngineError> {
+        let mut stakes: BTreeMap<Unit, Stake> = BTreeMap::new();
+        for suspect in &case.members {
+            let Some(state) = self.load(&suspect.member).await? else { continue };
+            for (unit, balance) in &state.head.balances {
+                let stake = stakes.entry(*unit).or_default();
+                stake.pending_minor += balance.pending_minor + balance.posted_minor;
+                stake.held_minor += balance.held_minor;
+                stake.available_minor += balance.available_minor;
+                stake.paid_minor += balance.paid_minor;
+            }
+        }
+        stakes.retain(|_, stake| *stake != Stake::default());
+        Ok(stakes)
+    }
+}
+
+/// The step that a consequence asks of a member; `None` when they stand so already, or somebody
+/// has said otherwise since.
+fn step_of(member: &MemberState, asked: &Consequence<'_>, now: Timestamp) -> Option<StandingStep> {
+    let steps: Vec<&StandingStep> =
+        member.head.standings.iter().filter(|step| step.merchant.as_ref() == asked.merchant).collect();
+    if member.head.standings.len() >= STANDINGS_MAX {
+        return None;
+    }
+    let newest = steps.iter().copied().max_by_key(|step| (step.set_at, step.standing));
+    let stands = newest.map_or(Standing::Clear, |step| step.standing);
+    let done =
+        |origin: StandingOrigin, at: Timestamp| steps.iter().any(|step| step.origin == origin && step.set_at >= at);
+    // Steps of one instant would be taken by their strictness.
+    let set_at = newest.map_or(now, |step| now.max(step.set_at.plus_ms(1)));
+    let step = |standing, since, until, ask_back, origin| StandingStep {
+        merchant: asked.merchant.cloned(),
+        standing,
+        since,
+        set_at,
+        ask_back,
+        until,
+        origin,
+    };
+    if asked.undone {
+        let StandingOrigin::Review { case, review } = asked.origin else { return None };
+        // Only what this review set is taken back.
+        newest.filter(|step| step.origin == asked.origin)?;
+        let before = steps.iter().copied().filter(|step| step.origin != asked.origin).max_by_key(|step| step.set_at);
+        let origin = StandingOrigin::Undone { case, review };
+        return Some(match before {
+            Some(before) => step(before.standing, before.since, before.until, before.ask_back, origin),
+            None => step(Standing::Clear, asked.since, None, false, origin),
+        });
+    }
+    if done(asked.origin, asked.at) {
+        return None;
+    }
+    let wanted = match asked.origin {
+        // Policy only raises.
+        StandingOrigin::Policy { .. } => stands < asked.standing,
+        _ => stands != asked.standing || newest.is_some_and(|step| step.since != asked.since),
+    };
+    // A later word of somebody else stands; those of one case come in their order.
+    let overtaken = newest.is_some_and(|step| step.set_at > asked.at && step.origin.case() != asked.origin.case());
+    (wanted && !overtaken).then(|| step(asked.standing, asked.since, asked.until, asked.ask_back, asked.origin))
+}

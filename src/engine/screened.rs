@@ -1,0 +1,214 @@
+//! The gate between screening and money: how far screening has come, and what waits for it.
+//!
+//! Nothing becomes available before screening has passed the record that earned it, and nothing
+//! becomes available or is paid while its last whole pass is older than its bound. When
+//! screening stops, money waits.
+
+use super::acts::ActError;
+use super::{Engine, EngineError};
+use crate::domain::purchase::Stage;
+use crate::domain::{MemberId, Timestamp};
+use crate::journal::{Position, ReadError};
+use crate::record::MemberInput;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a request waits for screening to come up before it is told to come back.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How far screening has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Every record before here has been passed, with what followed from it.
+    pub passed: Position,
+    /// When what the last whole pass looked at was read; `None` before the first.
+    pub pass_at: Option<Timestamp>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Screening {
+    progress: watch::Sender<Progress>,
+    pass_age_ms_max: i64,
+    /// Records committed, and those of them that were passed.
+    committed: AtomicU64,
+    followed: AtomicU64,
+    /// What waited for screening and was not done.
+    waits: AtomicU64,
+    /// The follower sleeps until somebody commits.
+    asleep: AtomicBool,
+    wake: Mutex<bool>,
+    woken: Condvar,
+    /// Somebody waits for a whole pass.
+    pass_wanted: AtomicBool,
+    /// One change of cases at a time.
+    pub(super) cases: tokio::sync::Mutex<()>,
+}
+
+impl Screening {
+    pub(super) fn new(pass_age_ms_max: i64) -> Self {
+        Self {
+            progress: watch::Sender::new(Progress::default()),
+            pass_age_ms_max,
+            committed: AtomicU64::new(0),
+            followed: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
+            asleep: AtomicBool::new(false),
+            wake: Mutex::new(false),
+            woken: Condvar::new(),
+            pass_wanted: AtomicBool::new(false),
+            cases: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Records were committed: the follower has something to read.
+    pub(super) fn committed(&self, records: u64) {
+        self.committed.fetch_add(records, Ordering::Relaxed);
+        // Most commits find it awake and cost nothing more.
+        if self.asleep.load(Ordering::Acquire) {
+            self.wake_up();
+        }
+    }
+
+    /// Wakes the follower.
+    pub fn wake_up(&self) {
+        *self.wake.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.woken.notify_one();
+    }
+
+    /// Sleeps until somebody commits or wants something, or for so long. `is_more` is asked once
+    /// the follower counts as asleep, so that no commit falls between.
+    pub fn sleep(&self, at_most: Duration, is_more: impl FnOnce() -> bool) {
+        self.asleep.store(true, Ordering::SeqCst);
+        if !is_more() {
+            let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = self.woken.wait_timeout_while(wake, at_most, |wake| !*wake);
+            *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+        }
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Everything before a place was passed, so many records of this process's own commits.
+    pub fn passed(&self, at: Position, records: u64) {
+        self.followed.fetch_add(records, Ordering::Relaxed);
+        self.progress.send_modify(|progress| progress.passed = progress.passed.max(at));
+    }
+
+    /// A whole pass is done, over what was read until then.
+    pub fn pass_done(&self, at: Timestamp) {
+        self.progress.send_modify(|progress| progress.pass_at = Some(at));
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    /// Whether somebody waits for a whole pass; asks once.
+    #[must_use]
+    pub fn takes_pass_wish(&self) -> bool {
+        self.pass_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// Records committed by this process that were not passed yet.
+    #[must_use]
+    pub fn lag_records(&self) -> u64 {
+        self.committed.load(Ordering::Relaxed).saturating_sub(self.followed.load(Ordering::Relaxed))
+    }
+
+    /// Times that something waited for screening in vain.
+    #[must_use]
+    pub fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    fn is_fresh(&self, progress: &Progress, now: Timestamp) -> bool {
+        progress.pass_at.is_some_and(|at| now.as_ms().saturating_sub(at.as_ms()) <= self.pass_age_ms_max)
+    }
+}
+
+impl Engine {
+    /// How far screening has come.
+    #[must_use]
+    pub fn screening(&self) -> &Screening {
+        &self.screening
+    }
+
+    /// A page of the journal's records from a place on.
+    ///
+    /// # Errors
+    /// When the disk or its bytes are bad.
+    pub fn read_journal(&self, from: Position, records: usize) -> Result<crate::journal::Page, ReadError> {
+        self.journal.read(from, records)
+    }
+
+    /// Waits until screening has passed a place and its last whole pass is young enough; false
+    /// when that takes longer than anybody should wait.
+    pub async fn screened_up_to(&self, place: Position) -> bool {
+        if !self.policy.screened {
+            return true;
+        }
+        let screening = &self.screening;
+        let done = |progress: &Progress| progress.passed >= place && screening.is_fresh(progress, self.clock.now());
+        if done(&screening.progress()) {
+            return true;
+        }
+        if !screening.is_fresh(&screening.progress(), self.clock.now()) {
+            screening.pass_wanted.store(true, Ordering::Release);
+        }
+        screening.wake_up();
+        let mut progress = screening.progress.subscribe();
+        let came = tokio::time::timeout(PATIENCE, progress.wait_for(done)).await;
+        let came = matches!(came, Ok(Ok(_)));
+        if !came {
+            screening.waits.fetch_add(1, Ordering::Relaxed);
+        }
+        came
+    }
+
+    /// Whether something may be paid now.
+    ///
+    /// # Errors
+    /// [`ActError::NotScreened`] when screening is behind.
+    pub(super) async fn may_pay(&self) -> Result<(), ActError> {
+        if self.screened_up_to(self.journal.end()).await { Ok(()) } else { Err(ActError::NotScreened) }
+    }
+
+    /// Where all that was recorded before now ends, once no turn that began before is under way.
+    pub(super) async fn end_of_turns(&self) -> Position {
+        let _alone = self.gate.write().await;
+        self.journal.end()
+    }
+
+    /// Makes available what a member has earned and nothing but screening holds back: rewards
+    /// without hold days, and those that came when their hold was over. False when screening is
+    /// behind.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses.
+    pub async fn release(self: &Arc<Self>, member: &MemberId) -> Result<bool, EngineError> {
+        let turn = self.turn(member).await?;
+        let (through, end) = (turn.now(), self.journal.end());
+        // Screening may need the member's turn itself.
+        drop(turn);
+        if !self.screened_up_to(end).await {
+            return Ok(false);
+        }
+        let mut turn = self.turn(member).await?;
+        let now = turn.now();
+        let screened = turn.member.head.screened.max(turn.mark().plus_ms(-1));
+        let waits = turn.member.purchases.iter().flat_map(|placed| &placed.purchase.grants).any(|grant| {
+            let over = grant.available_at.is_some_and(|at| at <= now || at <= grant.earned_at);
+            let waits = grant.earned_at > screened && grant.earned_at <= through;
+            grant.stage == Stage::Posted && grant.amount_minor > 0 && over && waits
+        });
+        if waits {
+            turn.step(MemberInput::Screened { through }, None).await?;
+            turn.commit().await?;
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,209 @@
+//! What screening sees as records come, between two looks at everybody: strong keys shared by
+//! too many, referrals between members of one key, and sign-ups that come together far faster
+//! than the base. These contributions replace what the last pass said of the same kind; all
+//! others stay as they were then, and each is shown with its time.
+
+use super::pass::{Passed, Scored, group, rounded};
+use super::resident::{Resident, Who, is_strong};
+use crate::cases::Evidence;
+use crate::cases::triage::{Group, TriagePolicy};
+use crate::domain::Timestamp;
+use crate::graph::detectors::self_referral::SELF_REFERRAL;
+use crate::graph::detectors::shared_instrument::{SHARED_INSTRUMENT, members_max_of};
+use crate::graph::detectors::signup_burst::SIGNUP_BURST;
+use crate::graph::detectors::{Detector, ramp};
+use crate::graph::network::NO_TIME;
+use crate::graph::score::{Contribution, FINDING_FULL, HALF};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Members of a component that are looked at together.
+const LOOKED_AT_MAX: usize = 200;
+/// Buckets of the base's sign-ups: hours of a day.
+const HOURS: usize = 24;
+const HOUR: u32 = 3_600;
+const DAY: u32 = 86_400;
+/// Members of a burst, and how many times more than by chance.
+const BURST_MIN: usize = 6;
+const BURST_TIMES: f64 = 5.0;
+
+/// Sign-ups of the whole base in the last day, by hour.
+#[derive(Debug, Default)]
+pub struct Arrivals {
+    counts: [u32; HOURS],
+    hour: u32,
+}
+
+impl Arrivals {
+    /// Somebody joined.
+    pub fn joined(&mut self, at: u32) {
+        let hour = at / HOUR;
+        if hour > self.hour {
+            let passed = usize::try_from(hour - self.hour).unwrap_or(HOURS).min(HOURS);
+            for step in 1..=passed {
+                let place = (self.hour as usize + step) % HOURS;
+                self.counts[place] = 0;
+            }
+            self.hour = hour;
+        }
+        if self.hour - hour < HOURS as u32 {
+            self.counts[hour as usize % HOURS] += 1;
+        }
+    }
+    fn day(&self) -> u32 {
+        self.counts.iter().sum()
+    }
+}
+
+/// What is seen of one component.
+struct Seen {
+    detector: &'static Detector,
+    strength: f64,
+    words: String,
+    members: BTreeSet<Who>,
+}
+
+/// Looks at the component of a member whose links changed: the scores of its members as they are
+/// now, and the group, when there is one.
+#[must_use]
+pub fn look(
+    resident: &Resident,
+    who: Who,
+    arrivals: &Arrivals,
+    passed: Option<&Passed>,
+    policy: &TriagePolicy,
+    at: Timestamp,
+) -> (BTreeMap<Who, Scored>, Option<Group>) {
+    let component: BTreeSet<Who> = resident.component(who, LOOKED_AT_MAX).into_iter().collect();
+    if component.len() < 2 {
+        return (BTreeMap::new(), None);
+    }
+    let seen: Vec<Seen> =
+        [instruments(resident, &component), referrals(resident, &component), burst(resident, &component, arrivals)]
+            .into_iter()
+            .flatten()
+            .collect();
+    let mut scores = BTreeMap::new();
+    for &member in &component {
+        let live: Vec<Contribution> = seen.iter().filter(|one| one.members.contains(&member)).map(Seen::part).collect();
+        scores.insert(member, merged(live, passed.and_then(|passed| passed.scores.get(&member))));
+    }
+    let evidence = seen.iter().map(|one| one.evidence(resident, at)).collect();
+    let score = |who: Who| scores.get(&who).map_or(0.0, |scored| scored.score);
+    let found = group(resident, &component, evidence, score, policy, at);
+    let is_case = found.is_case(policy);
+    (scores, is_case.then_some(found))
+}
+
+/// The live contributions in place of what the same detectors said in the pass. An instrument is
+/// wholly seen live; of a referral the pass may have seen more. The pass reads bursts from its own
+/// figures: a live one speaks until then.
+fn merged(live: Vec<Contribution>, passed: Option<&Scored>) -> Scored {
+    let mut parts: Vec<Contribution> = passed.map(|scored| scored.parts.clone()).unwrap_or_default();
+    let now = |source: &str| live.iter().find(|one| one.source == source).map_or(0.0, |one| one.adds);
+    parts.retain(|part| match part.source {
+        source if source == SHARED_INSTRUMENT.name => false,
+        source if source == SELF_REFERRAL.name => part.adds > now(source),
+        _ => true,
+    });
+    for part in live {
+        let is_told = parts.iter().any(|known| known.source == part.source);
+        if !is_told && (passed.is_none() || part.source != SIGNUP_BURST.name) {
+            parts.push(part);
+        }
+    }
+    parts.sort_by(|a, b| b.adds.total_cmp(&a.adds));
+    let sum: f64 = parts.iter().map(|part| part.adds).sum::<f64>().max(0.0);
+    Scored { score: 1000.0 * sum / (sum + HALF), parts }
+}
+
+impl Seen {
+    fn part(&self) -> Contribution {
+        let words = format!("{}: {}", self.detector.name, self.words);
+        Contribution {
+            family: self.detector.family,
+            source: self.detector.name,
+            adds: FINDING_FULL * self.strength,
+            words,
+        }
+    }
+    fn evidence(&self, resident: &Resident, at: Timestamp) -> Evidence {
+        Evidence {
+            detector: self.detector.name.into(),
+            version: self.detector.version,
+            family: self.detector.family.into(),
+            strength: rounded(1000.0 * self.strength).max(1),
+            words: self.words.clone(),
+            clears: self.detector.clears.to_owned(),
+            members: self.members.iter().map(|&who| resident.id(who)).collect(),
+            seen_at: at,
+        }
+    }
+}
+
+/// Cards, payout accounts and devices of more members than they may honestly have: the strongest.
+fn instruments(resident: &Resident, component: &BTreeSet<Who>) -> Option<Seen> {
+    let keys: BTreeSet<(u8, u32)> = component
+        .iter()
+        .flat_map(|&who| {
+            resident.said(who).filter(|link| is_strong(link.kind)).map(|link| (link.kind, link.to)).collect::<Vec<_>>()
+        })
+        .collect();
+    let mut strongest: Option<Seen> = None;
+    for (kind, key) in keys {
+        let members: BTreeSet<Who> = resident.of_identifier(key).take(LOOKED_AT_MAX).map(|link| link.by).collect();
+        let word = resident.word(kind);
+        let max = members_max_of(word);
+        if members.len() <= max {
+            continue;
+        }
+        let strength = 0.5 + 0.5 * ramp(members.len() as f64, max as f64, 3.0 * max as f64);
+        if strongest.as_ref().is_none_or(|known| known.strength < strength) {
+            let words = format!("one {word} of {} members", members.len());
+            strongest = Some(Seen { detector: &SHARED_INSTRUMENT, strength, words, members });
+        }
+    }
+    strongest
+}
+
+/// Referrals between two of one component: they share an instrument, at one remove perhaps.
+fn referrals(resident: &Resident, component: &BTreeSet<Who>) -> Option<Seen> {
+    let mut members = BTreeSet::new();
+    let mut pairs = 0;
+    for &who in component {
+        if let Some(link) = resident.referrer(who)
+            && component.contains(&{ link.to })
+        {
+            members.extend([who, link.to]);
+            pairs += 1;
+        }
+    }
+    let strength = if pairs > 2 { 1.0 } else { 0.7 };
+    let words = format!("{pairs} referrals between members who share cards, payout accounts or devices");
+    (pairs > 0).then_some(Seen { detector: &SELF_REFERRAL, strength, words, members })
+}
+
+/// Members of one component who joined within a day, against what the base's day would bring.
+fn burst(resident: &Resident, component: &BTreeSet<Who>, arrivals: &Arrivals) -> Option<Seen> {
+    let mut joined: Vec<(u32, Who)> =
+        component.iter().map(|&who| (resident.member(who).joined, who)).filter(|(at, _)| *at != NO_TIME).collect();
+    joined.sort_unstable();
+    let mut best: &[(u32, Who)] = &[];
+    let mut low = 0;
+    for high in 0..joined.len() {
+        while joined[high].0 - joined[low].0 >= DAY {
+            low += 1;
+        }
+        if high + 1 - low > best.len() {
+            best = &joined[low..=high];
+        }
+    }
+    let share = f64::from(arrivals.day()) / resident.len().max(1) as f64;
+    let expected = (component.len() as f64 * share).max(0.1);
+    if best.len() < BURST_MIN || (best.len() as f64) < BURST_TIMES * expected {
+        return None;
+    }
+    let words = format!("{} members of one key came within a day; {expected:.1} would by chance", best.len());
+    let strength = 0.3 + 0.7 * ramp(best.len() as f64 / expected, BURST_TIMES, 10.0 * BURST_TIMES);
+    let members = best.iter().map(|&(_, who)| who).collect();
+    Some(Seen { detector: &SIGNUP_BURST, strength, words, members })
+}

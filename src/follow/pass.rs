@@ -1,0 +1,301 @@
+//! The look at everybody: the whole network through the graph's detectors and score, and the
+//! groups that its findings make.
+
+use super::own::is_own;
+use super::resident::{REFERRAL, Resident, Who};
+use crate::cases::triage::{Group, TriagePolicy};
+use crate::cases::{Evidence, SCORE, Suspect, Tie};
+use crate::domain::Timestamp;
+use crate::graph::algorithms::components::UnionFind;
+use crate::graph::detectors::dense_block::DENSE_BLOCK;
+use crate::graph::detectors::{Finding, detect};
+use crate::graph::features::Table;
+use crate::graph::found::Found;
+use crate::graph::network::{Network, NetworkFault};
+use crate::graph::score::{Contribution, Scorer};
+use crate::graph::seeds::Seeds;
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Scores below this are not kept: nothing is unusual.
+const KEPT_MIN: f64 = 100.0;
+/// Findings weaker than this begin no group.
+const STRENGTH_MIN: f64 = 0.3;
+/// Findings of one member that are compared with each other.
+const COMPARED_MAX: usize = 200;
+/// A contribution that is no surprise is no evidence: one member in seven is as extreme.
+const SURPRISE_MIN: f64 = 2.0;
+/// Pieces of evidence of one detector in one group.
+const PER_DETECTOR_MAX: usize = 5;
+
+/// A member's score with what it is made of.
+#[derive(Debug, Clone, Default)]
+pub struct Scored {
+    /// 0 to 1000.
+    pub score: f64,
+    /// Strongest first; those that say nothing are left out.
+    pub parts: Vec<Contribution>,
+}
+
+/// What a pass found.
+#[derive(Debug, Default)]
+pub struct Passed {
+    /// When what it looked at was read.
+    pub at: Timestamp,
+    /// Members with anything unusual.
+    pub scores: HashMap<Who, Scored>,
+    /// Groups, those with most members first.
+    pub groups: Vec<Group>,
+    /// Groups that lead to a merchant's rivals.
+    pub rivals: Vec<Group>,
+    /// Members, links, findings.
+    pub seen: (usize, usize, usize),
+}
+
+/// Looks at everybody. Takes seconds to minutes for a large network.
+///
+/// # Errors
+/// When the network has more nodes or kinds than the graph numbers.
+pub fn pass(resident: &Resident, policy: &TriagePolicy, at: Timestamp) -> Result<Passed, NetworkFault> {
+    let network = resident.network(at)?;
+    let who: Vec<Option<Who>> = network.members.nodes.iter().map(|&node| resident.find(network.name(node))).collect();
+    let seeds = seeds(resident, &who);
+    let found = Found::of(&network);
+    let table = Table::of(&found);
+    let findings = detect(&found, seeds.as_ref());
+    // Who is near a known member is told as evidence; the score itself does not move with it.
+    let scorer = Scorer::new(&found, &table, None, None, &findings);
+    let mut passed =
+        Passed { at, seen: (network.members.len(), network.links.len(), findings.len()), ..Passed::default() };
+    for (row, who) in who.iter().enumerate() {
+        let Some(who) = *who else { continue };
+        let (score, parts) = scorer.parts_of(row);
+        if score >= KEPT_MIN {
+            passed.scores.insert(who, Scored { score, parts });
+        }
+    }
+    passed.groups = groups(resident, &network, &who, &findings, &passed.scores, policy, at);
+    Ok(passed)
+}
+
+/// What reviews said, by row.
+fn seeds(resident: &Resident, who: &[Option<Who>]) -> Option<Seeds> {
+    let mut seeds = Seeds::default();
+    for (row, who) in who.iter().enumerate() {
+        match who.and_then(|who| resident.member(who).known) {
+            Some(true) => drop(seeds.bad.insert(row)),
+            Some(false) => drop(seeds.good.insert(row)),
+            None => {}
+        }
+    }
+    (!seeds.bad.is_empty() || !seeds.good.is_empty()).then_some(seeds)
+}
+
+/// Findings that are about the same members are one group.
+fn groups(
+    resident: &Resident,
+    network: &Network,
+    who: &[Option<Who>],
+    findings: &[Finding],
+    scores: &HashMap<Who, Scored>,
+    policy: &TriagePolicy,
+    at: Timestamp,
+) -> Vec<Group> {
+    let strong = |finding: &&Finding| finding.strength >= STRENGTH_MIN;
+    // A dense block may hold an honest core and a ring at once: it begins no group. Nor does what
+    // is said of one member alone. Both are told of the groups that they are about.
+    let begins = |finding: &&Finding| finding.members.len() > 1 && finding.detector.name != DENSE_BLOCK.name;
+    let (strong, beside): (Vec<&Finding>, Vec<&Finding>) = findings.iter().filter(strong).partition(begins);
+    let mut groups = Vec::new();
+    for places in same_members(&strong) {
+        let mut members: BTreeSet<Who> = BTreeSet::new();
+        for &place in &places {
+            members.extend(strong[place].members.iter().filter_map(|&row| who[row]));
+        }
+        let inside = |row: &usize| who[*row].is_some_and(|who| members.contains(&who));
+        let beside = beside
+            .iter()
+            .filter(|finding| 2 * finding.members.iter().filter(|row| inside(row)).count() >= finding.members.len());
+        let evidence = places.iter().map(|&place| strong[place]).chain(beside.copied()).map(|finding| {
+            let rows = finding.members.iter().filter(|row| inside(row));
+            let names = rows.map(|&row| network.name(network.members.nodes[row]));
+            Evidence {
+                detector: finding.detector.name.into(),
+                version: finding.detector.version,
+                family: finding.detector.family.into(),
+                strength: per_mille(finding.strength),
+                words: finding.words.clone(),
+                clears: finding.detector.clears.to_owned(),
+                members: names.filter_map(|name| name.parse().ok()).collect(),
+                seen_at: at,
+            }
+        });
+        let evidence = strongest_few(evidence.collect());
+        let score = |who: Who| scores.get(&who).map_or(0.0, |scored| scored.score);
+        let mut group = group(resident, &members, evidence, score, policy, at);
+        group.evidence.extend(tails(&group, resident, scores, at));
+        if group.is_case(policy) {
+            groups.push(group);
+        }
+    }
+    groups.sort_by(|a, b| {
+        b.members.len().cmp(&a.members.len()).then_with(|| a.members[0].member.cmp(&b.members[0].member))
+    });
+    groups
+}
+
+/// Places of findings, together when half of the smaller one's members are the other's too.
+fn same_members(findings: &[&Finding]) -> Vec<Vec<usize>> {
+    let mut of_member: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (place, finding) in findings.iter().enumerate() {
+        for &row in &finding.members {
+            of_member.entry(row).or_default().push(place);
+        }
+    }
+    let mut shared: HashMap<(usize, usize), usize> = HashMap::new();
+    for places in of_member.values() {
+        let places = &places[..places.len().min(COMPARED_MAX)];
+        for (nth, &one) in places.iter().enumerate() {
+            for &other in &places[nth + 1..] {
+                *shared.entry((one, other)).or_default() += 1;
+            }
+        }
+    }
+    let mut sets = UnionFind::new(findings.len());
+    let number = |place: usize| u32::try_from(place).expect("findings are bounded");
+    for (&(one, other), &count) in &shared {
+        if 2 * count >= findings[one].members.len().min(findings[other].members.len()) {
+            sets.union(number(one), number(other));
+        }
+    }
+    let mut all: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for place in 0..findings.len() {
+        all.entry(sets.root(number(place))).or_default().push(place);
+    }
+    all.into_values().collect()
+}
+
+/// Of each detector the strongest few: a star of a hundred pairs says one thing.
+fn strongest_few(mut evidence: Vec<Evidence>) -> Vec<Evidence> {
+    evidence.sort_by(|a, b| b.strength.cmp(&a.strength).then_with(|| b.members.len().cmp(&a.members.len())));
+    let mut count: BTreeMap<compact_str::CompactString, usize> = BTreeMap::new();
+    evidence.retain(|one| {
+        let count = count.entry(one.detector.clone()).or_default();
+        *count += 1;
+        *count <= PER_DETECTOR_MAX
+    });
+    evidence
+}
+
+/// A group with its members' scores, who ties themselves to it, and its picture. Those whom
+/// others only name are listed, however unsuspicious.
+#[must_use]
+pub fn group(
+    resident: &Resident,
+    members: &BTreeSet<Who>,
+    evidence: Vec<Evidence>,
+    score: impl Fn(Who) -> f64,
+    policy: &TriagePolicy,
+    at: Timestamp,
+) -> Group {
+    // Behaviour of one's own needs nobody else.
+    let acted: BTreeSet<_> =
+        evidence.iter().filter(|one| one.detector == "refund-abuse").flat_map(|one| &one.members).collect();
+    let mut suspects = Vec::new();
+    for &who in members {
+        if resident.member(who).erased
+            || resident.member(who).known == Some(false) && score(who) < f64::from(policy.score_min)
+        {
+            continue;
+        }
+        let member = resident.id(who);
+        let own = is_own(resident, who, members) || acted.contains(&member);
+        let score = score(who).clamp(0.0, 1000.0);
+        // Who is only beside it says nothing and makes it look milder.
+        if own && score < f64::from(policy.score_min) / 2.0 {
+            continue;
+        }
+        suspects.push(Suspect { member, score: rounded(score), own, since: at });
+    }
+    let kept: BTreeSet<Who> = suspects.iter().filter_map(|suspect| resident.find(suspect.member.as_str())).collect();
+    Group { merchant: None, ties: ties(resident, &kept, policy.members_max * 4), members: suspects, evidence }
+}
+
+/// What the score's own terms say of most of a group, as evidence.
+fn tails(group: &Group, resident: &Resident, scores: &HashMap<Who, Scored>, at: Timestamp) -> Vec<Evidence> {
+    let own: Vec<&Suspect> = group.members.iter().filter(|suspect| suspect.own).collect();
+    let mut families: BTreeMap<&'static str, Vec<(&Suspect, &Contribution)>> = BTreeMap::new();
+    for suspect in &own {
+        let scored = resident.find(suspect.member.as_str()).and_then(|who| scores.get(&who));
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        for part in scored.into_iter().flat_map(|scored| &scored.parts) {
+            let known = group.evidence.iter().any(|evidence| evidence.family == part.family);
+            if part.adds >= SURPRISE_MIN && !known && seen.insert(part.family) {
+                families.entry(part.family).or_default().push((suspect, part));
+            }
+        }
+    }
+    let most = |members: &Vec<_>| 2 * members.len() > own.len();
+    let told = families.into_iter().filter(|(_, members)| most(members));
+    told.map(|(family, members)| {
+        let strongest = members.iter().max_by(|a, b| a.1.adds.total_cmp(&b.1.adds)).expect("more than half of some");
+        Evidence {
+            detector: SCORE.into(),
+            version: 1,
+            family: family.into(),
+            strength: per_mille(strongest.1.adds / 10.0),
+            words: format!("{} of {} members: {}", members.len(), own.len(), strongest.1.words),
+            clears: "the same figures as other members have, over time".to_owned(),
+            members: members.iter().map(|(suspect, _)| suspect.member.clone()).collect(),
+            seen_at: at,
+        }
+    })
+    .collect()
+}
+
+/// Referrals within a group, and identifiers that two of it share. An identifier's name is four
+/// digits of its hash: enough for a picture, nothing outside of it.
+#[must_use]
+pub fn ties(resident: &Resident, group: &BTreeSet<Who>, most: usize) -> Vec<Tie> {
+    let mut ties = Vec::new();
+    for &who in group {
+        for link in resident.said(who) {
+            let (to, kind) = (link.to, link.kind);
+            let name = if kind == REFERRAL {
+                if !group.contains(&to) {
+                    continue;
+                }
+                resident.name(to).to_owned()
+            } else {
+                let others = resident.of_identifier(to).any(|other| other.by != who && group.contains(&{ other.by }));
+                if !others {
+                    continue;
+                }
+                format!("{}-{:04x}", resident.word(kind), resident.identifier(to) & 0xffff)
+            };
+            let at = Timestamp::from_ms(i64::from(link.at) * 1000);
+            ties.push(Tie {
+                from: resident.id(who),
+                to: name,
+                kind: resident.word(kind).into(),
+                verified: link.verified,
+                at,
+            });
+            if ties.len() >= most {
+                return ties;
+            }
+        }
+    }
+    ties
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0 to 1000 before")]
+/// A score as it is shown.
+#[must_use]
+pub fn rounded(score: f64) -> u16 {
+    score.clamp(0.0, 1000.0).round() as u16
+}
+
+fn per_mille(strength: f64) -> u16 {
+    rounded(1000.0 * strength).max(1)
+}

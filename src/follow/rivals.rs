@@ -1,0 +1,150 @@
+//! Competitors posing as members: who leads to a merchant's declared rivals, by an e-mail domain,
+//! a network, the company they keep, and reading far more offers than any shopper. Each alone is
+//! weak, so there is a case when two agree, for that merchant alone, and nothing acts by itself.
+
+use super::own::is_own;
+use super::pass::ties;
+use super::resident::{Resident, Who};
+use crate::cases::triage::{Automatic, Group, TriagePolicy};
+use crate::cases::{Evidence, Suspect};
+use crate::domain::merchant::Competitor;
+use crate::domain::{CardHash, MerchantId, Timestamp};
+use crate::engine::derived::{DOMAIN, NETWORK, parts};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Members of one mark that are looked at.
+const MARKED_MAX: usize = 500;
+/// Offers looked at or opted in to, below which nobody is called curious.
+const BREADTH_MIN: u32 = 10;
+/// So many times more than what was bought and used.
+const BREADTH_TIMES: u32 = 10;
+/// The sum of weights that is half of the highest score.
+const HALF: f64 = 10.0;
+/// Score from which it is a case: a mark and one more sign.
+const SCORE_MIN: u16 = 400;
+
+/// One sign: its family, its weight, its words, and what would clear it.
+struct Sign {
+    family: &'static str,
+    weight: f64,
+    words: &'static str,
+    clears: &'static str,
+}
+
+const SIGNS: [Sign; 4] = [
+    Sign {
+        family: "rival domain",
+        weight: 8.0,
+        words: "an e-mail address of the competitor's domain",
+        clears: "the person having left the competitor",
+    },
+    Sign {
+        family: "rival network",
+        weight: 5.0,
+        words: "an address in the competitor's network",
+        clears: "a shared or public network in the same building",
+    },
+    Sign {
+        family: "rival company",
+        weight: 4.0,
+        words: "shares a card, payout account or device, or a referral, with one who leads to the competitor",
+        clears: "a household or a friendship, and shopping like anybody's",
+    },
+    Sign {
+        family: "offers read",
+        weight: 4.0,
+        words: "reads and activates far more offers than they use",
+        clears: "purchases under the offers that were activated",
+    },
+];
+
+/// What a merchant's rivals take to be a case: fewer members than a ring, and never by itself.
+#[must_use]
+pub fn policy(policy: &TriagePolicy) -> TriagePolicy {
+    let families_min = policy.families_min.max(2);
+    TriagePolicy { score_min: SCORE_MIN, families_min, members_min: 1, automatic: Automatic::Nothing, ..policy.clone() }
+}
+
+/// A group per merchant and rival that anybody leads to.
+#[must_use]
+pub fn groups(
+    resident: &Resident,
+    rivals: &BTreeMap<MerchantId, Vec<Competitor>>,
+    hash: &dyn Fn(&str, &str) -> CardHash,
+    at: Timestamp,
+) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for (merchant, competitors) in rivals {
+        for rival in competitors {
+            groups.extend(group(resident, merchant, rival, hash, at));
+        }
+    }
+    groups
+}
+
+fn group(
+    resident: &Resident,
+    merchant: &MerchantId,
+    rival: &Competitor,
+    hash: &dyn Fn(&str, &str) -> CardHash,
+    at: Timestamp,
+) -> Option<Group> {
+    let marked = |kind: &str, values: &mut dyn Iterator<Item = String>| -> BTreeSet<Who> {
+        let keys = values.filter_map(|value| resident.lookup(kind, &hash(kind, &value)));
+        keys.flat_map(|key| resident.of_identifier(key).map(|link| link.by).take(MARKED_MAX).collect::<Vec<_>>())
+            .collect()
+    };
+    let domains = marked(DOMAIN, &mut rival.email_domains.iter().map(|domain| domain.as_str().to_ascii_lowercase()));
+    let networks = marked(NETWORK, &mut rival.networks.iter().flat_map(|network| parts(network.as_str())));
+    let direct: BTreeSet<Who> = domains.union(&networks).copied().take(MARKED_MAX).collect();
+    let company: BTreeSet<Who> =
+        direct.iter().flat_map(|&who| company(resident, who)).filter(|who| !direct.contains(who)).collect();
+    let all: BTreeSet<Who> = direct.union(&company).copied().filter(|&who| !resident.member(who).erased).collect();
+    let curious: BTreeSet<Who> = all.iter().copied().filter(|&who| is_curious(resident, who)).collect();
+    let by_sign = [&domains, &networks, &company, &curious];
+    let mut members = Vec::new();
+    for &who in &all {
+        let signs = SIGNS.iter().zip(by_sign).filter(|(_, members)| members.contains(&who));
+        let (weight, count) = signs.fold((0.0, 0), |(sum, count), (sign, _)| (sum + sign.weight, count + 1));
+        let score = 1000.0 * weight / (weight + HALF);
+        if count > 1 && score >= f64::from(SCORE_MIN) {
+            // The marks are their own links; company may be the other side's word.
+            let own = direct.contains(&who) || is_own(resident, who, &all);
+            members.push(Suspect { member: resident.id(who), score: super::pass::rounded(score), own, since: at });
+        }
+    }
+    let told = |who: &Who| members.iter().any(|suspect| suspect.member.as_str() == resident.name(*who));
+    let evidence = SIGNS.iter().zip(by_sign).filter_map(|(sign, marked)| {
+        let members: Vec<_> = marked.iter().filter(|who| told(who)).map(|&who| resident.id(who)).collect();
+        (!members.is_empty()).then(|| Evidence {
+            detector: "competitor-staff".into(),
+            version: 1,
+            family: sign.family.into(),
+            strength: super::pass::rounded(100.0 * sign.weight),
+            words: format!("{} ({}): {} members", sign.words, rival.name, members.len()),
+            clears: sign.clears.to_owned(),
+            members,
+            seen_at: at,
+        })
+    });
+    let evidence: Vec<Evidence> = evidence.collect();
+    let ties = ties(resident, &all, MARKED_MAX);
+    (!members.is_empty()).then(|| Group { merchant: Some(merchant.clone()), members, evidence, ties })
+}
+
+/// Who shares a strong key with a member, or stands in a referral with them.
+fn company(resident: &Resident, who: Who) -> BTreeSet<Who> {
+    let mut around: BTreeSet<Who> = resident.component(who, MARKED_MAX).into_iter().collect();
+    around.extend(resident.referrer(who).map(|link| link.to));
+    around.extend(resident.named(who).take(MARKED_MAX).map(|link| link.by));
+    around.remove(&who);
+    around
+}
+
+/// Reads and activates far more than they buy and use.
+fn is_curious(resident: &Resident, who: Who) -> bool {
+    let did = resident.member(who);
+    let read = did.views.saturating_add(u32::from(did.activations));
+    let used = did.purchases.saturating_add(u32::from(did.redemptions));
+    read >= BREADTH_MIN && read >= BREADTH_TIMES.saturating_mul(used)
+}

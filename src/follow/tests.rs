@@ -1,0 +1,175 @@
+//! What is kept of the records: links that come and go, components, memory; who ties themselves to
+//! a group; and that the live score and the pass's agree.
+
+use super::live::{Arrivals, look};
+use super::own::is_own;
+use super::pass::pass;
+use super::resident::{Resident, Who};
+use crate::cases::triage::TriagePolicy;
+use crate::config::Settings;
+use crate::domain::member::LinkFact;
+use crate::domain::{CardHash, MemberId, Timestamp};
+use std::collections::BTreeSet;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_ms(second * 1000)
+}
+
+fn id(name: &str) -> MemberId {
+    MemberId::new(name).unwrap()
+}
+
+fn hash(value: &str) -> CardHash {
+    CardHash(xxhash_rust::xxh3::xxh3_128(value.as_bytes()).to_be_bytes())
+}
+
+fn policy() -> TriagePolicy {
+    Settings::compiled_in().screening.triage
+}
+
+/// `kind=value`, verified with a `!` at its end.
+fn links(said: &[&str], since: i64) -> Vec<LinkFact> {
+    let link = |text: &&str| {
+        let (kind, value) = text.split_once('=').unwrap();
+        LinkFact {
+            kind: kind.into(),
+            value: hash(value.trim_end_matches('!')),
+            verified: value.ends_with('!'),
+            at: at(since),
+        }
+    };
+    said.iter().map(link).collect()
+}
+
+fn put(resident: &mut Resident, name: &str, by: Option<&str>, said: &[&str], since: i64) -> Who {
+    let who = resident.enter(&id(name));
+    let by = by.map(id);
+    resident.register(who, at(since), by.as_ref().map(|by| (by, at(since))), &links(said, since));
+    who
+}
+
+fn component(resident: &Resident, who: Who) -> Vec<String> {
+    let mut names: Vec<String> =
+        resident.component(who, 1000).iter().map(|&who| resident.name(who).to_owned()).collect();
+    names.sort();
+    assert_eq!(names.len(), resident.component_size(who) as usize, "the sets and the links agree: {names:?}");
+    names
+}
+
+#[test]
+fn strong_keys_join_and_a_key_taken_away_parts_again() {
+    let mut all = Resident::new();
+    let a = put(&mut all, "a", None, &["device=1", "ip=9"], 0);
+    let b = put(&mut all, "b", Some("a"), &["device=1", "payout=2"], 10);
+    let c = put(&mut all, "c", None, &["payout=2"], 20);
+    let d = put(&mut all, "d", None, &["ip=9", "address=7"], 30);
+    assert_eq!(component(&all, a), ["a", "b", "c"]);
+    assert_eq!(component(&all, d), ["d"], "a network or an address is no strong key");
+    all.card(d, &hash("card"), at(40));
+    all.card(a, &hash("card"), at(50));
+    assert_eq!(component(&all, c), ["a", "b", "c", "d"]);
+    // The same again changes nothing, another kind of key is another key.
+    let count = all.link_count();
+    put(&mut all, "b", Some("a"), &["device=1", "payout=2"], 10);
+    assert_eq!(all.link_count(), count);
+    put(&mut all, "b", Some("a"), &["device=2"], 10);
+    assert_eq!(component(&all, b), ["b"]);
+    assert_eq!(component(&all, c), ["c"]);
+    assert_eq!(component(&all, a), ["a", "d"], "the card stays");
+    all.erase(d);
+    assert_eq!(component(&all, a), ["a"]);
+    assert_eq!(all.named(a).map(|link| link.by).collect::<Vec<_>>(), [b], "who referred them stays");
+    // What was taken away is used again.
+    put(&mut all, "e", None, &["device=1", "phone=4", "email=5"], 60);
+    assert_eq!(component(&all, a), ["a", "e"]);
+    assert_eq!(all.said(4).count(), 3);
+}
+
+#[test]
+fn who_is_only_named_or_imitated_ties_nobody() {
+    let mut all = Resident::new();
+    let honest = put(&mut all, "honest", None, &["device=h!", "address=home!"], 0);
+    let fakes: Vec<Who> = (0..4)
+        .map(|n| put(&mut all, &format!("f{n}"), Some("honest"), &["device=h", "address=home", "device=farm"], 10))
+        .collect();
+    let group: BTreeSet<Who> = fakes.iter().copied().chain([honest]).collect();
+    assert!(!is_own(&all, honest, &group), "all of it is the others' word");
+    assert!(fakes.iter().all(|&fake| is_own(&all, fake, &group)));
+    // A verified instrument of both is.
+    let mut all = Resident::new();
+    let one = put(&mut all, "one", None, &["payout=p!"], 0);
+    let two = put(&mut all, "two", None, &["payout=p!"], 0);
+    let group = BTreeSet::from([one, two]);
+    assert!(is_own(&all, one, &group) && is_own(&all, two, &group));
+    // Unverified, who came later typed it, even in the same second.
+    let mut all = Resident::new();
+    let first = put(&mut all, "first", None, &["phone=p"], 0);
+    let second = put(&mut all, "second", None, &["phone=p"], 0);
+    let group = BTreeSet::from([first, second]);
+    assert_eq!((is_own(&all, first, &group), is_own(&all, second, &group)), (false, true));
+    assert!(!is_own(&all, second, &BTreeSet::from([second])), "with nobody of the group");
+}
+
+/// A network of the shape that is promised: five links a member, most identifiers one's own.
+#[test]
+fn inv_09_a_link_takes_48_bytes_and_a_member_120() {
+    let mut all = Resident::new();
+    for n in 0..60_000_u32 {
+        let by = (n % 4 > 0).then(|| format!("member-{:08}", n / 4 * 4));
+        let said =
+            [format!("device={n}"), format!("email={n}"), format!("address={}", n / 3), format!("ip={}", n / 20)];
+        let said: Vec<&str> = said.iter().map(String::as_str).collect();
+        put(&mut all, &format!("member-{n:08}"), by.as_deref(), &said, i64::from(n));
+    }
+    let (members, links) = all.bytes();
+    let (per_member, per_link) = (members / all.len(), links / all.link_count());
+    assert!(per_member <= 120 && per_link <= 48, "{per_member} bytes a member, {per_link} a link");
+}
+
+/// A base of members alone, and a ring of twelve on one device and account.
+fn town() -> Resident {
+    let mut all = Resident::new();
+    for n in 0..200 {
+        let device = format!("device=own-{n}");
+        let address = format!("address=home-{}", n / 2);
+        put(&mut all, &format!("h{n}"), None, &[&device, &address], n * 86_400);
+    }
+    for n in 0..12 {
+        let by = (n > 0).then(|| format!("r{}", n - 1));
+        put(&mut all, &format!("r{n}"), by.as_deref(), &["device=ring!", "payout=ring!"], 100 * 86_400 + n * 60);
+    }
+    all
+}
+
+#[test]
+fn a_day_seen_live_ends_where_the_pass_does() {
+    let all = town();
+    let ring = all.find("r5").unwrap();
+    let passed = pass(&all, &policy(), at(300 * 86_400)).unwrap();
+    assert_eq!(passed.groups.len(), 1, "{:#?}", passed.groups);
+    assert_eq!(passed.groups[0].members.len(), 12);
+    let (scores, group) = look(&all, ring, &Arrivals::default(), Some(&passed), &policy(), at(300 * 86_400));
+    assert_eq!(group.unwrap().members.len(), 12);
+    for (who, scored) in scores {
+        let theirs = &passed.scores[&who];
+        assert!((scored.score - theirs.score).abs() < 1e-9, "{} against {}", scored.score, theirs.score);
+    }
+    // Before any pass the ring is seen by what it does.
+    let (_, group) = look(&all, ring, &Arrivals::default(), None, &policy(), at(300 * 86_400));
+    assert!(group.is_some());
+    let (scores, group) = look(&all, 0, &Arrivals::default(), None, &policy(), at(300 * 86_400));
+    assert!(scores.is_empty() && group.is_none(), "who shares no strong key is in no component");
+}
+
+#[test]
+fn families_and_offices_are_no_groups() {
+    let mut all = Resident::new();
+    for n in 0..240 {
+        let (device, home) = (format!("device=tablet-{}!", n / 3), format!("address=home-{}!", n / 3));
+        let office = format!("ip=office-{}", n % 6);
+        let by = (n % 3 > 0).then(|| format!("m{}", n / 3 * 3));
+        put(&mut all, &format!("m{n}"), by.as_deref(), &[&device, &home, &office], (n * 7919 % 400) * 86_400);
+    }
+    let passed = pass(&all, &policy(), at(500 * 86_400)).unwrap();
+    assert!(passed.groups.is_empty(), "{:#?}", passed.groups);
+}

@@ -1,0 +1,455 @@
+//! Screening, live: rings become cases while their rewards are on hold, families and offices are
+//! left in peace, reviews move money and can be taken back, and money waits for screening.
+
+use crate::world::{self, BOOTSTRAP, Service};
+use ringfence::audit::{AuditOptions, audit};
+use ringfence::authenticate::keys::{KEY_RANDOM_BYTES, NewKey, Role};
+use ringfence::clock::Clock;
+use ringfence::config::ScreeningSettings;
+use ringfence::decide::Policy;
+use ringfence::domain::{Currency, MemberId, Unit};
+use ringfence::engine::acts::ActError;
+use ringfence::engine::redeem::Wanted;
+use ringfence::engine::{Engine, EngineOptions};
+use ringfence::follow::screening::Screener;
+use ringfence::telemetry::Metrics;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const ON: (&str, &str) = ("RINGFENCE_SCREENING__ENABLED", "true");
+const AT_ONCE: (&str, &str) = ("RINGFENCE_SCREENING__PASS_EVERY_SECONDS", "0");
+const HOLD: (&str, &str) = ("RINGFENCE_SCREENING__AUTOMATIC", "hold");
+const HOLD_FROM: (&str, &str) = ("RINGFENCE_SCREENING__AUTOMATIC_SCORE_MIN", "550");
+
+/// A programme with one shop whose offer holds for two weeks, and honest people: families of
+/// three with one address and one device, an office of fifteen on one network, others alone.
+struct Town {
+    service: Service,
+    operator: String,
+    risk: String,
+}
+
+impl Town {
+    async fn open(extra: &[(&str, &str)]) -> Self {
+        let extra: Vec<_> = [ON, AT_ONCE].iter().chain(extra).copied().collect();
+        let service = Service::start(&extra).await;
+        // The bootstrap key ends with the first one that is made.
+        let town = Self { operator: key(&service, Role::Operator), risk: key(&service, Role::Risk), service };
+        let engine = town.service.engine();
+        engine.put_merchant(world::merchant("shop", &["123456"]), None).await.unwrap();
+        let terms = ringfence::domain::offer::Terms { hold_days: 14, ..world::terms("shop") };
+        world::publish(engine, "five", terms).await;
+        for person in 0..90 {
+            let mut links = vec![json!({"kind": "device", "value": format!("phone-{person}")})];
+            if person < 30 {
+                let family = person / 3;
+                links = vec![
+                    json!({"kind": "device", "value": format!("tablet-{family}"), "verified": true}),
+                    json!({"kind": "address", "value": format!("home-{family}"), "verified": true}),
+                ];
+            } else if person < 45 {
+                links.push(json!({"kind": "ip", "value": "office"}));
+            }
+            let by = (person < 30 && person % 3 > 0).then(|| format!("honest-{}", person / 3 * 3));
+            let day = 1 + person * 7 % 27;
+            town.member(&format!("honest-{person}"), by.as_deref(), &links, &format!("2026-10-{day:02}T08:00:00Z"))
+                .await;
+        }
+        town
+    }
+
+    async fn member(&self, id: &str, by: Option<&str>, links: &[Value], joined_at: &str) {
+        let document = json!({"referred_by": by, "links": links, "joined_at": joined_at});
+        self.put(&format!("/v1/members/{id}"), &document.to_string()).await;
+        self.put(&format!("/v1/members/{id}/cards/visa-eu/tok_{id}"), r#"{"from":"2026-10-01T00:00:00Z"}"#).await;
+    }
+
+    async fn put(&self, path: &str, body: &str) {
+        let reply = self.service.call_with("PUT", path, &self.operator, &[], body).await;
+        assert_eq!(reply.status, 201, "{path}: {}", reply.json());
+    }
+
+    /// Twelve accounts of one hand: one device, one payout account, each refers the next.
+    async fn ring(&self, name: &str) {
+        for place in 0..12_u32 {
+            let links = [
+                json!({"kind": "device", "value": format!("{name}-device"), "verified": true}),
+                json!({"kind": "payout", "value": format!("{name}-account"), "verified": true}),
+            ];
+            let by = place.checked_sub(1).map(|before| format!("{name}-{before}"));
+            let at = format!("2026-11-20T08:{place:02}:00Z");
+            self.member(&format!("{name}-{place}"), by.as_deref(), &links, &at).await;
+        }
+    }
+
+    async fn buy(&self, id: &str, purchase: &str, at: &str) -> Value {
+        let body = world::event(purchase, "clearing", purchase, &format!("tok_{id}"), 4_000, at, "123456");
+        let (status, answer) = self.service.post("visa-eu", body).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// Comes back when everything said so far has been looked at, by a whole pass too.
+    async fn screened(&self) {
+        // The last pass is too old now: whoever asks waits for the next.
+        self.service.clock.set(self.service.clock.now().plus_ms(2 * 3_600_000));
+        let engine = self.service.engine();
+        for _ in 0..30 {
+            if engine.screened_up_to(engine.journal_end()).await {
+                return;
+            }
+        }
+        panic!("screening does not come up: {:?}", engine.screening().progress());
+    }
+
+    /// Comes back when members have followed every review.
+    async fn followed(&self) {
+        self.service.doors.again.go_on(self.service.engine(), |_| true).await.unwrap();
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let reply = self.service.call_with("GET", path, &self.risk, &[], "").await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.json());
+        reply.json()
+    }
+
+    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        let reply = self.service.call_with("POST", path, &self.risk, &[], &body.to_string()).await;
+        (reply.status, reply.json())
+    }
+
+    async fn balance(&self, id: &str) -> (i64, i64, i64) {
+        let state = self.service.engine().load(&MemberId::new(id).unwrap()).await.unwrap().unwrap();
+        let balance = state.head.balance(Currency::parse("USD").unwrap());
+        (balance.posted_minor, balance.held_minor, balance.available_minor)
+    }
+
+    async fn standing(&self, id: &str) -> String {
+        self.get(&format!("/v1/members/{id}/risk")).await["standing"].as_str().unwrap().to_owned()
+    }
+
+    /// Stops, proves the books, and starts again from the journal alone.
+    async fn audited_and_rebuilt(self) -> Service {
+        let folder = self.service.stop().await;
+        let options = AuditOptions::new(Policy { screened: true, ..Policy::default() });
+        let report = audit(&[folder.0.join("journal")], &options).unwrap();
+        assert!(
+            report.is_clean(),
+            "{:#?}",
+            report.checks.iter().filter(|c| c.difference_count > 0).collect::<Vec<_>>()
+        );
+        std::fs::remove_dir_all(folder.0.join("state")).unwrap();
+        Service::start_in(folder, &[ON, AT_ONCE]).await
+    }
+}
+
+fn key(service: &Service, role: Role) -> String {
+    let new = NewKey { role, merchant: None, label: None };
+    let random = [role as u8 + 1; KEY_RANDOM_BYTES];
+    let (_, text) = service.doors.keys.create(new, service.clock.now(), &random).unwrap();
+    text.expose().to_owned()
+}
+
+fn members(case: &Value) -> Vec<String> {
+    let mut all: Vec<String> =
+        case["suspects"].as_array().unwrap().iter().map(|s| s["member"].as_str().unwrap().to_owned()).collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn inv_08_a_ring_becomes_one_case_and_a_review_moves_its_money() {
+    let town = Town::open(&[]).await;
+    town.ring("ring").await;
+    for place in 0..12 {
+        let answer = town.buy(&format!("ring-{place}"), &format!("p{place}"), "2026-11-21T11:00:00Z").await;
+        assert_eq!(answer["rewards"][0]["state"], "posted", "it is on hold: {answer}");
+    }
+    town.buy("honest-0", "h0", "2026-11-21T11:00:00Z").await;
+    town.screened().await;
+
+    let queue = town.get("/v1/cases?status=open").await;
+    assert_eq!(queue["cases"].as_array().unwrap().len(), 1, "one case, and the honest ones in peace: {queue:#}");
+    let id = queue["cases"][0]["id"].as_u64().unwrap();
+    let case = town.get(&format!("/v1/cases/{id}")).await;
+    assert_eq!(members(&case).len(), 12, "{case:#}");
+    assert!(members(&case).iter().all(|member| member.starts_with("ring-")));
+    assert!(case["families"].as_array().unwrap().len() >= 2, "{case:#}");
+    assert_eq!(case["at_stake"][0]["pending_minor"], 12 * 200, "{case:#}");
+    assert!(case["evidence"].as_array().unwrap().iter().all(|seen| seen["clears"].as_str().unwrap().len() > 10));
+    // The model is in shadow: nobody was held.
+    assert_eq!((town.standing("ring-3").await.as_str(), town.balance("ring-3").await), ("clear", (200, 0, 0)));
+
+    let path = format!("/v1/cases/{id}/review");
+    let (status, answer) = town.post(&path, json!({"verdict": "confirm", "reason": "one hand"})).await;
+    assert_eq!((status, answer["status"].as_str()), (200, Some("confirmed")), "{answer}");
+    town.followed().await;
+    assert_eq!(town.standing("ring-3").await, "barred");
+    assert_eq!(town.balance("ring-3").await, (0, 0, 0), "barred makes due zero");
+    assert_eq!(town.balance("honest-0").await, (200, 0, 0));
+    let why = town.get("/v1/purchases/visa-eu/p3").await;
+    assert!(why.to_string().contains("not_eligible"), "{why:#}");
+    let (status, again) = town.post(&path, json!({"verdict": "confirm", "reason": "again"})).await;
+    assert_eq!((status, again["code"].as_str()), (409, Some("not_in_this_state")));
+
+    let (status, answer) = town.post(&format!("/v1/cases/{id}/undo"), json!({"reason": "the wrong case"})).await;
+    assert_eq!((status, answer["status"].as_str()), (200, Some("open")), "{answer}");
+    town.followed().await;
+    assert_eq!((town.standing("ring-3").await.as_str(), town.balance("ring-3").await), ("clear", (200, 0, 0)));
+
+    // A dismissal remembers its evidence: the next looks find the same and say nothing.
+    let (status, _) = town.post(&path, json!({"verdict": "dismiss", "reason": "a test of ours"})).await;
+    assert_eq!(status, 200);
+    town.followed().await;
+    town.screened().await;
+    town.screened().await;
+    let case = town.get(&format!("/v1/cases/{id}")).await;
+    assert_eq!(case["status"], "dismissed", "{:#}", case["timeline"]);
+    let steps: Vec<&str> = case["timeline"].as_array().unwrap().iter().map(|e| e["step"].as_str().unwrap()).collect();
+    assert_eq!(steps.iter().filter(|step| **step == "opened").count(), 1);
+    let reviews: Vec<&str> = steps.into_iter().filter(|step| !["opened", "grow"].contains(step)).collect();
+    assert_eq!(reviews, ["confirm", "undo", "dismiss"]);
+    let everything = town.get("/v1/cases").await;
+    assert_eq!(everything["cases"].as_array().unwrap().len(), 1, "never a second case: {everything:#}");
+
+    let risk = town.risk.clone();
+    let service = town.audited_and_rebuilt().await;
+    let again = service.call_with("GET", &format!("/v1/cases/{id}"), &risk, &[], "").await;
+    assert_eq!(again.json(), case, "inv_06: from the journal alone the case is the same");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn outside_the_risk_desk_nobody_learns_anything() {
+    let town = Town::open(&[]).await;
+    town.ring("ring").await;
+    town.screened().await;
+    let id = town.get("/v1/cases").await["cases"][0]["id"].as_u64().unwrap();
+    for role in [Role::App, Role::Auditor] {
+        let key = key(&town.service, role);
+        for path in ["/v1/cases".to_owned(), format!("/v1/cases/{id}"), "/v1/members/ring-1/risk".to_owned()] {
+            assert_eq!(town.service.call_with("GET", &path, &key, &[], "").await.status, 403, "{role:?} {path}");
+        }
+        let body = r#"{"verdict":"confirm","reason":"x"}"#;
+        let path = format!("/v1/cases/{id}/review");
+        assert_eq!(town.service.call_with("POST", &path, &key, &[], body).await.status, 403);
+    }
+    for (body, field) in [
+        (json!({"verdict": "perhaps", "reason": "x"}), "verdict"),
+        (json!({"verdict": "confirm"}), "reason"),
+        (json!({"verdict": "confirm", "reason": " "}), "reason"),
+        (json!({"verdict": "confirm", "reason": "x", "scope": "shop"}), "scope"),
+        (json!({"verdict": "confirm", "reason": "x", "scope": "merchant:nobody"}), "scope"),
+        (json!({"verdict": "confirm", "reason": "x", "members": ["honest-5"]}), "members"),
+        (json!({"verdict": "watch", "reason": "x", "ask_back": true}), "ask_back"),
+    ] {
+        let (status, answer) = town.post(&format!("/v1/cases/{id}/review"), body.clone()).await;
+        assert_eq!((status, answer["field"].as_str()), (422, Some(field)), "{body}: {answer}");
+    }
+    let (status, _) = town.post("/v1/cases/999999/review", json!({"verdict": "watch", "reason": "x"})).await;
+    assert_eq!(status, 404);
+    let (status, answer) = town.post(&format!("/v1/cases/{id}/undo"), json!({"reason": "x"})).await;
+    assert_eq!((status, answer["code"].as_str()), (409, Some("not_in_this_state")), "nothing to take back");
+    town.service.stop().await;
+}
+
+/// Forty accounts that name an honest ambassador, and type her address, do not get her held.
+#[tokio::test]
+async fn inv_08_framing_does_not_work() {
+    let town = Town::open(&[HOLD, HOLD_FROM]).await;
+    let ambassador = [
+        json!({"kind": "address", "value": "her-home", "verified": true}),
+        json!({"kind": "device", "value": "her-phone", "verified": true}),
+    ];
+    town.member("ambassador", None, &ambassador, "2026-10-02T08:00:00Z").await;
+    for place in 0..40 {
+        let links = [
+            json!({"kind": "device", "value": "farm"}),
+            json!({"kind": "device", "value": "her-phone"}),
+            json!({"kind": "address", "value": "her-home"}),
+        ];
+        let at = format!("2026-11-20T09:{place:02}:00Z");
+        town.member(&format!("fake-{place}"), Some("ambassador"), &links, &at).await;
+    }
+    town.buy("ambassador", "a1", "2026-11-21T11:00:00Z").await;
+    town.buy("fake-7", "f7", "2026-11-21T11:00:00Z").await;
+    town.screened().await;
+    town.followed().await;
+    assert_eq!(town.standing("fake-7").await, "held");
+    assert_eq!(town.balance("fake-7").await, (0, 200, 0));
+    assert!(["clear", "watched"].contains(&town.standing("ambassador").await.as_str()));
+    assert_eq!(town.balance("ambassador").await, (200, 0, 0));
+    let id = town.get("/v1/cases").await["cases"][0]["id"].as_u64().unwrap();
+    let case = town.get(&format!("/v1/cases/{id}")).await;
+    let her = case["suspects"].as_array().unwrap().iter().find(|s| s["member"] == "ambassador").unwrap();
+    assert_eq!(her["own"], false, "she is listed as who was named: {her}");
+    // A review that names nobody does not mean her either.
+    let (status, _) =
+        town.post(&format!("/v1/cases/{id}/review"), json!({"verdict": "confirm", "reason": "a farm"})).await;
+    assert_eq!(status, 200);
+    town.followed().await;
+    assert_eq!(town.standing("fake-7").await, "barred");
+    assert_eq!(town.standing("ambassador").await, "clear");
+    // Nor does what is known of them now.
+    town.screened().await;
+    town.followed().await;
+    assert_eq!(town.standing("ambassador").await, "clear");
+    town.audited_and_rebuilt().await.stop().await;
+}
+
+/// Found as it comes, without waiting for a look at everybody; and a hold ends by itself.
+#[tokio::test]
+async fn a_ring_is_held_as_it_comes_and_released_when_nobody_reviews_it() {
+    let town = Town::open(&[HOLD, HOLD_FROM, ("RINGFENCE_SCREENING__PASS_EVERY_SECONDS", "86400")]).await;
+    town.screened().await;
+    town.ring("ring").await;
+    let engine = town.service.engine();
+    assert!(engine.screened_up_to(engine.journal_end()).await, "passed, with what followed");
+    assert_eq!(town.standing("ring-11").await, "held");
+    town.buy("ring-11", "p1", "2026-11-21T13:00:00Z").await;
+    assert_eq!(town.balance("ring-11").await, (0, 200, 0));
+    let risk = town.get("/v1/members/ring-11/risk").await;
+    assert!(risk["live_at"].is_string() && risk["pass_at"].is_string(), "each with its age: {risk:#}");
+    let until = risk["standings"][0]["until"].as_str().unwrap();
+    assert!(until.starts_with("2026-12-21"), "{until}");
+    for day in ["2026-12-20T00:10:00Z", "2026-12-22T00:10:00Z"] {
+        town.service.clock.set(ringfence::domain::Timestamp::parse(day).unwrap());
+        let today = ringfence::domain::Timestamp::start_of_day(town.service.clock.now().day());
+        loop {
+            engine.mark_day(town.service.clock.now()).await.unwrap();
+            if (0..engine.partitions()).all(|partition| engine.mark(partition) >= today) {
+                break;
+            }
+        }
+        let held = day.starts_with("2026-12-20");
+        assert_eq!(town.standing("ring-11").await, if held { "held" } else { "clear" }, "{day}");
+    }
+    assert_eq!(town.balance("ring-11").await, (0, 0, 200), "released, and its hold days are over");
+    town.audited_and_rebuilt().await.stop().await;
+}
+
+/// A competitor's staff: held against them by the merchant concerned alone, after a review.
+#[tokio::test]
+async fn a_competitors_staff_loses_that_merchants_offers_and_no_others() {
+    let town = Town::open(&[]).await;
+    let engine = town.service.engine();
+    engine.put_merchant(world::merchant("other", &["777"]), None).await.unwrap();
+    world::publish(engine, "others", world::terms("other")).await;
+    let mut shop = world::merchant("shop", &["123456"]);
+    shop.competitors = vec![ringfence::domain::merchant::Competitor {
+        name: "Rival".to_owned(),
+        mids: Vec::new(),
+        email_domains: vec!["rival.example".into()],
+        networks: vec!["203.0.113.0/25".into()],
+    }];
+    engine.put_merchant(shop, None).await.unwrap();
+    for (name, email, ip) in [
+        ("scout", "scout@Rival.example", "203.0.113.9"),
+        ("former", "former@rival.example", "198.51.100.4"),
+        ("guest", "guest@mail.example", "203.0.113.10"),
+    ] {
+        let links = [json!({"kind": "email", "value": email}), json!({"kind": "ip", "value": ip})];
+        town.member(name, None, &links, "2026-10-05T08:00:00Z").await;
+    }
+    let seen = town.service.call_with("GET", "/v1/members/scout", &town.operator, &[], "").await.json();
+    assert_eq!(seen["links"].as_array().unwrap().len(), 2, "what is derived is nobody's to see: {seen}");
+    for signal in 0..12 {
+        let body = json!({"kind": "offer_viewed", "id": format!("s{signal}")}).to_string();
+        let reply = town.service.call_with("POST", "/v1/members/former/signals", &town.operator, &[], &body).await;
+        assert_eq!(reply.status, 201);
+    }
+    town.screened().await;
+    let queue = town.get("/v1/cases").await;
+    assert_eq!(queue["cases"].as_array().unwrap().len(), 1, "{queue:#}");
+    assert_eq!(queue["cases"][0]["scope"], "merchant:shop");
+    let id = queue["cases"][0]["id"].as_u64().unwrap();
+    let case = town.get(&format!("/v1/cases/{id}")).await;
+    assert_eq!(members(&case), ["former", "scout"], "one sign is none: {case:#}");
+    let offers = async || {
+        let reply = town.service.call_with("GET", "/v1/members/scout/offers", &town.operator, &[], "").await;
+        reply.json().to_string()
+    };
+    assert!(offers().await.contains("five"), "nothing follows without a review");
+    let (status, _) =
+        town.post(&format!("/v1/cases/{id}/review"), json!({"verdict": "confirm", "reason": "on their payroll"})).await;
+    assert_eq!(status, 200);
+    town.followed().await;
+    let shown = offers().await;
+    assert!(!shown.contains("five") && shown.contains("others"), "{shown}");
+    assert_eq!(town.standing("scout").await, "clear", "an honest customer elsewhere");
+    let refused = town.buy("scout", "p1", "2026-11-21T11:00:00Z").await;
+    assert_eq!(
+        (refused["outcome"].as_str(), refused["refusals"][0]["code"].as_str()),
+        (Some("no_reward"), Some("not_eligible"))
+    );
+    let body = world::event("p2", "clearing", "p2", "tok_scout", 4_000, "2026-11-21T11:00:00Z", "777");
+    assert_eq!(town.service.post("visa-eu", body).await.1["outcome"], "credited");
+    town.audited_and_rebuilt().await.stop().await;
+}
+
+/// An engine without a screener: what becomes of money when screening has stopped.
+#[tokio::test]
+async fn money_waits_while_screening_does_not_come() {
+    let folder = world::Folder::new("gate");
+    let clock = Clock::manual(world::begin());
+    let policy = Policy { screened: true, ..Policy::default() };
+    let options = EngineOptions { partitions: 4, ..world::small_options(&folder.0) };
+    let metrics = Arc::new(Metrics::new(&[]));
+    let (engine, _) = Engine::start(options, policy.clone(), clock.clone(), metrics).unwrap();
+    engine.put_merchant(world::merchant("shop", &["123456"]), None).await.unwrap();
+    let terms = ringfence::domain::offer::Terms { hold_days: 0, ..world::terms("shop") };
+    world::publish(&engine, "at-once", terms).await;
+    let held = ringfence::domain::offer::Terms { hold_days: 1, ..world::terms("shop") };
+    world::publish(&engine, "a-day", held).await;
+    world::member(&engine, "ann", "tok_ann").await;
+    let source = world::source();
+    let (ann, usd) = (MemberId::new("ann").unwrap(), Currency::parse("USD").unwrap());
+    let body = |id: &str, at: &str| world::event(id, "clearing", id, "tok_ann", 4_000, at, "123456");
+    world::receive(&engine, &source, &body("e1", "2026-11-21T11:00:00Z")).await;
+    // Late: its day of hold was over long before it came.
+    world::receive(&engine, &source, &body("e2", "2026-11-02T11:00:00Z")).await;
+    let balance = async || engine.load(&ann).await.unwrap().unwrap().head.balance(usd);
+    assert_eq!((balance().await.posted_minor, balance().await.available_minor), (800, 0));
+    // Days pass and nobody looks.
+    clock.set(clock.now().plus_days(3));
+    engine.mark_day(clock.now()).await.unwrap();
+    assert_eq!((balance().await.posted_minor, balance().await.available_minor), (800, 0), "the mark did not rise");
+    let pay =
+        async || engine.redeem(&ann, "r1".to_owned(), Wanted::Of(Unit::Money(usd), 100), None, |_| String::new()).await;
+    assert!(matches!(pay().await, Err(ActError::NotScreened)));
+    assert!(engine.screening().waits() >= 2, "which an alarm sees");
+    // It comes back.
+    let screener = Arc::new(Screener::new(ScreeningSettings { enabled: true, ..ScreeningSettings::default() }));
+    let running = screener.start(&engine, tokio::runtime::Handle::current()).unwrap();
+    while balance().await.available_minor < 800 {
+        engine.mark_day(clock.now()).await.unwrap();
+    }
+    pay().await.unwrap();
+    assert_eq!(balance().await.paid_minor, 100);
+    // What is earned at once is paid as soon as it is screened, the same day.
+    world::receive(&engine, &source, &body("e3", "2026-11-24T11:00:00Z")).await;
+    while balance().await.available_minor < 900 {
+        assert!(engine.release(&ann).await.unwrap());
+    }
+    tokio::task::spawn_blocking(move || running.stop()).await.unwrap();
+    // It stops again, and its last look becomes too old.
+    clock.set(clock.now().plus_ms(2 * 3_600_000));
+    assert!(matches!(pay().await, Err(ActError::NotScreened)));
+    engine.stop().unwrap();
+    let report = audit(&[folder.0.join("journal")], &AuditOptions::new(policy)).unwrap();
+    assert!(report.is_clean(), "{:#?}", report.checks.iter().filter(|c| c.difference_count > 0).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn metrics_and_a_pay_out_say_when_money_waits() {
+    let service = Service::start(&[ON]).await;
+    let engine = service.engine();
+    assert!(engine.screened_up_to(engine.journal_end()).await);
+    let page = service.call_with("GET", "/metrics", BOOTSTRAP, &[], "").await;
+    let page = String::from_utf8(page.body).unwrap();
+    for name in ["screening_lag_records 0", "screening_pass_age_seconds 0", "screening_waits_total 0"] {
+        assert!(page.contains(&format!("ringfence_{name}")), "{name}\n{page}");
+    }
+    assert_eq!(service.call("GET", "/readyz", "").await.0, 200);
+    service.stop().await;
+}
