@@ -280,7 +280,9 @@ fn parts(line: &str) -> Vec<Vec<u8>> {
 fn alone(server: &Server, calls: &[redis::Cmd], times: usize) -> Result<f64, Fault> {
     let mut connection = server.client.get_connection().map_err(said)?;
     let mut batch = redis::pipe();
-    (0..16).for_each(|_| calls.iter().for_each(|call| drop(batch.add_command(call.clone()).ignore())));
+    for call in std::iter::repeat_n(calls, 16).flatten() {
+        batch.add_command(call.clone()).ignore();
+    }
     let before = server.cpu()?;
     for _ in 0..times / 16 {
         batch.query::<()>(&mut connection).map_err(said)?;
