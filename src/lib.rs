@@ -56,6 +56,7 @@
 //! | [`follow`] | the follower of screening: what it keeps of the records, sees live, finds in a pass | |
 //! | [`engine`] | journal, state, catalogue and clock in one hand: turns, budgets, daily marks, start and stop; `shared`: many processes on one state | |
 //! | [`pipeline`] | the webhook path | |
+//! | [`migrate`] | journals replayed into an empty store of another kind, books compared | |
 //! | [`ingest`], [`pull`] | bodies by an operator's authority: from files, from a source's pages | |
 //! | [`health`] | what a source sent by day and type, against its own totals; its silence against its own habit | |
 //! | [`api`] | the doors, one file per audience; `reply` alone knows HTTP statuses | |
@@ -113,6 +114,7 @@ pub mod ingest;
 pub mod journal;
 pub mod kept;
 pub mod ledger;
+pub mod migrate;
 pub mod normalise;
 pub mod pipeline;
 pub mod programmes;

@@ -48,6 +48,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Replays the journals of a stopped service into an empty store and compares the books.
+    Migrate {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Journals to read, in place of the configured one: all of the processes that shared a store.
+        #[arg(long, num_args = 1..)]
+        journal: Vec<PathBuf>,
+        /// The empty store: embedded:PATH, redis://HOST:PORT or redis-cluster://HOST:PORT,HOST:PORT.
+        #[arg(long, value_name = "STORE")]
+        to: String,
+    },
     /// What samples of a network's messages come to, and whether that is as expected.
     Conformance {
         /// Whose words single files speak; of a folder, the only format looked at.
@@ -141,6 +152,7 @@ fn run(words: Words) -> Result<(), Failure> {
         Some(Command::Serve(config)) => commands::serve::serve(&config),
         Some(Command::Check(config)) => commands::serve::check(&config),
         Some(Command::Conformance { format, paths }) => commands::conformance::conformance(format, &paths),
+        Some(Command::Migrate { config, journal, to }) => commands::migrate::migrate(&config, &journal, &to),
         Some(Command::Audit { config, journal, seed, json }) => commands::audit::audit(&config, &journal, seed, json),
         Some(Command::Keys { config, what }) => match what {
             Keys::Create { role, merchant, label } => commands::keys::create(&config, role, merchant, label),

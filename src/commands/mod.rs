@@ -7,6 +7,7 @@ pub mod descriptors;
 pub mod fit;
 pub mod ingest;
 pub mod keys;
+pub mod migrate;
 pub mod network_files;
 pub mod screen;
 pub mod serve;

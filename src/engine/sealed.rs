@@ -11,7 +11,7 @@ use crate::decide::MemberState;
 use crate::domain::member::{Profile, ProfileStep, RecordRef, Sealed, SealedProfile};
 use crate::journal::vault::{DataKey, Vault};
 use crate::record;
-use crate::store::Partition;
+use crate::store::{Batch, Partition, keys};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -26,6 +26,36 @@ pub(super) struct MemberKeys {
 impl MemberKeys {
     pub(super) fn new(vault: Arc<Vault>, wrapping: Option<[u8; 32]>) -> Self {
         Self { vault, wrapping: wrapping.map(Zeroizing::new) }
+    }
+
+    /// Whether a store keeps the keys that others can read.
+    pub(super) fn are_shared(&self) -> bool {
+        self.wrapping.is_some()
+    }
+
+    /// Wraps the key of a member for a shared store, when it lies in this vault, which is a
+    /// process', and the store lacks it.
+    pub(super) fn take_key(&self, member: &mut MemberState, process: u32) -> Result<(), EngineError> {
+        let Some(wrapping) = &self.wrapping else { return Ok(()) };
+        let own = sealed_first(member).filter(|sealed| sealed.record.process == process).map(|sealed| sealed.slot);
+        if let Some(slot) = own.filter(|_| member.key.is_none())
+            && let Some(key) = self.vault.key(slot)?
+        {
+            member.key = Some(key.wrapped(wrapping, member.head.id.as_str().as_bytes())?.into());
+        }
+        Ok(())
+    }
+
+    /// Puts a member's key beside their state, in a shared store.
+    pub(super) fn put_key(&self, batch: &mut Batch, member: &MemberState) {
+        if self.wrapping.is_none() {
+            return;
+        }
+        let key = member.key.as_ref().filter(|_| !member.head.erased);
+        if key.is_some() || member.head.erased {
+            let key = key.map(|key| bytes::Bytes::copy_from_slice(key));
+            batch.puts.push((keys::own_key(&member.head.id), key));
+        }
     }
 
     /// A member's key as a shared store keeps it.

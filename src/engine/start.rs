@@ -2,26 +2,24 @@
 //! where the state ends, the catalogue, the marks. And stopping so that the next start
 //! has nothing to replay.
 
-use super::again::Job;
+use super::replay::Replay;
 use super::sealed::MemberKeys;
 use super::secrets::{SecretsError, StoreSecrets};
-use super::turn::member_batch;
 use super::{Engine, EngineError, MemberWeight, STRIPES, State};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
-use crate::decide::{MemberState, Policy, Touched, apply_changes, apply_input};
+use crate::decide::{MemberState, Policy};
 use crate::domain::MemberId;
-use crate::domain::member::MemberHead;
 use crate::domain::merchant::Merchant;
 use crate::domain::offer::Offer;
 use crate::journal::disk::{Disk, RealDisk};
 use crate::journal::vault::{Vault, VaultError};
 use crate::journal::{Journal, OpenError as JournalError, Options, Position};
-use crate::record::{self, Body, MemberInput, Record};
+use crate::record::{self, Record};
 use crate::sightings::Sightings;
 use crate::store::embedded::{self, Checkpointed, Embedded, Meta, OpenError};
 use crate::store::redis::connection::ConnectOptions;
-use crate::store::{Batch, CATALOGUE, Keeper, keys};
+use crate::store::{CATALOGUE, Keeper, keys};
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -279,8 +277,10 @@ impl Engine {
         for (partition, number) in meta.iter().flat_map(|meta| &meta.numbers) {
             numbers[place_of(*partition, partitions)].store(*number, Ordering::Relaxed);
         }
+        let keeper = Arc::new(keeper);
         let mut replay = Replay {
-            keeper: Arc::new(keeper),
+            keeper: keeper.as_ref(),
+            room: Some(keeper.as_ref()),
             keys: &keys,
             options,
             policy,
@@ -292,10 +292,13 @@ impl Engine {
         };
         let from = meta.as_ref().map(|meta| meta.position);
         let process = meta.as_ref().map(|meta| meta.process);
-        let opened = base.journal(process, from, &mut |bytes: &[u8]| replay.record(bytes))?;
+        let opened = base.journal(process, from, &mut |bytes: &[u8]| {
+            let record: Record = record::decode(bytes)?;
+            now(replay.record(&record))
+        })?;
         started.replayed = replay.replayed;
         started.torn_bytes = opened.torn_bytes;
-        let Replay { keeper, members, erased, .. } = replay;
+        let Replay { members, erased, .. } = replay;
         for slot in erased {
             keys.vault.erase(slot)?;
         }
@@ -655,169 +658,4 @@ async fn count_dead_letters(keeper: &dyn Keeper) -> Result<u64, EngineError> {
     })
     .await?;
     Ok(count)
-}
-
-/// Whether an input may change what there is to tell of the member's referral.
-fn says_of_referral(input: &MemberInput) -> bool {
-    !matches!(
-        input,
-        MemberInput::Activated(_)
-            | MemberInput::Redeemed(_)
-            | MemberInput::Signalled(_)
-            | MemberInput::ReferralTold(_)
-            | MemberInput::ReferrerTold(_)
-            | MemberInput::Erased { .. }
-    )
-}
-
-/// Applies records of the journal to a state, each at most once.
-struct Replay<'a> {
-    keeper: Arc<Embedded>,
-    keys: &'a MemberKeys,
-    options: &'a EngineOptions,
-    policy: &'a Policy,
-    partitions: u16,
-    numbers: &'a [AtomicU64],
-    members: quick_cache::sync::Cache<crate::domain::MemberId, Arc<MemberState>, MemberWeight>,
-    erased: Vec<u64>,
-    replayed: u64,
-}
-
-impl Replay<'_> {
-    fn record(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
-        let record: Record = record::decode(bytes)?;
-        self.replayed += 1;
-        let partition = record.envelope.partition;
-        if let Some(number) = self.numbers.get(place_of(partition, self.partitions)) {
-            number.fetch_max(record.envelope.number, Ordering::AcqRel);
-        }
-        let document = |key: Vec<u8>, value: Bytes| Batch {
-            partition: CATALOGUE,
-            puts: vec![(key, Some(value))],
-            ..Batch::default()
-        };
-        match &record.body {
-            Body::Member { member, input, changes } => self.member(&record, member, input, changes)?,
-            Body::Merchant { merchant, operator_word } => {
-                self.seen_again(&record, merchant, *operator_word)?;
-                let value = keys::document(record.envelope.version, merchant.as_ref());
-                self.newer(keys::merchant(merchant.id.as_str()), record.envelope.version, value)?;
-            }
-            Body::Offer { offer, operator_word } => {
-                if *operator_word {
-                    // Whoever was to be decided again may not have been: the start goes on.
-                    let since = offer.life.iter().map(|step| step.effective).min().unwrap_or_default();
-                    let merchant = offer.merchant().clone();
-                    self.commit(Job::Members { merchant, since }.batch(&record))?;
-                }
-                let value = keys::document(record.envelope.version, offer.as_ref());
-                self.newer(keys::offer(offer.id.as_str()), record.envelope.version, value)?;
-                if let Some(request) = &record.envelope.request {
-                    self.commit(document(keys::request(&request.key), record::encode(request).into()))?;
-                }
-            }
-            Body::DeadLetter(letter) => {
-                self.commit(document(keys::dead_letter(letter.id), record::encode(letter.as_ref()).into()))?;
-            }
-            Body::DeadLetterSettled { id, .. } => {
-                let puts = vec![(keys::dead_letter(*id), None)];
-                self.commit(Batch { partition: CATALOGUE, puts, ..Batch::default() })?;
-            }
-            Body::DayMarked { mark } => {
-                let value = Bytes::copy_from_slice(&mark.as_ms().to_le_bytes());
-                self.commit(Batch { partition, puts: vec![(keys::mark(), Some(value))], ..Batch::default() })?;
-            }
-            Body::Withdrawn { .. } => {}
-            Body::Case(case) => {
-                // Whoever was to follow it may not have: the start goes on.
-                if self.version_of(&keys::case(case.id))? < record.envelope.version {
-                    for batch in super::cases::batches(&record, case) {
-                        self.commit(batch)?;
-                    }
-                }
-            }
-        }
-        self.make_room()
-    }
-
-    fn member(
-        &mut self,
-        record: &Record,
-        id: &crate::domain::MemberId,
-        input: &MemberInput,
-        changes: &[crate::decide::GrantChange],
-    ) -> Result<(), EngineError> {
-        let partition = record.envelope.partition;
-        let mut state = match self.members.get(id) {
-            Some(state) => state.as_ref().clone(),
-            None => now(super::read_member(self.keeper.as_ref(), &self.keys, partition, id))?
-                .unwrap_or_else(|| MemberState::new(MemberHead::new(id.clone(), record.envelope.at))),
-        };
-        if let MemberInput::Erased { slot: Some(slot) } = input {
-            self.erased.push(*slot);
-        }
-        let base = state.head.version;
-        if base < record.envelope.version {
-            let referrer = |state: &MemberState| state.head.referred_by.as_ref().map(|(by, _)| by.clone());
-            let before = referrer(&state);
-            let mut touched = Touched::default();
-            apply_input(&mut state, input, &mut touched);
-            if matches!(input, MemberInput::Registered { .. }) {
-                state.profiles = self.keys.open_profiles(partition, &state)?;
-            }
-            apply_changes(&mut state, &record.envelope, changes, &mut touched);
-            let records = std::slice::from_ref(record);
-            let due = super::turn::Due { policy: self.policy, retention_days: self.options.retention_days };
-            self.commit(member_batch(&state, base, records, &touched, partition, &due))?;
-            // Whoever referred the member may not have been told: the start goes on.
-            let now = referrer(&state).filter(|now| Some(now) != before.as_ref());
-            for referrer in before.into_iter().chain(now).filter(|_| says_of_referral(input)) {
-                self.commit(Job::of_pair(referrer, id.clone()))?;
-            }
-            self.members.insert(id.clone(), Arc::new(state));
-        }
-        for batch in now(super::turn::hints(self.keeper.as_ref(), self.partitions, &[], record))? {
-            self.commit(batch)?;
-        }
-        Ok(())
-    }
-
-    /// The job that a merchant's change causes, unless the state has the change, and with it
-    /// what became of the job.
-    fn seen_again(&self, record: &Record, merchant: &Merchant, moves: bool) -> Result<(), EngineError> {
-        let found = now(self.keeper.get(CATALOGUE, &keys::merchant(merchant.id.as_str())))?;
-        let known: Option<(u64, Merchant)> = found.map(|bytes| keys::of_document(&bytes)).transpose()?;
-        let (has, before) = known.map_or((0, None), |(version, merchant)| (version, Some(merchant)));
-        match super::catalogue::seen_job(before.as_ref(), merchant, moves) {
-            Some(job) if has < record.envelope.version => self.commit(job.batch(record)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Puts a document unless the state has a newer one.
-    fn newer(&self, key: Vec<u8>, version: u64, value: Bytes) -> Result<(), EngineError> {
-        if self.version_of(&key)? < version {
-            self.commit(Batch { partition: CATALOGUE, puts: vec![(key, Some(value))], ..Batch::default() })?;
-        }
-        Ok(())
-    }
-
-    /// Version of a document that the state has; 0 when it has none.
-    fn version_of(&self, key: &[u8]) -> Result<u64, EngineError> {
-        let found = now(self.keeper.get(CATALOGUE, key))?;
-        Ok(found.and_then(|v| v.first_chunk::<8>().copied()).map_or(0, u64::from_le_bytes))
-    }
-
-    fn commit(&self, batch: Batch) -> Result<(), EngineError> {
-        now(self.keeper.commit(batch)).map(|_| ())
-    }
-
-    /// A long replay writes what it has now and then, with the position it began from:
-    /// what is written twice is skipped by its version.
-    fn make_room(&self) -> Result<(), EngineError> {
-        if self.keeper.layer_bytes() > self.options.checkpoint_bytes {
-            self.keeper.spill()?;
-        }
-        Ok(())
-    }
 }

@@ -6,4 +6,5 @@ mod world;
 
 mod chaos;
 mod keepers;
+mod migrate;
 mod together;

@@ -280,24 +280,15 @@ impl Engine {
     /// still be in force, the member's key goes with it, and what it grants is counted for this
     /// process.
     pub(super) fn finish_batch(&self, batch: &mut Batch, member: &MemberState, records: &[Record]) {
-        let Some(shared) = self.shared() else { return };
+        if self.shared().is_none() {
+            return;
+        }
         let mark = self.mark(batch.partition).as_ms();
         let mark = (mark != 0).then(|| bytes::Bytes::copy_from_slice(&mark.to_le_bytes()));
         batch.same.push((keys::mark(), mark));
-        let key = member.key.as_ref().filter(|_| !member.head.erased);
-        if key.is_some() || member.head.erased {
-            let key = key.map(|key| bytes::Bytes::copy_from_slice(key));
-            batch.puts.push((keys::own_key(&member.head.id), key));
-        }
+        self.keys.put_key(batch, member);
         for record in records {
-            let day = record.envelope.at.day();
-            for (offer, by) in super::turn::granted_changes(record).filter(|(offer, _)| self.has_budget(offer)) {
-                let mut count = |key, by| super::turn::add(&mut batch.adds, keys::by_process(key, shared.process), by);
-                count(keys::granted(offer), by);
-                if by > 0 {
-                    count(keys::raised(day, offer), by);
-                }
-            }
+            super::replay::count_by_process(batch, record);
         }
     }
 

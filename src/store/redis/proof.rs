@@ -167,6 +167,27 @@ impl Redis {
         self.settle(partition, process, epoch, "proved", &place.to_string()).await
     }
 
+    /// Notes, in a store that was filled from the journals, that a partition is proved in the epoch
+    /// after one, and that these processes have offered it all up to these places.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn settle_all(
+        &self,
+        partition: Partition,
+        epoch: u32,
+        processes: &[(u32, Position)],
+    ) -> Result<(), StoreError> {
+        let mut set = redis::cmd("HSET");
+        set.arg(named(partition, &[b"proof"])).arg("epoch").arg(epoch);
+        self.ask::<i64>("noting an epoch", &set).await?;
+        let look = self.begin(partition, 0, epoch, &[]).await?;
+        for (process, place) in processes {
+            self.settled(partition, *process, look.epoch, *place).await?;
+        }
+        Ok(())
+    }
+
     /// A process that was awaited is gone: it proves itself when it comes back.
     ///
     /// # Errors
