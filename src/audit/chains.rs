@@ -19,6 +19,8 @@ struct Link {
     previous: Option<Own>,
     version: u64,
     epoch: u32,
+    /// The record of the same process that it says again.
+    again: Option<u64>,
 }
 
 /// All records of members, until the book is found among them. Forty-eight bytes per record.
@@ -38,6 +40,7 @@ impl Chains {
             previous: envelope.previous.map(|previous| (previous.process, previous.number)),
             version: envelope.version,
             epoch: envelope.epoch,
+            again: envelope.again,
         };
         self.members.entry(member.clone()).or_default().push(link);
     }
@@ -60,7 +63,12 @@ impl Chains {
             let newest = tip.map_or(0, |tip| tip.epoch);
             let taken: HashMap<u64, u32> =
                 book.iter().filter_map(|own| by_own.get(own)).map(|link| (link.version, link.own.0)).collect();
+            // One whose fate was not known is offered again by its own process, in the same epoch.
+            let said_again: HashSet<Own> = links.iter().filter_map(|link| Some((link.own.0, link.again?))).collect();
             let lost = |link: &&Link| {
+                if said_again.contains(&link.own) {
+                    return true;
+                }
                 link.epoch < newest || taken.get(&link.version).is_some_and(|process| *process != link.own.0)
             };
             let off = links.iter().filter(|link| !book.contains(&link.own) && !is_withdrawn(link)).filter(lost);

@@ -137,7 +137,27 @@ pub struct Linking {
     pub replaces: Option<CardHash>,
 }
 
+/// Times an act is done again because another process changed its member meanwhile.
+const CONTENDED_TRIES: usize = 16;
+
 impl Engine {
+    /// Does an act, and again when another process that shares the store was faster.
+    async fn persistently<T, F: Future<Output = Result<T, ActError>>>(
+        &self,
+        member: &MemberId,
+        act: impl Fn() -> F,
+    ) -> Result<T, ActError> {
+        let mut done = act().await;
+        for _ in 0..CONTENDED_TRIES {
+            if !self.is_shared() || !matches!(done, Err(ActError::Engine(EngineError::Contended))) {
+                break;
+            }
+            self.refresh_mark(self.partition(member)).await?;
+            done = act().await;
+        }
+        done
+    }
+
     async fn known(self: &Arc<Self>, member: &MemberId, if_match: Option<u64>) -> Result<Box<Turn>, ActError> {
         let turn = self.turn(member).await?;
         if !turn.is_known() {
@@ -170,6 +190,15 @@ impl Engine {
     /// # Errors
     /// [`ActError`].
     pub async fn register(
+        self: &Arc<Self>,
+        member: &MemberId,
+        said: Registration,
+        if_match: Option<u64>,
+    ) -> Result<(Arc<MemberState>, bool), ActError> {
+        self.persistently(member, || self.register_now(member, said.clone(), if_match)).await
+    }
+
+    async fn register_now(
         self: &Arc<Self>,
         member: &MemberId,
         said: Registration,
@@ -234,7 +263,9 @@ impl Engine {
         // In a task of its own: a caller who goes away must not give the card free before
         // its claim is in the state.
         let (engine, member) = (Arc::clone(self), member.clone());
-        let linked = tokio::spawn(async move { engine.link_card_now(&member, linking).await });
+        let linked = tokio::spawn(async move {
+            engine.persistently(&member, || engine.link_card_now(&member, linking.clone())).await
+        });
         linked.await.unwrap_or(Err(ActError::Engine(EngineError::Stopping)))
     }
 
@@ -282,6 +313,15 @@ impl Engine {
         card: CardHash,
         at: Option<Timestamp>,
     ) -> Result<(), ActError> {
+        self.persistently(member, || self.unlink_card_now(member, card, at)).await
+    }
+
+    async fn unlink_card_now(
+        self: &Arc<Self>,
+        member: &MemberId,
+        card: CardHash,
+        at: Option<Timestamp>,
+    ) -> Result<(), ActError> {
         let mut turn = self.known(member, None).await?;
         if !turn.member.head.cards.iter().any(|link| link.card == card) {
             return Err(ActError::UnknownCard);
@@ -299,6 +339,16 @@ impl Engine {
     /// # Errors
     /// [`ActError`].
     pub async fn activate(
+        self: &Arc<Self>,
+        member: &MemberId,
+        offer: &OfferId,
+        active: bool,
+        at: Option<Timestamp>,
+    ) -> Result<Timestamp, ActError> {
+        self.persistently(member, || self.activate_now(member, offer, active, at)).await
+    }
+
+    async fn activate_now(
         self: &Arc<Self>,
         member: &MemberId,
         offer: &OfferId,
@@ -331,6 +381,10 @@ impl Engine {
     /// # Errors
     /// [`ActError`].
     pub async fn erase(self: &Arc<Self>, member: &MemberId) -> Result<(), ActError> {
+        self.persistently(member, || self.erase_now(member)).await
+    }
+
+    async fn erase_now(self: &Arc<Self>, member: &MemberId) -> Result<(), ActError> {
         let mut turn = self.turn(member).await?;
         if !turn.is_known() {
             return Err(ActError::UnknownMember);

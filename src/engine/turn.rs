@@ -633,6 +633,14 @@ async fn claim(
             claim.to = Some(to.max(claim.from));
         }
     }
+    // Between the question whose card it is and this commit another process may have given it away.
+    let elsewhere = |claim: &CardClaim| {
+        let overlaps = from.is_some_and(|from| claim.to.is_none_or(|to| from < to));
+        index.shared && &claim.member != member && overlaps
+    };
+    if claims.iter().any(elsewhere) {
+        return Err(EngineError::Contended);
+    }
     let known = |claim: &CardClaim| &claim.member == member && Some(claim.from) == from;
     if let Some(from) = from
         && !claims.iter().any(known)

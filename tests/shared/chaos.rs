@@ -2,7 +2,7 @@
 //! seed: every answered event is in the books, none twice, and the books are those of the set of
 //! events. The seed is printed; `RINGFENCE_CHAOS_SEED=N` repeats it.
 
-use crate::together::{open_shop, share_secrets};
+use crate::together::{open_shop, share_secrets, shared};
 use crate::world::redis::{RedisCluster, RedisServer, wait_for};
 use crate::world::{self, Folder, Service};
 use rand::{RngExt, SeedableRng};
@@ -59,7 +59,7 @@ fn spawn(folder: &Folder, url: &str, listen: &str) -> (Child, SocketAddr) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
         .arg("serve")
         .env_clear()
-        .envs(world::variables(&folder.0, &[("RINGFENCE_STORE__URL", url), ("RINGFENCE_SERVER__LISTEN", listen)]))
+        .envs(world::variables(&folder.0, &[shared(url).as_slice(), &[("RINGFENCE_SERVER__LISTEN", listen)]].concat()))
         .env("RINGFENCE_BOOTSTRAP_KEY", world::BOOTSTRAP)
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
@@ -74,7 +74,7 @@ fn spawn(folder: &Folder, url: &str, listen: &str) -> (Child, SocketAddr) {
 impl Fleet {
     /// A shop, an offer and members, then `count` processes.
     async fn start(url: &str, count: usize) -> Self {
-        let first = Service::start_in(Folder::new("fleet"), &[("RINGFENCE_STORE__URL", url)]).await;
+        let first = Service::start_in(Folder::new("fleet"), &shared(url)).await;
         open_shop(&first, None).await;
         for member in 0..MEMBERS {
             world::member(first.engine(), &format!("m{member}"), &format!("tok_{member}")).await;
@@ -160,6 +160,16 @@ async fn post(address: SocketAddr, signer: &Signer, body: String) -> Option<(u16
     Some((answer.status, retry, answer.json()))
 }
 
+/// Asks until it is answered: a partition that is being proved asks callers back.
+async fn get(address: SocketAddr, path: &str, headers: &[(String, String)]) -> world::Answer {
+    loop {
+        let answer = world::send(address, "GET", path, headers, Vec::new()).await.unwrap();
+        if answer.status != 503 {
+            return answer;
+        }
+    }
+}
+
 /// Sends events until told to stop, each again and again, to another service each time, until one
 /// answers: as a network does.
 async fn send(load: Arc<Load>, addresses: Vec<SocketAddr>, signer: Arc<Signer>) {
@@ -206,8 +216,13 @@ async fn under_load(mut fleet: Fleet, chaos: impl AsyncFnOnce(&mut Fleet, &Load)
     // All of them know every answered event.
     let done = load.done.lock().unwrap().clone();
     for (n, outcome) in &done {
-        let (status, _, answer) =
-            post(fleet.addresses[*n as usize % fleet.addresses.len()], &signer, body(*n)).await.unwrap();
+        let address = fleet.addresses[usize::try_from(*n).unwrap() % fleet.addresses.len()];
+        let (status, answer) = loop {
+            let (status, _, answer) = post(address, &signer, body(*n)).await.unwrap();
+            if status != 503 {
+                break (status, answer);
+            }
+        };
         assert_eq!((status, answer["outcome"].as_str()), (200, Some("duplicate")), "event {n}, {outcome}: {answer}");
     }
     // The books are those of the set, as each of them reads it.
@@ -216,7 +231,7 @@ async fn under_load(mut fleet: Fleet, chaos: impl AsyncFnOnce(&mut Fleet, &Load)
         let expected: i64 = done.keys().filter(|n| **n % MEMBERS == member).map(|n| amount(*n) * 500 / 10_000).sum();
         for address in &fleet.addresses {
             let path = format!("/v1/members/m{member}/balance");
-            let answer = world::send(*address, "GET", &path, &operator, Vec::new()).await.unwrap();
+            let answer = get(*address, &path, &operator).await;
             let balance = &answer.json()["balances"][0];
             let has: i64 = ["pending_minor", "posted_minor", "available_minor"]
                 .map(|of| balance[of].as_i64().unwrap_or(0))
@@ -226,7 +241,7 @@ async fn under_load(mut fleet: Fleet, chaos: impl AsyncFnOnce(&mut Fleet, &Load)
         }
     }
     for address in &fleet.addresses {
-        let answer = world::send(*address, "GET", "/v1/ledger/trial-balance", &operator, Vec::new()).await.unwrap();
+        let answer = get(*address, "/v1/ledger/trial-balance", &operator).await;
         assert_eq!(answer.json()["balanced"], true, "{}", String::from_utf8_lossy(&answer.body));
     }
     // All journals together prove them.

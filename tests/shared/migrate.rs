@@ -1,7 +1,7 @@
 //! A service moves from the embedded store to a Redis, on to a Cluster with another process, and the
 //! other way where one journal holds it all; what it knew it knows.
 
-use crate::together::{cashback, open_shop, purchase, services, share_secrets, until_seen};
+use crate::together::{cashback, open_shop, purchase, services, share_secrets, shared, until_seen};
 use crate::world::redis::{RedisCluster, RedisServer};
 use crate::world::{self, Folder, Service};
 use ringfence::config::StoreUrl;
@@ -38,10 +38,10 @@ async fn a_store_moves_from_embedded_to_redis_to_a_cluster() {
 
     // With a second process beside it from now on.
     let url = server.url();
-    let one = Service::start_in(folder, &[("RINGFENCE_STORE__URL", &url)]).await;
+    let one = Service::start_in(folder, &shared(&url)).await;
     let other = Folder::new("moved");
     share_secrets(&one.folder, &other);
-    let two = Service::start_in(other, &[("RINGFENCE_STORE__URL", &url)]).await;
+    let two = Service::start_in(other, &shared(&url)).await;
     until_seen(&two).await;
     assert_eq!(two.call("GET", "/v1/members/ann", "").await.1["region"], "EU-DE", "the key moved too");
     buy(&two, 0..3, "duplicate").await;
@@ -56,8 +56,8 @@ async fn a_store_moves_from_embedded_to_redis_to_a_cluster() {
     assert!(moved.records > 10 && moved.sums > 0, "{moved:?}");
     let [first, second] = folders;
     let url = cluster.url();
-    let one = Service::start_in(first, &[("RINGFENCE_STORE__URL", &url)]).await;
-    let two = Service::start_in(second, &[("RINGFENCE_STORE__URL", &url)]).await;
+    let one = Service::start_in(first, &shared(&url)).await;
+    let two = Service::start_in(second, &shared(&url)).await;
     buy(&one, 0..10, "duplicate").await;
     assert_eq!(cashback(&two, "m0").await, 1_000);
     assert!(one.engine().trial_balance().await.unwrap().out_of_balance().is_empty());

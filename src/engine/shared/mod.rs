@@ -40,8 +40,6 @@ pub const ALIVE_MS: u64 = 5_000;
 const HOLDERS_MAX: usize = 262_144;
 /// By then every other process has heard of a new one.
 const HEARD_AFTER: Duration = Duration::from_millis(500);
-/// A catalogue that was not looked at for this long may lack a version that counts.
-const FRESH_MS_MAX: u128 = 2_000;
 
 /// Why a shared store cannot be joined.
 #[derive(Debug, thiserror::Error)]
@@ -272,7 +270,9 @@ impl Engine {
     /// `Unproved` while the shared store may lack something, or its catalogue cannot be read.
     pub(super) fn check_proved(&self, partition: Partition) -> Result<(), EngineError> {
         let Some(shared) = self.shared() else { return Ok(()) };
-        let fresh = lock(&shared.fresh).elapsed().as_millis() < FRESH_MS_MAX;
+        // A catalogue that was not looked at for longer may lack a version that counts already.
+        let fresh =
+            lock(&shared.fresh).elapsed() < Duration::from_secs(u64::from(self.options.effective_seconds.max(1)));
         if fresh && shared.redis.standings().of(partition).is_proved() { Ok(()) } else { Err(EngineError::Unproved) }
     }
 

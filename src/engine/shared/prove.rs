@@ -4,7 +4,8 @@
 use super::super::{Engine, EngineError};
 use super::Shared;
 use crate::decide::MemberState;
-use crate::domain::member::RecordRef;
+use crate::domain::MemberId;
+use crate::domain::member::{CardLink, RecordRef};
 use crate::journal::Position;
 use crate::record::{self, Body, MemberInput, Record};
 use crate::store::redis::{Look, while_repairing};
@@ -167,6 +168,12 @@ impl Engine {
                         }
                         return Ok(false);
                     }
+                    if let MemberInput::CardLinked { link, .. } = input.as_ref()
+                        && self.is_elsewhere(member, link).await?
+                    {
+                        self.withdraw(std::slice::from_ref(&record.envelope));
+                        return Ok(false);
+                    }
                     let request = record.envelope.request.clone();
                     if let Some(request) = &request
                         && self.answered(record.envelope.partition, &request.key).await?.is_some()
@@ -221,6 +228,12 @@ impl Engine {
         }
     }
 
+    /// Whether somebody else was given a card meanwhile.
+    async fn is_elsewhere(&self, member: &MemberId, link: &CardLink) -> Result<bool, EngineError> {
+        let claims = self.card_claims(link.card).await?;
+        Ok(claims.iter().any(|claim| &claim.member != member && claim.to.is_none_or(|to| link.from < to)))
+    }
+
     /// A mark that was in force stays so; its work is done again where that was forgotten too.
     async fn mark_again(&self, partition: Partition, look: &Look) -> Result<(), EngineError> {
         if partition == CATALOGUE || self.mark(partition).as_ms() <= keys::counter(Some(&look.mark.clone().into())) {
@@ -267,7 +280,12 @@ impl Engine {
         record: &Record,
         lacks: impl Fn(Partition) -> bool,
     ) -> Result<(), EngineError> {
-        let batches = super::super::turn::hints(self.keeper(), self.partitions(), &self.processes(), record).await?;
+        let batches = super::super::turn::hints(self.keeper(), self.partitions(), &self.processes(), record).await;
+        let batches = match batches {
+            // The card was given to somebody else since.
+            Err(EngineError::Contended) => return Ok(()),
+            batches => batches?,
+        };
         for mut batch in batches.into_iter().filter(|batch| lacks(batch.partition)) {
             batch.by = Some(By { process: shared.process, low_water: Position::default(), repairs: true });
             self.keeper().commit(batch).await?;
