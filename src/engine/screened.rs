@@ -18,6 +18,9 @@ use tokio::sync::watch;
 /// How long a request waits for screening to come up before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the follower rests before commits wake it.
+const LINGER: Duration = Duration::from_millis(20);
+
 /// How far screening has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
@@ -80,14 +83,24 @@ impl Screening {
 
     /// Sleeps until somebody commits or wants something, or for so long. `is_more` is asked once
     /// the follower counts as asleep, so that no commit falls between.
-    pub fn sleep(&self, at_most: Duration, is_more: impl FnOnce() -> bool) {
+    pub fn sleep(&self, at_most: Duration, is_more: impl Fn() -> bool) {
+        // A while in which commits wake nobody, only those who wait do: a busy service wakes the
+        // follower some times a second, not with each commit.
+        if self.rest(LINGER) || is_more() {
+            return;
+        }
         self.asleep.store(true, Ordering::SeqCst);
         if !is_more() {
-            let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner);
-            let waited = self.woken.wait_timeout_while(wake, at_most, |wake| !*wake);
-            *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+            self.rest(at_most);
         }
         self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether somebody woke it.
+    fn rest(&self, at_most: Duration) -> bool {
+        let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.woken.wait_timeout_while(wake, at_most, |wake| !*wake);
+        std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// Everything before a place was passed, so many records of this process's own commits.

@@ -348,10 +348,11 @@ impl Work {
                     continue;
                 }
             };
-            let is_idle = read.records.is_empty();
+            let (is_idle, is_at_end) = (read.records.is_empty(), read.records.len() < PAGE);
             self.take(read);
             self.end_pass();
-            if is_idle {
+            // Not only when nothing comes: a service that is always busy is looked at too.
+            if is_at_end {
                 self.begin_pass();
             }
             self.let_go();
