@@ -16,7 +16,8 @@ use crate::config::ScreeningSettings;
 use crate::domain::merchant::Competitor;
 use crate::domain::purchase::Stage;
 use crate::domain::{EventKind, MemberId, MerchantId, Timestamp};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
+use crate::graph::network::{Network, NetworkFault};
 use crate::journal::Position;
 use crate::pipeline::Chain;
 use crate::record::{Body, MemberInput, Record};
@@ -115,6 +116,38 @@ impl Screener {
     pub fn new(settings: ScreeningSettings) -> Self {
         let kept = RwLock::new(Kept { resident: Resident::new(), ..Kept::default() });
         Self { settings, kept, stopping: AtomicBool::new(false), cases_opened: AtomicU64::new(0) }
+    }
+
+    /// Reads a log to its end, without looking at anything: for those who want the network alone.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_all(&self, log: &dyn Log) -> Result<(), EngineError> {
+        let mut at = Position::default();
+        loop {
+            let read = log.read(at, PAGE)?;
+            if read.records.is_empty() {
+                return Ok(());
+            }
+            let mut kept = self.write();
+            for (_, record) in &read.records {
+                let _ = kept.feed(record);
+            }
+            at = read.next;
+        }
+    }
+
+    /// The network as it was read, and what reviews said of its members: true is bad.
+    ///
+    /// # Errors
+    /// When it has more nodes or kinds than the graph numbers.
+    pub fn reviewed(&self, now: Timestamp) -> Result<(Network, Vec<(String, bool)>), NetworkFault> {
+        let kept = self.read();
+        let network = kept.resident.network(now)?;
+        let numbers = 0..u32::try_from(kept.resident.len()).expect("numbered by u32");
+        let said =
+            numbers.filter_map(|who| Some((kept.resident.name(who).to_owned(), kept.resident.member(who).known?)));
+        Ok((network, said.collect()))
     }
 
     /// What it was told.
@@ -427,7 +460,7 @@ impl Work {
                 // Before the gate opens for what was looked at.
                 self.engine.follow_case(case.id).await?;
             }
-            Ok::<_, crate::engine::EngineError>(changed)
+            Ok::<_, EngineError>(changed)
         });
         match entered {
             Ok(changed) => {

@@ -112,7 +112,8 @@ async fn inv_08_a_standing_without_its_cause_is_found() {
     assert!(failed(&forge(&folder, named).await).contains(&Named::Causes), "who was only named was held");
     let other = |records: &mut Vec<Record>| last_case(records).reviews[0].verdict = Verdict::Watch;
     assert_eq!(failed(&forge(&folder, other).await), [Named::Causes], "the review said otherwise");
-    let stranger = |records: &mut Vec<Record>| last_case(records).reviews[0].members.retain(|who| *who != member("bob"));
+    let stranger =
+        |records: &mut Vec<Record>| last_case(records).reviews[0].members.retain(|who| *who != member("bob"));
     assert_eq!(failed(&forge(&folder, stranger).await), [Named::Causes]);
     let jump = |records: &mut Vec<Record>| last_case(records).status = Status::Merged;
     assert_eq!(failed(&forge(&folder, jump).await), [Named::Cases]);
