@@ -93,6 +93,16 @@ impl Again {
         task.await.unwrap_or(Err(EngineError::Stopping))
     }
 
+    /// Does one job, and comes back when it is done. In a task of its own, as [`Again::go_on`].
+    ///
+    /// # Errors
+    /// When the journal or the state refuses; the job stays, a restart goes on.
+    pub async fn finish(self: &Arc<Self>, engine: &Arc<Engine>, key: Key) -> Result<Done, EngineError> {
+        let (again, engine) = (Arc::clone(self), Arc::clone(engine));
+        let task = tokio::spawn(async move { again.do_one(&engine, &key).await });
+        task.await.unwrap_or(Err(EngineError::Stopping))
+    }
+
     async fn do_one(&self, engine: &Arc<Engine>, key: &Key) -> Result<Done, EngineError> {
         let turn = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone();
         let _mine = turn.lock().await;
@@ -112,13 +122,18 @@ impl Again {
                 engine.note_job(key, None).await?;
                 Done::default()
             }
+            Some(Job::Erase { process, slot }) => {
+                engine.erase_key(process, slot)?;
+                engine.note_job(key, None).await?;
+                Done::default()
+            }
             Some(Job::Case { case }) => {
                 engine.follow_case(case).await?;
                 engine.note_job(key, None).await?;
                 Done::default()
             }
-            Some(Job::Seen { clues, since, moves, next }) => {
-                let done = seen(engine, key, clues, since, moves, next).await?;
+            Some(job @ Job::Seen { .. }) => {
+                let done = seen(engine, key, job).await?;
                 engine.note_job(key, None).await?;
                 done
             }
@@ -145,19 +160,16 @@ pub async fn take_followers(engine: &Arc<Engine>) -> Result<Done, EngineError> {
 }
 
 /// Takes what was seen since a time, from a segment on.
-async fn seen(
-    engine: &Arc<Engine>,
-    key: &Key,
-    clues: BTreeSet<Clue>,
-    since: Timestamp,
-    moves: bool,
-    from: Segment,
-) -> Result<Done, EngineError> {
+async fn seen(engine: &Arc<Engine>, key: &Key, mut job: Job) -> Result<Done, EngineError> {
     let mut done = Done::default();
+    let Job::Seen { clues, since, moves, next: from, .. } = job.clone() else { return Ok(done) };
     let Some(sightings) = engine.sightings() else { return Ok(done) };
     for segment in sightings.settled().await?.into_iter().filter(|segment| *segment >= from) {
         take(engine, sightings, segment, &clues, since, moves, &mut done).await?;
-        engine.note_job(key, Some(&Job::Seen { clues: clues.clone(), since, moves, next: segment + 1 })).await?;
+        if let Job::Seen { next, .. } = &mut job {
+            *next = segment + 1;
+        }
+        engine.note_job(key, Some(&job)).await?;
     }
     tracing::info!(found = done.found, ours = done.ours, "what was seen before was decided again");
     Ok(done)

@@ -5,13 +5,16 @@ use crate::again;
 use crate::api::{Doors, Limits};
 use crate::authenticate::{KeyRing, KeysError, Secret, Verifier, VerifierError, Ways};
 use crate::clock::Clock;
-use crate::config::{MccSet, PullSecretKind, Rate, Settings, SourceRate, SourceSecret, SourceSettings, StoreUrl};
+use crate::config::{
+    MccSet, PullSecretKind, Rate, ScreeningSettings, Settings, SourceRate, SourceSecret, SourceSettings, StoreUrl,
+};
 use crate::decide::{LapsePolicy, Policy};
 use crate::engine::{Engine, EngineOptions, StartError};
 use crate::follow::screening::Screener;
 use crate::health::{Health, HealthError, HealthOptions, Turned};
 use crate::pipeline::{Chain, Source};
 use crate::pull::{self, PullCounters, PullError, PullOptions, Puller};
+use crate::store::redis::connection::ConnectOptions;
 use crate::telemetry::Metrics;
 use crate::wire::{self, LimitOptions, Limiter, Stopped, TrustedProxies, WireOptions};
 use std::net::SocketAddr;
@@ -26,6 +29,11 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// How often the tasks of the house look whether there is something to do.
 const HOUSE_TICK: Duration = Duration::from_secs(1);
+
+/// How often a process looks for what others changed in a shared store, and after how many looks
+/// it says that it is alive and looks at the partitions.
+const FEED_TICK: Duration = Duration::from_millis(200);
+const FEED_TICKS_PER_BEAT: u32 = 5;
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -104,17 +112,22 @@ pub fn policy(settings: &Settings) -> Policy {
         cash_like_mcc: ranges(&purchases.cash_like_mcc),
         // Drawn when the store was made: see engine::secrets.
         holdout_key: [0; 16],
-        screened: settings.screening.enabled,
+        screened: settings.screens(),
     }
 }
 
 /// The engine's bounds and folders that are configured.
 #[must_use]
 pub fn engine_options(settings: &Settings) -> EngineOptions {
-    let StoreUrl::Embedded(state_dir) = &settings.store.url;
+    let shared = match &settings.store.url {
+        StoreUrl::Embedded(_) => None,
+        // Read once already, when the settings were.
+        StoreUrl::Redis(url) => ConnectOptions::parse(url.expose()).ok(),
+    };
     let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
     EngineOptions {
-        state_dir: state_dir.clone(),
+        state_dir: keys_dir(settings),
+        shared,
         journal_dir: settings.journal.dir.clone(),
         partitions: settings.store.partitions,
         cache_bytes: settings.store.cache_bytes,
@@ -138,8 +151,10 @@ pub fn engine_options(settings: &Settings) -> EngineOptions {
 /// Where the API keys are kept.
 #[must_use]
 pub fn keys_dir(settings: &Settings) -> PathBuf {
-    let StoreUrl::Embedded(state_dir) = &settings.store.url;
-    state_dir.clone()
+    match &settings.store.url {
+        StoreUrl::Embedded(state_dir) => state_dir.clone(),
+        StoreUrl::Redis(_) => settings.journal.dir.clone(),
+    }
 }
 
 /// A configured source, ready to verify.
@@ -225,7 +240,7 @@ async fn open(
     let wire = Arc::clone(&options.counters);
     let doors = Doors::new(engine, sources, keys, limits(settings), proxies, wire)
         .with_health(health)
-        .with_screener(Screener::new(settings.screening.clone()));
+        .with_screener(Screener::new(ScreeningSettings { enabled: settings.screens(), ..settings.screening.clone() }));
     publish_health(&doors, settings);
     publish_screening(&doors);
     Ok((doors, started))
@@ -433,7 +448,8 @@ struct Housework {
 async fn keep_house(doors: Arc<Doors>, checkpoint_every: Duration, stopped: oneshot::Receiver<()>) {
     let mut work = Housework::default();
     let (stop_telling, telling_stopped) = tokio::sync::watch::channel(false);
-    let telling = tokio::spawn(tell_referrals(Arc::clone(&doors), telling_stopped));
+    let telling = tokio::spawn(tell_referrals(Arc::clone(&doors), telling_stopped.clone()));
+    let sharing = tokio::spawn(keep_shared(Arc::clone(&doors), telling_stopped));
     let is_on = doors.screener.settings().enabled;
     let screening = is_on.then(|| doors.screener.start(&doors.engine, tokio::runtime::Handle::current())).flatten();
     tokio::select! {
@@ -447,6 +463,7 @@ async fn keep_house(doors: Arc<Doors>, checkpoint_every: Duration, stopped: ones
     }
     stop_telling.send_replace(true);
     let _ = telling.await;
+    let _ = sharing.await;
     for thread in [work.learning, work.looking, work.merging].into_iter().flatten() {
         let _ = thread.await;
     }
@@ -536,6 +553,38 @@ async fn tell_referrals(doors: Arc<Doors>, mut stopped: tokio::sync::watch::Rece
         if let Err(error) = done.await {
             tracing::error!(error = %Chain(&error), "a referral could not be told; it is tried again at the next change");
         }
+    }
+}
+
+/// What a process that shares its store does all the time: it says that it is alive, finds what
+/// the store forgot, reads what others changed, and settles budgets.
+async fn keep_shared(doors: Arc<Doors>, mut stopped: tokio::sync::watch::Receiver<bool>) {
+    let engine = &doors.engine;
+    if !engine.is_shared() {
+        return;
+    }
+    let mut feed = tokio::time::interval(FEED_TICK);
+    feed.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = 0_u32;
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopped.changed() => break,
+            () = engine.doubts() => {}
+            _ = feed.tick() => {}
+        }
+        let mut done = engine.beat().await.and(engine.read_changes().await.map(drop));
+        done = done.and(engine.settle_budgets().await);
+        if ticks % FEED_TICKS_PER_BEAT == 0 || engine.has_doubts() {
+            done = done.and(engine.prove_all().await).and(engine.sweep_budgets().await);
+        }
+        ticks = ticks.wrapping_add(1);
+        if let Err(error) = done {
+            tracing::warn!(error = %Chain(&error), "the shared store could not be looked at; commits wait until it can");
+        }
+    }
+    if let Err(error) = engine.settle_budgets().await {
+        tracing::warn!(error = %Chain(&error), "budgets could not be settled; another process does it");
     }
 }
 

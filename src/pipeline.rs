@@ -128,6 +128,7 @@ impl Outcome {
 }
 
 /// An event of a member, with all facts gathered that do not need the member's turn.
+#[derive(Clone)]
 struct Ours {
     place: usize,
     event: Box<CardEvent>,
@@ -385,8 +386,23 @@ async fn decide_events(
     member: &MemberId,
     events: Vec<Ours>,
 ) -> Result<Vec<(usize, Result<Outcome, Refused>)>, EngineError> {
+    if !engine.is_shared() {
+        return decide_once(engine, engine.turn(member).await?, events).await;
+    }
+    // First on what this process last saw of the member, which is nearly always the newest.
+    let mut decided = decide_once(engine, engine.quick_turn(member).await?, events.clone()).await;
+    for _ in 0..CONTENDED_TRIES {
+        if !matches!(decided, Err(EngineError::Contended)) {
+            break;
+        }
+        engine.refresh_mark(engine.partition(member)).await?;
+        decided = decide_once(engine, engine.turn(member).await?, events.clone()).await;
+    }
+    decided
+}
+
+async fn decide_once(engine: &Arc<Engine>, mut turn: Box<Turn>, events: Vec<Ours>) -> Result<Answers, EngineError> {
     let begun = Instant::now();
-    let mut turn = engine.turn(member).await?;
     let (answers, decides) = decide_within(engine, &mut turn, events).await?;
     engine.metrics.stage(Timed::Decide, begun.elapsed());
     if decides {
@@ -394,6 +410,9 @@ async fn decide_events(
     }
     Ok(answers)
 }
+
+/// Times an event is decided again because another process changed its member meanwhile.
+const CONTENDED_TRIES: usize = 16;
 
 type Answers = Vec<(usize, Result<Outcome, Refused>)>;
 

@@ -101,7 +101,7 @@ mod tests {
              November 2026 until the end of 30 November 2026.",
         ),
         ("cashback-welcome-back", "Members who have not bought for 60 days get 10 percent, up to 5.00 USD, once."),
-        ("coffee-beans", "Members get 1 beans for each 1.00 EUR spent, good for 365 days."),
+        ("coffee-beans", "Members get 1 bean for each 1.00 EUR spent, good for 365 days."),
         ("coffee-for-beans", "For 100 beans, members get free-coffee, good for 90 days."),
         (
             "coffee-friend",

@@ -46,6 +46,8 @@ pub struct Envelope {
     pub number: u64,
     /// Epoch of the partition in which it was offered.
     pub epoch: u32,
+    /// The number of the record whose input this one offers again, because a shared store forgot it.
+    pub again: Option<u64>,
     /// When it was decided.
     pub at: Timestamp,
     /// The subject's record before this one: its chain.
@@ -58,6 +60,14 @@ pub struct Envelope {
     pub mark: Timestamp,
     /// The request this answers, when it named one: the same key again gets the same answer.
     pub request: Option<RequestKey>,
+}
+
+impl Envelope {
+    /// As [`Record::first_said`].
+    #[must_use]
+    pub fn first_said(&self) -> RecordRef {
+        RecordRef { process: self.process, number: self.again.unwrap_or(self.number) }
+    }
 }
 
 /// An idempotency key as kept: hashes of the key with its caller and route, and of the
@@ -327,6 +337,9 @@ pub enum RecordError {
     /// Not a record.
     #[error("record cannot be read")]
     Broken(#[source] postcard::Error),
+    /// Not a document.
+    #[error("document cannot be read")]
+    Document(#[source] serde_json::Error),
     /// No bytes.
     #[error("record is empty")]
     Empty,
@@ -376,6 +389,12 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RecordError>
 }
 
 impl Record {
+    /// The first record of the process that said the same: what a state notes as applied.
+    #[must_use]
+    pub fn first_said(&self) -> RecordRef {
+        self.envelope.first_said()
+    }
+
     /// How later records name this one.
     #[must_use]
     pub fn reference(&self) -> RecordRef {

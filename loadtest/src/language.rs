@@ -145,6 +145,7 @@ fn member(purchases: usize, catalogue: &Catalogue, policy: &Policy) -> MemberSta
         partition: 0,
         number: 1,
         epoch: 1,
+        again: None,
         at: BEGIN,
         previous: None,
         version: 1,

@@ -205,6 +205,7 @@ pub(super) async fn jobs(doors: &Doors, request: &Request) -> Result<Reply, Repl
         Job::Seen { clues, since, .. } => {
             JobView { kind: "events", merchant: None, clues: Some(clues.len()), since: Some(since) }
         }
+        Job::Erase { .. } => JobView { kind: "erasures", merchant: None, clues: None, since: None },
         Job::Referral { .. } | Job::Referrer { .. } => {
             JobView { kind: "referrals", merchant: None, clues: None, since: None }
         }

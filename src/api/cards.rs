@@ -6,8 +6,6 @@ use super::{Doors, access, members, read};
 use crate::authenticate::keys::Role::{App, Operator};
 use crate::domain::{CardHash, MemberId, SourceName, Timestamp};
 use crate::engine::acts::{ActError, Linking};
-use crate::engine::again::Job;
-use crate::sightings::Clue;
 use crate::wire::Request;
 use hyper::StatusCode;
 use matchit::Params;
@@ -118,8 +116,9 @@ pub(super) async fn put(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     let (state, created) = engine.link_card(&member, linking).await?;
     if created && document.from.is_some() {
         // Since a time in the past: what was seen of the card since then is its member's.
-        let of_card = move |job: &Job| matches!(job, Job::Seen { clues, .. } if clues.contains(&Clue::Card(card)));
-        doors.again.go_on(engine, of_card).await?;
+        if let Some(job) = engine.job_of_linking(&state) {
+            doors.again.finish(engine, job).await?;
+        }
     }
     let link = state.head.cards.iter().rev().find(|link| link.card == card).ok_or(ActError::UnknownCard)?;
     let view = LinkedCard { source: source.to_string(), from: link.from, same_card: link.group };

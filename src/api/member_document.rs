@@ -233,7 +233,7 @@ impl MemberView {
     /// When the key file fails.
     pub(super) fn of(engine: &Engine, member: &MemberState, now: Timestamp) -> Result<Self, EngineError> {
         let head = &member.head;
-        let open = |sealed: &crate::domain::member::Sealed| engine.open_sealed(&head.id, sealed);
+        let open = |sealed: &crate::domain::member::Sealed| engine.open_sealed(member, sealed);
         let cards = head.cards.iter().map(|card| {
             let token = card.token.as_ref().map(open).transpose()?.flatten();
             let token = token.and_then(|bytes| String::from_utf8(bytes).ok());

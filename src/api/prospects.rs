@@ -73,8 +73,8 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     let id: MemberId = read::id(params, "id")?;
     let limit = page::limit(request)?;
     let member = known(doors, &id).await?;
-    let catalogue = doors.engine.catalogue_now();
-    let found = doors.engine.prospects(&member, &catalogue, limit + 1);
+    let catalogue = doors.engine.catalogue();
+    let found = doors.engine.prospects(&member, &catalogue, limit + 1).await?;
     let more = found.len() > limit;
     Ok(Reply::ok(&ProspectList { offers: found.iter().take(limit).map(view).collect(), more }))
 }
@@ -89,15 +89,17 @@ fn view(prospect: &Prospect<'_>) -> ProspectView {
         unit: prospect.unit().into(),
         activate: prospect.activate,
         next_minor: prospect.next,
-        refusal: prospect.refusal.as_ref().map(|refusal| told(refusal, terms.currency)),
+        refusal: prospect.refusal.as_ref().map(|refusal| told(refusal, prospect.with_purchase, terms.currency)),
         conditions: prospect.conditions.iter().map(|found| ConditionView::of(found, terms.currency)).collect(),
         expected_minor: prospect.expected_minor,
         reason: reason(prospect),
     }
 }
 
-fn told(refusal: &Refusal, currency: crate::domain::Currency) -> super::purchases::RefusalView {
-    super::purchases::RefusalView { code: refusal.code(), detail: refusal.detail(currency) }
+fn told(refusal: &Refusal, with_purchase: bool, currency: crate::domain::Currency) -> super::purchases::RefusalView {
+    let detail = refusal.detail(currency);
+    let detail = if with_purchase { format!("{detail} with the next purchase") } else { detail };
+    super::purchases::RefusalView { code: refusal.code(), detail }
 }
 
 /// Why an offer stands where it does, in words.

@@ -1,6 +1,7 @@
 //! The door for one purchase: its events, what it is worth, and why or why not for every
 //! offer. The evaluation is the one that decides.
 
+use super::check::Fault;
 use super::money::{PurchaseName, UnitView};
 use super::reply::{self, Reply};
 use super::{Doors, access, read};
@@ -9,8 +10,8 @@ use crate::decide::evaluate::Found;
 use crate::decide::judge::Line;
 use crate::decide::{Assigned, Credit, Fate, MemberState, Worth};
 use crate::domain::merchant::Evidence;
-use crate::domain::purchase::{Grant, HeldEvent, Purchase, Stage};
-use crate::domain::{Currency, Money, OfferId, PurchaseId, PurchaseKey, SourceName, Timestamp};
+use crate::domain::purchase::{Grant, HeldEvent, Occasion, Purchase, Stage};
+use crate::domain::{Currency, MemberId, Money, OfferId, PurchaseId, PurchaseKey, SourceName, Timestamp};
 use crate::wire::Request;
 use matchit::Params;
 use serde::Serialize;
@@ -27,6 +28,9 @@ pub struct PurchaseView {
     /// Where; absent when no event named a shop we know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shop: Option<ShopView>,
+    /// What it is when nothing was bought; absent for purchases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub occasion: Option<OccasionView>,
     /// Its events, in the order that counts.
     pub events: Vec<EventView>,
     /// Credits that name no purchase and come off this one, oldest first. Which they come off
@@ -40,6 +44,42 @@ pub struct PurchaseView {
     pub worth: WorthView,
     /// Every offer concerned, by id; for merchants their own alone.
     pub offers: Vec<OfferLine>,
+}
+
+/// What is rewarded when nothing was bought.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OccasionView {
+    /// `signal`, `referral` or `exchange`.
+    pub kind: &'static str,
+    /// The signal's kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// Who was referred; absent for merchants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub referred: Option<String>,
+    /// The one offer it concerns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offer: Option<String>,
+    /// When: of a referral, when the purchase that qualifies it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+}
+
+impl OccasionView {
+    fn of(occasion: &Occasion) -> Self {
+        let none = Self { kind: "", signal: None, referred: None, offer: None, at: occasion.at() };
+        match occasion {
+            Occasion::Signal { kind, offer, .. } => {
+                let offer = offer.as_ref().map(ToString::to_string);
+                Self { kind: "signal", signal: Some(kind.to_string()), offer, ..none }
+            }
+            Occasion::Referral(referral) => {
+                let (offer, referred) = (referral.offer.to_string(), referral.referred.to_string());
+                Self { kind: "referral", referred: Some(referred), offer: Some(offer), ..none }
+            }
+            Occasion::Exchange { offer, .. } => Self { kind: "exchange", offer: Some(offer.to_string()), ..none },
+        }
+    }
 }
 
 /// Where a purchase was made.
@@ -226,12 +266,14 @@ pub struct RefusalView {
 /// A purchase, explained.
 ///
 /// Events, worth, and why or why not for every offer. A merchant sees its own offers'
-/// lines alone.
+/// lines alone. What is rewarded without a purchase is under the sources `signal` (the signal's
+/// id), `referral` (`offer:referred member`) and `exchange`.
 #[utoipa::path(
     get, path = "/v1/purchases/{source}/{purchase}", operation_id = "get_purchase", tag = "Purchases",
     params(
         ("source" = String, Path, description = "Who told us"),
         ("purchase" = String, Path, description = "The source's id of the purchase, or of its one event"),
+        ("member" = Option<String>, Query, description = "Whose it is, where several members have a signal of this id; not for merchants"),
     ),
     responses((status = 200, description = "The purchase", body = PurchaseView)),
 )]
@@ -241,7 +283,13 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     let source: SourceName = read::id(params, "source")?;
     let id: PurchaseId = read::id(params, "purchase")?;
     let key = PurchaseKey { source, id };
-    let owner = doors.engine.purchase_owner(&key).await?.ok_or_else(none)?;
+    let owner = match read::query(request, "member")? {
+        Some(_) if caller.role == Merchant => {
+            return Err(reply::not_allowed("`member` is not a merchant's to ask by; leave it out"));
+        }
+        Some(member) => MemberId::new(member).map_err(|error| Fault::bad("member", error.to_string()))?,
+        None => doors.engine.purchase_owner(&key).await?.ok_or_else(none)?,
+    };
     let member = doors.engine.load(&owner).await?.ok_or_else(none)?;
     let mut view = explained(doors, &member, &key).ok_or_else(none)?;
     if let Some(own) = &caller.merchant {
@@ -250,6 +298,9 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
             return Err(none());
         }
         view.member = None;
+        if let Some(occasion) = &mut view.occasion {
+            occasion.referred = None;
+        }
         for line in &mut view.offers {
             // Why a reward is frozen is not for merchants, and neither is that it is.
             if line.state == Some("held") {
@@ -267,7 +318,8 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
 
 fn explained(doors: &Doors, member: &MemberState, key: &PurchaseKey) -> Option<PurchaseView> {
     let explained = doors.engine.explain(member, key)?;
-    let purchase = member.purchases[member.find(key)?].purchase.as_ref();
+    let placed = &member.purchases[member.find(key)?];
+    let purchase = placed.purchase.as_ref();
     let judged = explained.judged.as_ref().map_or(&[][..], |judged| &judged.lines);
     let conditions = |offer: &OfferId| explained.conditions.iter().find(|(of, _)| of == offer).map(|(_, found)| found);
     let of_line = |line: &Line| of_line(line, purchase, conditions(&line.offer).map_or(&[][..], Vec::as_slice));
@@ -290,10 +342,11 @@ fn explained(doors: &Doors, member: &MemberState, key: &PurchaseKey) -> Option<P
             confidence: shop.evidence.likeness().map(|likeness| likeness.confidence),
             reasons: shop.evidence.likeness().map_or_else(Vec::new, |likeness| likeness.reasons.names().collect()),
         }),
+        occasion: purchase.occasion.as_ref().map(OccasionView::of),
         events: purchase.events.iter().map(of_event).collect(),
         joined: joined.collect(),
         assigned: assigned.map(|credit| of_assigned(member, credit, &explained.assigned)).collect(),
-        worth: of_worth(&explained.worth),
+        worth: WorthView { time: placed.time, ..of_worth(&explained.worth) },
         offers,
     })
 }

@@ -331,7 +331,7 @@ impl From<ActError> for Reply {
             ActError::BirthdayChanged { .. } => impossible("birthday_changed", "birthday", error.to_string()),
             ActError::SignalDiffers => conflict("event_differs", error.to_string()),
             ActError::UnknownOffer => impossible("bad_value", "offer", error.to_string()),
-            ActError::NoExchange(_) | ActError::BudgetSpent => conflict("not_in_this_state", error.to_string()),
+            ActError::NoExchange(_) | ActError::BudgetSpent { .. } => conflict("not_in_this_state", error.to_string()),
             ActError::NotScreened => payments_wait(),
             ActError::TooMany(_) => impossible("too_many", "", error.to_string()),
             ActError::Engine(error) => error.into(),

@@ -368,3 +368,80 @@ async fn a_redemption_does_one_thing() {
         assert_eq!((got, &answer["code"], &answer["field"]), (status, &json!(code), &field), "{body}: {answer}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchants_first_publication_is_an_operators_to_approve() {
+    let world = world("approval");
+    world.set_up().await;
+    world.does("operator", "PUT /v1/merchants/rival", json!({"name": "Rival", "time_zone": "UTC"}), 201).await;
+    let offer = |title: &str| {
+        json!({"merchant": "rival", "title": title, "currency": "USD", "activation": "automatic",
+            "reward": {"kind": "percent", "basis_points": 500}})
+    };
+    let null = Value::Null;
+    let ask = |who: &'static str, step: &'static str, body: Value| {
+        let world = &world;
+        async move {
+            let (status, _, answer) = world.ask(who, &format!("POST /v1/offers/r1/{step}"), "", &body).await;
+            (status, answer["state"].as_str().unwrap_or_default().to_owned(), answer)
+        }
+    };
+    world.does("rival", "PUT /v1/offers/r1", offer("T"), 201).await;
+    // Asked for, once however often; the draft gives nothing and stays one.
+    for _ in 0..2 {
+        let (status, state, answer) = ask("rival", "publish", null.clone()).await;
+        assert_eq!((status, state.as_str()), (200, "awaiting_approval"), "{answer}");
+        assert!(answer.get("published_version").is_none(), "{answer}");
+    }
+    let view = world.does("rival", "GET /v1/offers/r1", null.clone(), 200).await;
+    assert_eq!(view["state"], "awaiting_approval", "{view}");
+    let steps: Vec<_> =
+        view["life"].as_array().unwrap().iter().map(|step| (&step["change"], &step["version"])).collect();
+    assert_eq!(steps, [(&json!("approval_asked"), &json!(1))]);
+    let list = world.does("operator", "GET /v1/offers?state=awaiting_approval", null.clone(), 200).await;
+    assert_eq!((list["offers"].as_array().unwrap().len(), &list["offers"][0]["id"]), (1, &json!("r1")), "{list}");
+    let odd = world.does("operator", "GET /v1/offers?state=waiting", null.clone(), 422).await;
+    assert_eq!(odd["field"], "state", "{odd}");
+    for (who, step, body, status) in [
+        ("rival", "approve", null.clone(), 403),
+        ("rival", "reject", json!({"reason": "no"}), 403),
+        ("operator", "reject", null.clone(), 422),
+        ("operator", "reject", json!({"reason": " "}), 422),
+        ("operator", "approve", json!({"reason": "fine"}), 422),
+        ("rival", "pause", null.clone(), 409),
+    ] {
+        let (got, _, answer) = ask(who, step, body).await;
+        assert_eq!(got, status, "{who} {step}: {answer}");
+    }
+    // Rejected, it is a draft with a reason, and may be asked for again.
+    let (status, state, _) = ask("operator", "reject", json!({"reason": "say what for"})).await;
+    assert_eq!((status, state.as_str()), (200, "draft"));
+    let view = world.does("rival", "GET /v1/offers/r1", null.clone(), 200).await;
+    assert_eq!(view["life"][1]["reason"], "say what for", "{view}");
+    assert_eq!(ask("operator", "approve", null.clone()).await.0, 409);
+    assert_eq!(ask("rival", "publish", null.clone()).await.1, "awaiting_approval");
+    // Other content is not what was asked for; nor does an operator approve what nobody read.
+    let version = world.ask("operator", "GET /v1/offers/r1", "", &null).await.1;
+    let changed = world.does("rival", "PUT /v1/offers/r1", offer("Other"), 200).await;
+    assert_eq!(changed["state"], "draft");
+    let (status, _, answer) = ask("operator", "approve", null.clone()).await;
+    assert!(status == 409 && answer["detail"].as_str().unwrap().contains("asked for again"), "{answer}");
+    assert_eq!(ask("rival", "publish", null.clone()).await.1, "awaiting_approval");
+    let old = format!("if-match: {version}");
+    assert_eq!(world.ask("operator", "POST /v1/offers/r1/approve", &old, &null).await.0, 412);
+    // Approved, it counts; the same again changes nothing.
+    for _ in 0..2 {
+        let (status, state, answer) = ask("operator", "approve", null.clone()).await;
+        assert_eq!((status, state.as_str(), &answer["published_version"]), (200, "published", &json!(2)), "{answer}");
+    }
+    let (_, state, answer) = ask("operator", "reject", json!({"reason": "too late"})).await;
+    assert_eq!((state.as_str(), &answer["code"]), ("", &json!("not_in_this_state")), "{answer}");
+    // From then on the merchant publishes by itself; as one does for whom an operator published.
+    world.does("rival", "PUT /v1/offers/r1", offer("Third"), 200).await;
+    assert_eq!(ask("rival", "publish", null.clone()).await.1, "published");
+    let mut other = offer("Bean");
+    other["merchant"] = json!("bean");
+    world.does("bean", "PUT /v1/offers/o2", other, 201).await;
+    let published = world.does("bean", "POST /v1/offers/o2/publish", null, 200).await;
+    assert_eq!(published["state"], "published", "{published}");
+}

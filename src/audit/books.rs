@@ -221,16 +221,33 @@ struct Budget {
     granted: i64,
     /// Raised under versions without a budget: never counted against one.
     free: i64,
-    /// Budgets of the newest published version, with when each was overtaken.
-    said: Vec<(Timestamp, i64)>,
+    /// What the records of each day raised under versions with a budget; nothing lowers it.
+    raised: BTreeMap<i64, i64>,
+    whole: Said,
+    of_day: Said,
     document: u64,
 }
 
-impl Budget {
+/// Budgets of the newest published version, with when each was overtaken.
+#[derive(Default)]
+struct Said(Vec<(Timestamp, i64)>);
+
+impl Said {
+    /// From now on it is this; `None` is without end.
+    fn say(&mut self, now: Timestamp, most: Option<i64>) {
+        let most = most.unwrap_or(i64::MAX);
+        if self.0.last().is_some_and(|(_, last)| *last == most) {
+            return;
+        }
+        if let Some((until, _)) = self.0.last_mut() {
+            *until = now;
+        }
+        self.0.push((Timestamp::MAX, most));
+    }
     /// The most a decision of this time may have read.
     fn most(&self, at: Timestamp) -> i64 {
         let mut most = None::<i64>;
-        for (until, budget) in self.said.iter().rev() {
+        for (until, budget) in self.0.iter().rev() {
             if until.plus_ms(SNAPSHOT_MS) < at {
                 break;
             }
@@ -367,14 +384,8 @@ impl<'a> Books<'a> {
             _ => None,
         });
         if let Some(newest) = published.max().and_then(|number| offer.versions.iter().find(|v| v.version == number)) {
-            let most = newest.terms.budget_minor.unwrap_or(i64::MAX);
-            if budget.said.last().is_none_or(|(_, last)| *last != most) {
-                // From when the one before was overtaken.
-                if let Some((until, _)) = budget.said.last_mut() {
-                    *until = at;
-                }
-                budget.said.push((Timestamp::MAX, most));
-            }
+            budget.whole.say(at, newest.terms.budget_minor);
+            budget.of_day.say(at, newest.terms.daily_budget_minor);
         }
         self.offers.put(offer);
     }
@@ -712,7 +723,7 @@ impl<'a> Books<'a> {
 
     fn raise(&mut self, name: Name, at: Timestamp, had: i64, grant: &Grant) {
         let version = self.offers.find(&grant.merchant, &grant.offer).and_then(|offer| offer.version(grant.version));
-        let budgeted = version.is_some_and(|version| version.terms.budget_minor.is_some());
+        let budgeted = version.is_some_and(|version| due::has_budget(&version.terms));
         if version.is_none() && grant.amount_minor > 0 {
             self.report.differ(Named::Budgets, || {
                 format!("{name}: offer {} version {} was not there to give anything", grant.offer, grant.version)
@@ -728,7 +739,13 @@ impl<'a> Books<'a> {
             add(&mut budget.free, by);
             return;
         }
-        let (counted, most) = (budget.granted.saturating_sub(budget.free), budget.most(at));
+        let raised = budget.raised.entry(at.as_ms().div_euclid(DAY_MS)).or_default();
+        add(raised, by);
+        let (of_day, most_of_day) = (*raised, budget.of_day.most(at));
+        self.report.look(Named::Budgets, of_day <= most_of_day, || {
+            format!("{name}: offer {} has given {of_day} of {most_of_day} {} in a day", grant.offer, grant.unit)
+        });
+        let (counted, most) = (budget.granted.saturating_sub(budget.free), budget.whole.most(at));
         self.report.look(Named::Budgets, counted <= most, || {
             format!("{name}: offer {} has given {counted} of a budget of {most} {}", grant.offer, grant.unit)
         });
@@ -787,7 +804,8 @@ impl<'a> Books<'a> {
             self.report.look(Named::Sealing, known && last, || {
                 format!("{name}: member {}: purchase {key} was sealed and not final", member.head.id)
             });
-            for Holding { grant, .. } in holdings.into_iter().filter(|holding| holding.grant.amount_minor > 0) {
+            let says = |grant: &Grant| grant.amount_minor > 0 || grant.kept_minor != 0;
+            for Holding { grant, .. } in holdings.into_iter().filter(|holding| says(&holding.grant)) {
                 let total = total_of(&mut member.head.sealed, &grant.merchant, grant.unit);
                 // What is a cause's is nothing that the member may have.
                 let left = grant.amount_minor.saturating_sub(grant.used_minor).max(0);
@@ -795,12 +813,14 @@ impl<'a> Books<'a> {
                 let month = months.get(key).copied().unwrap_or_default();
                 match total.offers.iter_mut().find(|used| used.offer == grant.offer && used.month == month) {
                     Some(used) => {
-                        used.count += 1;
+                        used.count += u32::from(grant.amount_minor > 0);
                         add(&mut used.minor, grant.amount_minor);
+                        add(&mut used.kept, grant.kept_minor);
                     }
                     None => {
-                        let (count, minor) = (1, grant.amount_minor);
-                        total.offers.push(SealedUse { offer: grant.offer.clone(), month, count, minor });
+                        let (minor, kept) = (grant.amount_minor, grant.kept_minor);
+                        let count = u32::from(minor > 0);
+                        total.offers.push(SealedUse { offer: grant.offer.clone(), month, count, minor, kept });
                     }
                 }
                 touched.insert((grant.merchant, grant.unit));

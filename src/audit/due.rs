@@ -5,10 +5,10 @@
 use super::AuditOptions;
 use super::books::{Holding, Member, Offers};
 use super::report::{Named, Report};
-use crate::decide::judge::Raises;
+use crate::decide::judge::{Raise, Raises};
 use crate::decide::{Judged, Line, MemberState, OfferBook, Scope, judge};
 use crate::domain::member::{MemberHead, Standing};
-use crate::domain::offer::Period;
+use crate::domain::offer::{Period, Terms};
 use crate::domain::purchase::{Grant, Purchase, Stage};
 use crate::domain::{MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
 use std::collections::{BTreeMap, HashMap};
@@ -61,7 +61,7 @@ pub(super) fn state(member: &Member, dice: Option<&mut Dice>) -> MemberState {
         purchase.events.sort_by(|a, b| (a.occurred_at, a.kind, &a.key).cmp(&(b.occurred_at, b.kind, &b.key)));
         // What was used is an act, and stays whatever is decided.
         let used = member.holdings.get(&purchase.key).into_iter().flatten().map(|holding| &holding.grant);
-        let bare = |grant: &Grant| Grant { amount_minor: 0, terms_minor: 0, ..grant.clone() };
+        let bare = |grant: &Grant| Grant { amount_minor: 0, terms_minor: 0, kept_minor: 0, ..grant.clone() };
         purchase.grants = used.filter(|grant| grant.used_minor > 0).map(bare).collect();
         state.place(purchase);
     }
@@ -109,7 +109,8 @@ fn decide(
     let mut raises = Raises::new();
     for (purchase, holdings) in &member.holdings {
         for Holding { grant, .. } in holdings {
-            raises.insert((purchase.clone(), grant.offer.clone()), grant.amount_minor);
+            let raise = Raise { minor: grant.amount_minor, day_spent: grant.day_spent };
+            raises.insert((purchase.clone(), grant.offer.clone()), raise);
         }
     }
     let scope = Scope { from: 0, merchants: None, own: None };
@@ -120,7 +121,7 @@ fn decide(
         if asks.is_empty() {
             break;
         }
-        raises.extend(asks.into_iter().map(|ask| ((ask.purchase, ask.offer), 0)));
+        raises.extend(asks.into_iter().map(|ask| ((ask.purchase, ask.offer), Raise::default())));
     }
     judged
 }
@@ -145,7 +146,7 @@ fn compare(
         for line in lines {
             let granted = holdings.iter().map(|holding| &holding.grant).find(|grant| grant.offer == line.offer);
             let budgeted = offers.find(&line.merchant, &line.offer).and_then(|offer| offer.version(line.version));
-            let budgeted = budgeted.is_some_and(|version| version.terms.budget_minor.is_some());
+            let budgeted = budgeted.is_some_and(|version| has_budget(&version.terms));
             // Of what may expire only what was used may be left.
             let less = budgeted || line.expires_at.is_some();
             let waits = options.policy.screened.then(|| mark.plus_ms(-1).max(member.head.screened));
@@ -159,9 +160,8 @@ fn compare(
         }
         let gone = holdings.iter().map(|holding| &holding.grant);
         let stays = |grant: &Grant| if matches!(grant.unit, Unit::Perk(_)) { grant.used_minor } else { 0 };
-        for grant in
-            gone.filter(|grant| grant.amount_minor != stays(grant) && !lines.iter().any(|l| l.offer == grant.offer))
-        {
+        let right = |grant: &Grant| grant.amount_minor == stays(grant) && grant.kept_minor == stays(grant);
+        for grant in gone.filter(|grant| !right(grant) && !lines.iter().any(|l| l.offer == grant.offer)) {
             report.look(check, false, || {
                 let has = grant.amount_minor;
                 format!("member {id} purchase {key} offer {}: granted {has}, and it is no candidate", grant.offer)
@@ -176,10 +176,15 @@ fn compare(
     }
 }
 
+/// Whether terms let a budget cut what they give; asked of the terms themselves.
+pub(super) fn has_budget(terms: &Terms) -> bool {
+    terms.budget_minor.or(terms.daily_budget_minor).is_some()
+}
+
 /// Whether what was granted is what is due. A budget's verdict may be below the terms; a
 /// reward of nothing has no stage to compare.
 fn equal(granted: Option<&Grant>, line: &Line, less: bool, screened: Option<Timestamp>) -> bool {
-    let Some(grant) = granted else { return line.due_minor == 0 && line.terms_minor == 0 };
+    let Some(grant) = granted else { return line.due_minor == 0 && line.terms_minor == 0 && line.kept_minor == 0 };
     let whole = grant.amount_minor == line.terms_minor || (less && grant.amount_minor < line.terms_minor);
     let amount = whole && grant.amount_minor == line.due_minor && grant.terms_minor == line.terms_minor;
     let lost = grant.used_minor <= grant.amount_minor || grant.lost == line.lost;
@@ -196,7 +201,7 @@ fn equal(granted: Option<&Grant>, line: &Line, less: bool, screened: Option<Time
             && grant.funding == line.funding
             && grant.cause == line.cause
             && grant.expires_at == line.expires_at);
-    amount && lost && place
+    amount && lost && place && grant.kept_minor == line.kept_minor
 }
 
 fn shown(minor: i64, terms: i64, stage: crate::domain::purchase::Stage, held: bool) -> String {
@@ -238,7 +243,8 @@ fn rules(
         // Points and perks are no part of what was paid.
         let money = given.clone().filter(|grant| grant.unit.currency().is_some());
         let sum: i128 = money.map(|grant| i128::from(grant.amount_minor)).sum();
-        if looked(key) {
+        // What is no purchase is worth nothing, and rewarded all the same.
+        if looked(key) && placed.purchase.occasion.is_none() {
             report.look(Named::Worth, sum <= i128::from(*worth_minor), || {
                 format!("member {id} purchase {key}: rewarded with {sum}, worth {worth_minor}")
             });

@@ -6,6 +6,7 @@
 //! be what is due. Every check has a name, a count and its first differences.
 
 mod books;
+mod chains;
 mod due;
 mod frames;
 mod keys;
@@ -18,6 +19,7 @@ pub use report::{Check, JournalRead, Named, Report, RewardLine, Totals, TrialLin
 use crate::decide::Policy;
 use crate::record::{self, Body, Record};
 use books::{Books, Place};
+use chains::{Chains, Taken};
 use frames::{At, Frame, Frames};
 use std::collections::HashSet;
 use std::collections::VecDeque;
@@ -90,9 +92,12 @@ pub fn audit(journal_dirs: &[PathBuf], options: &AuditOptions) -> Result<Report,
     }
     let mut withdrawn = HashSet::new();
     let mut ends = Vec::new();
+    let mut chains = Chains::default();
     for dir in journal_dirs {
-        ends.push(first_pass(dir, &mut report, &mut withdrawn)?);
+        ends.push(first_pass(dir, &mut report, &mut withdrawn, &mut chains)?);
     }
+    let superseded = chains.superseded(&withdrawn);
+    report.totals.superseded = superseded.len() as u64;
     let keys = journal_dirs.iter().map(|dir| keys::Keys::read(dir)).collect();
     let mut books = Books::new(&options, withdrawn, &mut report, keys);
     let mut streams = Vec::new();
@@ -101,15 +106,23 @@ pub fn audit(journal_dirs: &[PathBuf], options: &AuditOptions) -> Result<Report,
         stream.fill()?;
         streams.push(stream);
     }
-    // The journals of several processes side by side, by the time of their records.
-    while let Some(next) =
-        (0..streams.len()).filter(|i| !streams[*i].ready.is_empty()).min_by_key(|i| streams[*i].time())
-    {
-        let stream = &mut streams[next];
-        if let Some((place, record)) = stream.ready.pop_front() {
+    // The journals of several processes side by side: what rests on another's record after it,
+    // and else by time, as their clocks may differ.
+    let mut taken = Taken::default();
+    loop {
+        for stream in &mut streams {
+            stream.skip(&superseded)?;
+        }
+        let first = |can: &dyn Fn(&Record) -> bool| {
+            let heads = streams.iter().enumerate().filter_map(|(i, stream)| Some((i, &stream.ready.front()?.1)));
+            heads.filter(|(_, record)| can(record)).min_by_key(|(_, record)| record.envelope.at).map(|(i, _)| i)
+        };
+        // Where nothing follows something is missing, and the books say what.
+        let Some(next) = first(&|record| taken.is_next(record)).or_else(|| first(&|_| true)) else { break };
+        if let Some((place, record)) = streams[next].ready.pop_front() {
+            taken.take(&record);
             books.take(place, record);
         }
-        stream.fill()?;
     }
     books.close();
     Ok(report)
@@ -120,6 +133,7 @@ fn first_pass(
     dir: &std::path::Path,
     report: &mut Report,
     withdrawn: &mut HashSet<(u32, u16, u64)>,
+    chains: &mut Chains,
 ) -> Result<At, AuditError> {
     let mut frames = Frames::open(dir, None)?;
     let mut read = JournalRead { dir: dir.to_owned(), segments: frames.segments(), ..JournalRead::default() };
@@ -139,7 +153,7 @@ fn first_pass(
                         format!("{} record {index}: written by process {process}, in the journal of another", frame.at)
                     });
                 }
-                Ok(_) => {}
+                Ok(record) => chains.take(&record),
                 Err(error) => report.differ(Named::Records, || format!("{} record {index}: {error}", frame.at)),
             }
         }
@@ -176,8 +190,17 @@ struct Stream {
 }
 
 impl Stream {
-    fn time(&self) -> crate::domain::Timestamp {
-        self.ready.front().map_or(crate::domain::Timestamp::MAX, |(_, record)| record.envelope.at)
+    /// Goes on to the next record that is of the book, or of no member.
+    fn skip(&mut self, superseded: &HashSet<chains::Name>) -> Result<(), AuditError> {
+        loop {
+            self.fill()?;
+            let Some((_, record)) = self.ready.front() else { return Ok(()) };
+            let Record { envelope, .. } = record;
+            if !superseded.contains(&(envelope.process, envelope.partition, envelope.number)) {
+                return Ok(());
+            }
+            self.ready.pop_front();
+        }
     }
     fn fill(&mut self) -> Result<(), AuditError> {
         while self.ready.is_empty() {

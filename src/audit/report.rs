@@ -170,6 +170,9 @@ pub struct Totals {
     pub records: u64,
     /// Records written and withdrawn.
     pub withdrawn: u64,
+    /// Records of branches that were superseded: another process was faster, or a shared store
+    /// forgot them and they were offered again.
+    pub superseded: u64,
     /// Card events.
     pub events: u64,
     /// Members.

@@ -548,6 +548,11 @@ async fn inv_05_budgets_and_caps_that_were_passed_are_found() {
     let folder = small().await;
     let budget = |records: &mut Vec<Record>| change_offer(records, |terms| terms.budget_minor = Some(300));
     assert_eq!(failed(&forge(&folder, budget).await), [Named::Budgets]);
+    let daily =
+        |minor| move |records: &mut Vec<Record>| change_offer(records, |terms| terms.daily_budget_minor = Some(minor));
+    // Two rewards of one day, 212 and 100; the third came a day later.
+    assert_eq!(failed(&forge(&folder, daily(311)).await), [Named::Budgets]);
+    require_clean(&forge(&folder, daily(312)).await);
     let count = |records: &mut Vec<Record>| {
         let cap = CountCap { count: 1, every: Period::Month };
         change_offer(records, |terms| terms.limits.per_member = Some(cap));

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::config::{self, Problem, StoreUrl};
 use crate::pipeline::Chain;
 use crate::store::embedded::{self, Embedded, OpenError};
+use crate::store::redis::Redis;
 use crate::{telemetry, wire};
 use std::io::Write;
 
@@ -86,8 +87,18 @@ pub fn check(args: &ConfigArgs) -> Result<(), Failure> {
     if report.is_ok() { Ok(()) } else { Err("the configuration or the store is not right".into()) }
 }
 
+/// Whether the Redis that is named answers and is one that can be used.
+fn check_shared(settings: &config::Settings) -> Option<Problem> {
+    let options = app::engine_options(settings).shared?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let opened = runtime.block_on(Redis::open(&options, settings.store.partitions));
+    let error = opened.err()?;
+    let right = "look at its address, its user and its version (7.0 or later)";
+    Some(Problem::new("store.url", Chain(&error).to_string(), right))
+}
+
 fn check_store(settings: &config::Settings) -> Option<Problem> {
-    let StoreUrl::Embedded(dir) = &settings.store.url;
+    let StoreUrl::Embedded(dir) = &settings.store.url else { return check_shared(settings) };
     let path = dir.join(embedded::FOLDER);
     if !path.exists() {
         return None;

@@ -23,7 +23,7 @@ pub use said::{Origin, RawSettings};
 pub use screening::ScreeningSettings;
 pub use secret::{SECRET_CHOSEN_BYTES_MIN, SECRET_KEY_BYTES_MIN, SECRET_TEXT_BYTES_MAX, SecretPlace, SecretText};
 pub use sources::{SourceRate, SourceSecret, SourceSettings};
-pub use values::{Bad, Cidr, LogFormat, LogLevel, MccSet, Rate, StoreUrl};
+pub use values::{Bad, Cidr, LogFormat, LogLevel, MccSet, Rate, RedisUrl, StoreUrl};
 
 use reader::Reader;
 use sources::FoundSource;
@@ -368,7 +368,7 @@ fn read_server(reader: &mut Reader<'_>) -> Option<ServerSettings> {
 }
 
 fn read_store(reader: &mut Reader<'_>) -> Option<StoreSettings> {
-    let url = reader.required("store.url", "\"embedded:PATH\"", StoreUrl::parse);
+    let url = reader.required("store.url", "\"embedded:PATH\" or \"redis://HOST:PORT\"", StoreUrl::parse);
     let partitions = reader.integer("store.partitions", 1, 4096);
     let cache_bytes = reader.integer("store.cache_bytes", MIB, 1024 * GIB);
     let members_cached_bytes = reader.integer("store.members_cached_bytes", MIB, 1024 * GIB);
@@ -455,8 +455,9 @@ fn refuse_contradictions(reader: &mut Reader<'_>, settings: &Settings) {
             "a dead letter must fit into one record of the journal",
         );
     }
-    let StoreUrl::Embedded(store) = &settings.store.url;
-    if lies_in(store, &journal.dir) {
+    if let StoreUrl::Embedded(store) = &settings.store.url
+        && lies_in(store, &journal.dir)
+    {
         refuse(
             "journal.dir",
             format!("holds the store's folder, {}", values::quoted(&store.display().to_string())),

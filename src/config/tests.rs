@@ -215,17 +215,20 @@ fn problems_name_the_key_what_is_wrong_and_what_is_right() {
         ),
         ("limits.per_key.burst = 0", "limits.per_key.burst: is 0; a whole number from 1 to 10000000"),
         (
-            "store.url = \"redis://:hunter2@host\"",
-            "store.url: `redis:` is not yet available; \"embedded:PATH\", such as \"embedded:data\", in this version",
+            "store.url = \"redis://:hunter2@\"",
+            "store.url: is no address of a Redis; \"embedded:PATH\", \"redis://HOST:PORT\" or \"redis-cluster://HOST:PORT,HOST:PORT\" (rediss for TLS)",
         ),
         (
-            "store.url = \"redis-cluster://a:1,b:2\"",
-            "store.url: `redis-cluster:` is not yet available; \"embedded:PATH\", such as \"embedded:data\", in this version",
+            "store.url = \"redis-cluster://a:1,b:x\"",
+            "store.url: is no address of a Redis; \"embedded:PATH\", \"redis://HOST:PORT\" or \"redis-cluster://HOST:PORT,HOST:PORT\" (rediss for TLS)",
         ),
-        ("store.url = \"embedded:\"", "store.url: names no folder; \"embedded:PATH\", such as \"embedded:data\""),
+        (
+            "store.url = \"embedded:\"",
+            "store.url: names no folder; \"embedded:PATH\", \"redis://HOST:PORT\" or \"redis-cluster://HOST:PORT,HOST:PORT\" (rediss for TLS)",
+        ),
         (
             "store.url = \"data\"",
-            "store.url: names no kind of store we know; \"embedded:PATH\", such as \"embedded:data\"",
+            "store.url: names no kind of store we know; \"embedded:PATH\", \"redis://HOST:PORT\" or \"redis-cluster://HOST:PORT,HOST:PORT\" (rediss for TLS)",
         ),
         ("store.partitions = 4097", "store.partitions: is 4097; a whole number from 1 to 4096"),
         ("journal.dir = \"\"", "journal.dir: names no folder; a path such as \"data/journal\""),
@@ -291,7 +294,7 @@ fn all_problems_are_named_at_once() {
             "sources[0].format: is missing; such as \"ringfence\"",
             "sources[0].name: is missing; a name such as \"visa-eu\"",
             "sources[0].secrets: names no secret; at least one, such as [\"env:RINGFENCE_SECRET_VISA_EU\"]",
-            "store.url: names no kind of store we know; \"embedded:PATH\", such as \"embedded:data\"",
+            "store.url: names no kind of store we know; \"embedded:PATH\", \"redis://HOST:PORT\" or \"redis-cluster://HOST:PORT,HOST:PORT\" (rediss for TLS)",
         ],
     );
     let text = load(file, &[]).unwrap_err().to_string();

@@ -175,22 +175,55 @@ pub struct Rate {
 pub enum StoreUrl {
     /// In a folder of this machine, by this process alone.
     Embedded(PathBuf),
+    /// In Redis, alone or as a Cluster, shared with other processes.
+    Redis(RedisUrl),
+}
+
+/// The address of a Redis or of some of a Cluster's; it may hold a password, so it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl(String);
+
+impl RedisUrl {
+    /// The whole address, to connect with.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, rest) = self.0.split_once("://").unwrap_or(("redis", ""));
+        write!(f, "{kind}://{}", rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts))
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl StoreUrl {
-    /// Reads `embedded:PATH`.
+    /// Reads `embedded:PATH`, `redis://HOST:PORT` or `redis-cluster://HOST:PORT,HOST:PORT`
+    /// (`rediss` for TLS; `USER:PASSWORD@` before the first host).
     ///
     /// # Errors
     /// [`Bad`] for anything else; a URL is not repeated, since it may hold a password.
     pub fn parse(text: &str) -> Result<Self, Bad> {
-        const RIGHT: &str = "\"embedded:PATH\", such as \"embedded:data\"";
+        const RIGHT: &str =
+            "\"embedded:PATH\", \"redis://HOST:PORT\" or \"redis-cluster://HOST:PORT,HOST:PORT\" (rediss for TLS)";
         match text.split_once(':') {
             Some(("embedded", path)) if !path.is_empty() && !path.contains('\0') => {
                 Ok(Self::Embedded(PathBuf::from(path)))
             }
             Some(("embedded", _)) => bad("names no folder", RIGHT),
-            Some((kind @ ("redis" | "redis-cluster"), _)) => {
-                bad(format!("`{kind}:` is not yet available"), format!("{RIGHT}, in this version"))
+            Some(("redis" | "rediss" | "redis-cluster" | "rediss-cluster", _)) => {
+                match crate::store::redis::connection::ConnectOptions::parse(text) {
+                    Ok(_) => Ok(Self::Redis(RedisUrl(text.to_owned()))),
+                    // The address may hold a password: it is not repeated.
+                    Err(_) => bad("is no address of a Redis", RIGHT),
+                }
             }
             _ => bad("names no kind of store we know", RIGHT),
         }
@@ -201,6 +234,7 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded(path) => write!(f, "embedded:{}", path.display()),
+            Self::Redis(url) => write!(f, "{url}"),
         }
     }
 }

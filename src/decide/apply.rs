@@ -130,7 +130,8 @@ pub fn apply_changes(member: &mut MemberState, envelope: &Envelope, changes: &[G
     }
     let head = &mut member.head;
     head.version = envelope.version;
-    head.last = Some(crate::domain::member::RecordRef { process: envelope.process, number: envelope.number });
+    let last = crate::domain::member::RecordRef { process: envelope.process, number: envelope.number };
+    head.apply(last, envelope.first_said());
     head.mark = head.mark.max(envelope.mark);
 }
 

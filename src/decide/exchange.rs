@@ -118,6 +118,8 @@ pub fn exchange(
         cause,
         terms_minor: amount,
         amount_minor: amount,
+        day_spent: false,
+        kept_minor: 0,
         stage: Stage::Available,
         held: false,
         used_minor: 0,

@@ -11,13 +11,16 @@
 use super::assign::{Assigned, assign, reaches_back};
 use super::evaluate::{Case, Found};
 use super::history::{Bought, History, OfferStarts, Rests, Sealed, period};
+use super::kept::Kept;
 use super::member::{Before, MemberState, Placed, zone};
 use super::refusal::Refusal;
 use super::stack::{self, Candidate};
 use super::worth::Worth;
 use super::{OfferBook, Policy};
 use crate::domain::member::Standing;
-use crate::domain::offer::{Activation, Amount, Beneficiary, Funding, InForce, Offer, Period, Reward, Terms, Trigger};
+use crate::domain::offer::{
+    Activation, Amount, Beneficiary, Condition, Funding, InForce, Offer, Period, Reward, Terms, Trigger,
+};
 use crate::domain::purchase::{Occasion, Purchase, Stage};
 use crate::domain::time::civil_day;
 use crate::domain::{Code, Currency, MerchantId, OfferId, PurchaseKey, Timestamp, Unit};
@@ -58,6 +61,8 @@ pub struct Line {
     pub terms_minor: i64,
     /// What is due: `terms_minor` cut to the budget's verdict.
     pub due_minor: i64,
+    /// As [`crate::domain::purchase::Grant::kept_minor`].
+    pub kept_minor: i64,
     /// How far the reward has come.
     pub stage: Stage,
     /// Frozen by a standing.
@@ -132,8 +137,17 @@ pub struct Ask {
     pub minor: i64,
 }
 
-/// What budgets answered to [`Ask`]s, by purchase and offer, in the reward's unit.
-pub type Raises = BTreeMap<(PurchaseKey, OfferId), i64>;
+/// What a budget answered to an [`Ask`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Raise {
+    /// How much more, in the reward's unit.
+    pub minor: i64,
+    /// Less than was asked for, because the day's budget has no more.
+    pub day_spent: bool,
+}
+
+/// What budgets answered to [`Ask`]s, by purchase and offer.
+pub type Raises = BTreeMap<(PurchaseKey, OfferId), Raise>;
 
 /// Judges the purchases in scope. Returns them with the reservations that are still
 /// to be made; when there are any, reserve, add the answers to `raises`, and judge
@@ -169,6 +183,9 @@ pub fn judge(
                 judged.push(Judged { index, worth_minor: worth.minor, lines });
             }
             run.remember(placed, &worth);
+        } else {
+            // No offer in scope looks at it any more; what was used of one is still had.
+            run.kept.add_gone(&placed.purchase, |_| false);
         }
     }
     (judged, asks)
@@ -196,7 +213,9 @@ pub fn explain(
         let reward = at.reward(&version.terms)?;
         let case = run.case(&at, offer, &version.terms, reward);
         let mut found = Vec::new();
-        case.explain(&version.terms.when, false, &mut found);
+        if let Some(when) = at.asked(&version.terms) {
+            case.explain(when, false, &mut found);
+        }
         Some((offer.id.clone(), found))
     });
     explained.collect()
@@ -221,6 +240,7 @@ pub(super) struct Run<'a> {
     mark: Timestamp,
     assigned: Assigned<'a>,
     usage: Usage,
+    kept: Kept,
     histories: Vec<(Shelf, History<'a>)>,
     /// Whether any offer looks back at all.
     looks_back: bool,
@@ -244,6 +264,12 @@ struct At<'a> {
 }
 
 impl<'a> At<'a> {
+    /// What must hold here. The condition of a referral's offer asks who refers; what it asks
+    /// of the referred member stands in the branches of their own reward.
+    fn asked<'t>(&self, terms: &'t Terms) -> Option<&'t Condition> {
+        let of_referred = self.bought.is_some() && matches!(terms.trigger, Trigger::Referral { .. });
+        (!of_referred).then_some(&terms.when)
+    }
     /// What an offer gives here, if it looks at this at all.
     fn reward<'t>(&self, terms: &'t Terms) -> Option<&'t Reward> {
         match (&self.placed.purchase.occasion, &terms.trigger) {
@@ -293,6 +319,7 @@ impl<'a> Run<'a> {
             mark,
             assigned: assign(member, merchants, mark, &policy.lapse),
             usage: Usage::default(),
+            kept: Kept::of_sealed(&member.head),
             histories: Vec::new(),
             looks_back,
             empty: History::default(),
@@ -366,6 +393,7 @@ impl<'a> Run<'a> {
         for grant in placed.purchase.grants.iter().filter(|grant| grant.amount_minor > 0) {
             self.usage.add(&grant.offer, Use::new(placed, grant.amount_minor));
         }
+        self.kept.add_decided(&placed.purchase);
     }
 
     /// Lets later purchases look back at this one.
@@ -506,6 +534,7 @@ impl<'a> Run<'a> {
         };
         candidates.sort_by(|a, b| a.line.offer.cmp(&b.line.offer));
         let purchase = &placed.purchase;
+        candidates.iter_mut().for_each(|candidate| self.kept.set_off(&mut candidate.line, purchase));
         let mut uses = Vec::new();
         let verdict = |line: &Line, budgeted: bool| verdict(line, budgeted, purchase, own, raises);
         stack::choose(&mut candidates, &verdict);
@@ -514,20 +543,22 @@ impl<'a> Run<'a> {
             stack::cut_to_purchase(&mut candidates, worth.minor);
         }
         for Candidate { line, terms, .. } in &mut candidates {
-            let (due, ask) = verdict(line, terms.budget_minor.is_some());
+            let (due, ask) = verdict(line, terms.is_budgeted());
             line.due_minor = due;
             if let Some(minor) = ask {
                 asks.push(Ask { purchase: purchase.key.clone(), offer: line.offer.clone(), minor });
             }
             if line.due_minor < line.terms_minor {
-                line.refusal = Some(Refusal::BudgetSpent);
+                line.refusal = Some(Refusal::BudgetSpent { of_day: by_day(line, purchase, raises) });
             }
             keep_what_is_gone_or_used(line, purchase, self.mark);
             if line.due_minor > 0 {
                 uses.push((line.offer.clone(), Use::new(placed, line.due_minor)));
             }
         }
-        let lines = candidates.into_iter().map(|candidate| candidate.line).collect();
+        let lines: Vec<Line> = candidates.into_iter().map(|candidate| candidate.line).collect();
+        lines.iter().for_each(|line| self.kept.add(&line.offer, line.kept_minor));
+        self.kept.add_gone(purchase, |offer| lines.iter().any(|line| line.offer == *offer));
         for (offer, used) in uses {
             self.usage.add(&offer, used);
         }
@@ -564,7 +595,9 @@ impl<'a> Run<'a> {
         let mut rests = Rests::default();
         rests.on(at.cleared_at);
         if minor > 0 || matches!(reward.amount, Amount::OfAnother { .. }) {
-            case.rests(&terms.when, &mut rests);
+            if let Some(when) = at.asked(terms) {
+                case.rests(when, &mut rests);
+            }
             case.amount_rests(&reward.amount, &mut rests);
         }
         let available_at = rests.cleared_at.filter(|_| !rests.pending).map(|at| at.plus_days(terms.hold_days));
@@ -585,6 +618,7 @@ impl<'a> Run<'a> {
             cause,
             terms_minor: minor,
             due_minor: minor,
+            kept_minor: 0,
             stage,
             held: trust.held,
             available_at,
@@ -681,7 +715,7 @@ impl<'a> Run<'a> {
             let was = at.placed.purchase.grant(&offer.id).is_some_and(|grant| grant.terms_minor > 0);
             return (!was).then_some(Refusal::NotEligible);
         }
-        case.check(&terms.when).err()
+        at.asked(terms).and_then(|when| case.check(when).err())
         // From here on the terms give; caps, stacking and budget may still cut.
     }
 
@@ -726,6 +760,14 @@ impl<'a> Run<'a> {
         self.left_of_caps(given, (placed.local, placed.local_day), is_referral, terms, reward, offer)
     }
 
+    /// What perks that were used and then taken back leave of what an offer would give.
+    pub(super) fn left_of_kept(&self, given: i64, terms: &Terms, offer: &OfferId) -> Result<i64, Refusal> {
+        match self.kept.stand_for(offer, terms.unit(), given) {
+            all if all > 0 && all == given => Err(Refusal::UsedBefore { minor: all }),
+            some => Ok(given - some),
+        }
+    }
+
     /// What the member's caps leave of a reward at a local time and its day.
     pub(super) fn left_of_caps(
         &self,
@@ -751,7 +793,7 @@ impl<'a> Run<'a> {
             let used = u32::try_from(in_period(cap.every).count()).unwrap_or(u32::MAX);
             let used = used.saturating_add(sealed(cap.every).0);
             if used >= cap.count {
-                return Err(Refusal::CapReached { cap: cap.count, used });
+                return Err(Refusal::CapReached { cap: cap.count, used, every: cap.every });
             }
         }
         let in_all = terms.limits.reward_per_member_minor.map(|cap| (cap, Period::Ever));
@@ -789,7 +831,10 @@ impl<'a> Run<'a> {
             };
             let line = &mut candidates[place].line;
             match given {
-                Ok(minor) => (line.terms_minor, line.due_minor) = (minor, minor),
+                Ok(minor) => {
+                    (line.terms_minor, line.due_minor) = (minor, minor);
+                    self.kept.set_off(line, &placed.purchase);
+                }
                 Err(refusal) => line.refusal = Some(refusal),
             }
         }
@@ -835,10 +880,18 @@ fn verdict(
     }
     let may_ask = own == Some(&purchase.key) || line.terms_minor > terms_before;
     match raises.get(&(purchase.key.clone(), line.offer.clone())) {
-        Some(raised) => (granted + (*raised).min(more), None),
+        Some(raise) => (granted + raise.minor.min(more), None),
         None if may_ask => (line.terms_minor, Some(more)),
         None => (granted, None),
     }
+}
+
+/// Whether it was the day's budget that left less than the terms say: as it was answered now,
+/// or when it was last asked.
+fn by_day(line: &Line, purchase: &Purchase, raises: &Raises) -> bool {
+    let before = || purchase.grant(&line.offer).is_some_and(|grant| grant.day_spent);
+    let raise = raises.get(&(purchase.key.clone(), line.offer.clone()));
+    raise.map_or_else(before, |raise| raise.day_spent)
 }
 
 /// What has expired is due only as far as it was used, and a perk that was used stays, since
@@ -850,6 +903,7 @@ fn keep_what_is_gone_or_used(line: &mut Line, purchase: &Purchase, mark: Timesta
         line.refusal = Some(Refusal::Expired);
     }
     if matches!(line.unit, Unit::Perk(_)) && line.due_minor < used {
+        line.kept_minor = used - line.due_minor;
         (line.terms_minor, line.due_minor) = (used, used);
     }
 }

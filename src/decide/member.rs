@@ -88,13 +88,15 @@ pub struct MemberState {
     pub purchases: Vec<Placed>,
     /// Profiles as they were opened, oldest first; none when the person was erased.
     pub profiles: Vec<ProfileStep>,
+    /// The member's own key as a shared store keeps it, wrapped; nothing is decided by it.
+    pub key: Option<std::sync::Arc<[u8]>>,
 }
 
 impl MemberState {
     /// A state without purchases.
     #[must_use]
     pub fn new(head: MemberHead) -> Self {
-        Self { head, purchases: Vec::new(), profiles: Vec::new() }
+        Self { head, purchases: Vec::new(), profiles: Vec::new(), key: None }
     }
     /// The profile in force at an instant.
     #[must_use]

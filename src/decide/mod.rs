@@ -14,6 +14,7 @@ pub mod evaluate;
 pub mod exchange;
 pub mod history;
 pub mod judge;
+mod kept;
 pub mod member;
 pub mod prospect;
 pub mod referral;

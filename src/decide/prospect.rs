@@ -11,7 +11,8 @@ use crate::domain::member::Standing;
 use crate::domain::offer::{Activation, Condition, InForce, Offer, OfferVersion, Trigger};
 use crate::domain::purchase::Purchase;
 use crate::domain::time::{DAY_MS, civil_day};
-use crate::domain::{Channel, MerchantId, Timestamp, Unit};
+use crate::domain::{Channel, MerchantId, OfferId, Timestamp, Unit};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Days of which a member's habit at a merchant is taken.
@@ -31,8 +32,11 @@ pub struct Prospect<'a> {
     pub conditions: Vec<Found>,
     /// What a usual purchase would bring now, in the reward's unit.
     pub next: Option<i64>,
-    /// Why a usual purchase would bring nothing now.
+    /// Why a usual purchase would bring nothing now. A number that is counted is the one reached
+    /// so far, as in `conditions`.
     pub refusal: Option<Refusal>,
+    /// But here it is one that only the purchase itself would take too far.
+    pub with_purchase: bool,
     /// How the member buys there.
     pub habit: Habit,
     /// What the offer may bring in the next thirty days, minor units of its currency: the
@@ -51,11 +55,13 @@ pub struct Habit {
 
 /// Looks at some offers for a member. Offers that are not in force, that the member is barred
 /// from, or that keep them out to measure what they bring, are left out: nobody is
-/// told. By what they may bring, then id. Linear in the member's purchases and the offers.
+/// told. What has `spent` its budget, the day's alone where that says so, brings nothing now. By
+/// what they may bring, then id. Linear in the member's purchases and the offers.
 #[must_use]
 pub fn prospects<'a>(
     member: &MemberState,
     offers: &[&'a Arc<Offer>],
+    spent: &BTreeMap<OfferId, bool>,
     book: &dyn OfferBook,
     policy: &Policy,
     mark: Timestamp,
@@ -63,7 +69,7 @@ pub fn prospects<'a>(
 ) -> Vec<Prospect<'a>> {
     let run = Run::after(member, member.purchases.len(), book, policy, mark);
     let mut found: Vec<Prospect<'a>> =
-        offers.iter().filter_map(|offer| prospect(&run, member, offer, policy, mark, now)).collect();
+        offers.iter().filter_map(|offer| prospect(&run, member, offer, spent, policy, mark, now)).collect();
     found.sort_by(|a, b| b.expected_minor.cmp(&a.expected_minor).then_with(|| a.offer.id.cmp(&b.offer.id)));
     found
 }
@@ -72,6 +78,7 @@ fn prospect<'a>(
     run: &Run<'_>,
     member: &MemberState,
     offer: &'a Arc<Offer>,
+    spent: &BTreeMap<OfferId, bool>,
     policy: &Policy,
     mark: Timestamp,
     now: Timestamp,
@@ -117,9 +124,16 @@ fn prospect<'a>(
     let given = match not_yet {
         Some(refusal) => Err(refusal),
         None => case.check(&terms.when).and_then(|()| case.give()).and_then(|given| match given {
-            Some(given) => run.left_of_caps(given, (local, local_day), false, terms, &terms.reward, offer).map(Some),
+            Some(given) => run
+                .left_of_caps(given, (local, local_day), false, terms, &terms.reward, offer)
+                .and_then(|left| run.left_of_kept(left, terms, &offer.id))
+                .map(Some),
             None => Ok(None),
         }),
+    };
+    let given = match spent.get(&offer.id) {
+        Some(of_day) => given.and(Err(Refusal::BudgetSpent { of_day: *of_day })),
+        None => given,
     };
     let (next, refusal) = match given {
         Ok(next) => (next, None),
@@ -127,11 +141,38 @@ fn prospect<'a>(
         Err(Refusal::NoPurchase) => (None, None),
         Err(refusal) => (None, Some(refusal)),
     };
+    let (refusal, with_purchase) = match refusal {
+        Some(refusal) if case.bought.is_some() => {
+            let (refusal, with_purchase) = so_far(refusal, &conditions);
+            (Some(refusal), with_purchase)
+        }
+        plain => (plain, false),
+    };
     let in_thirty_days = i64::from(there.habit.purchases) * 30 / i64::from(HABIT_DAYS);
     let often = if is_purchase { in_thirty_days.max(i64::from(there.habit.purchases > 0)) } else { 0 };
     let expected_minor = terms.reward.what.worth_minor(next.unwrap_or(0)).saturating_mul(often);
     let activate = terms.activation == Activation::Required && !member.head.active(&offer.id, now);
-    Some(Prospect { offer, version, activate, conditions, next, refusal, habit: there.habit, expected_minor })
+    let habit = there.habit;
+    Some(Prospect { offer, version, activate, conditions, next, refusal, with_purchase, habit, expected_minor })
+}
+
+/// A refusal with the number that is reached so far, where the one at hand counts a purchase that
+/// is only supposed; and whether it needs that purchase to be one.
+fn so_far(refusal: Refusal, conditions: &[Found]) -> (Refusal, bool) {
+    let (counted, negated) = match &refusal {
+        Refusal::Excluded(inner) => (inner.as_ref(), true),
+        plain => (plain, false),
+    };
+    let Refusal::Counted { what, is, .. } = counted else { return (refusal, false) };
+    let same = |told: &Refusal| matches!(told, Refusal::Counted { what: w, is: i, .. } if w == what && i == is);
+    let found = conditions.iter().find(|found| found.negated == negated && same(&found.told));
+    match found {
+        Some(found) if found.holds == negated => {
+            let told = found.told.clone();
+            (if negated { Refusal::Excluded(Box::new(told)) } else { told }, false)
+        }
+        _ => (refusal, true),
+    }
 }
 
 /// A member's purchases that an offer looks at.

@@ -137,14 +137,21 @@ pub enum Refusal {
     },
     /// What was given has expired unused.
     Expired,
+    /// Perks that were used and then taken back stand for what would be given here.
+    UsedBefore {
+        /// How many.
+        minor: i64,
+    },
     /// The share is less than one minor unit.
     RewardRoundsToZero,
     /// The member has used the offer as often as it allows in the period.
     CapReached {
         /// The cap.
         cap: u32,
-        /// Rewarded purchases before this one.
+        /// Rewards before this one.
         used: u32,
+        /// For which period; `Ever` is in all.
+        every: Period,
     },
     /// The member has had all the reward the offer gives one person.
     RewardCapReached {
@@ -163,7 +170,10 @@ pub enum Refusal {
     /// Other offers already give the whole purchase back.
     PurchaseCovered,
     /// The offer's budget is spent.
-    BudgetSpent,
+    BudgetSpent {
+        /// The budget of the day it was asked on, and not the whole.
+        of_day: bool,
+    },
 }
 
 impl Refusal {
@@ -211,12 +221,13 @@ impl Refusal {
             Self::Excluded(_) => "excluded",
             Self::OtherGivesNothing { .. } => "other_gives_nothing",
             Self::Expired => "expired",
+            Self::UsedBefore { .. } => "used_before",
             Self::RewardRoundsToZero => "reward_rounds_to_zero",
             Self::CapReached { .. } => "cap_reached",
             Self::RewardCapReached { .. } => "reward_cap_reached",
             Self::ExcludedByAnother { .. } => "excluded_by_another",
             Self::PurchaseCovered => "purchase_covered",
-            Self::BudgetSpent => "budget_spent",
+            Self::BudgetSpent { .. } => "budget_spent",
         }
     }
 
@@ -290,9 +301,17 @@ impl Refusal {
             Self::Excluded(held) => format!("must not be so: {}", held.detail(currency)),
             Self::OtherGivesNothing { offer } => format!("adds to the offer {offer}, which gives nothing here"),
             Self::Expired => "expired before it was used".to_owned(),
+            Self::UsedBefore { minor: 1 } => "one that was used and then taken back stands for it".to_owned(),
+            Self::UsedBefore { minor } => format!("{minor} that were used and then taken back stand for it"),
             Self::RewardRoundsToZero => "the reward is less than the smallest unit of the currency".to_owned(),
-            Self::CapReached { cap, used } => {
-                format!("at most {cap} rewarded purchases in the period, {used} before this one")
+            // Of purchases, signals and referrals alike.
+            Self::CapReached { cap, used, every } => {
+                let within = match every {
+                    Period::Ever => "for one member".to_owned(),
+                    every => format!("in a {}", period(*every)),
+                };
+                let rewards = Noun("reward", "rewards").of(i64::from(*cap));
+                format!("at most {cap} {rewards} {within}, {used} before this one")
             }
             Self::RewardCapReached { cap, unit, every: Period::Ever } => {
                 format!("at most {} for one member", unit.shown(*cap))
@@ -302,7 +321,8 @@ impl Refusal {
             }
             Self::ExcludedByAnother { by } => format!("the offer {by} gives more, and only one of the group counts"),
             Self::PurchaseCovered => "other offers already give the whole purchase back".to_owned(),
-            Self::BudgetSpent => "the budget of the offer is spent".to_owned(),
+            Self::BudgetSpent { of_day: false } => "the budget of the offer is spent".to_owned(),
+            Self::BudgetSpent { of_day: true } => "the offer's budget for that day is spent".to_owned(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::judge::{Judged, Line};
 use super::member::MemberState;
+use super::refusal::Refusal;
 use crate::domain::member::MemberHead;
 use crate::domain::purchase::{Grant, Stage};
 use crate::domain::{PurchaseKey, Timestamp};
@@ -60,19 +61,27 @@ pub fn settle(member: &MemberState, judged: &[Judged], entry: &Entry) -> Vec<Gra
             let grant = granted(old, line, entry);
             // What gave nothing and gives nothing is not worth a line in the books; what
             // the terms asked of a spent budget is, or it would be asked again.
-            let idle =
-                |old: &Grant| old.amount_minor == 0 && old.terms_minor == line.terms_minor && old.lost == line.lost;
-            let quiet = line.due_minor == 0 && old.map_or(line.terms_minor == 0, idle);
+            let idle = |old: &Grant| {
+                let same =
+                    (old.terms_minor, old.lost, old.kept_minor) == (line.terms_minor, line.lost, line.kept_minor);
+                old.amount_minor == 0 && same
+            };
+            let never = || line.terms_minor == 0 && line.kept_minor == 0;
+            let quiet = line.due_minor == 0 && old.map_or_else(never, idle);
             if !quiet && old != Some(&grant) {
                 change(old, grant);
             }
         }
         // The purchase has moved to another shop: offers that are no longer candidates give nothing.
-        let gone = |grant: &&Grant| grant.amount_minor > 0 && !lines.iter().any(|line| line.offer == grant.offer);
+        let gone = |grant: &&Grant| {
+            let said = grant.amount_minor > 0 || grant.kept_minor != 0;
+            said && !lines.iter().any(|line| line.offer == grant.offer)
+        };
         for old in purchase.grants.iter().filter(gone) {
             let stays = old.used_perks();
-            if old.amount_minor != stays {
-                change(Some(old), Grant { amount_minor: stays, terms_minor: stays, ..old.clone() });
+            if (old.amount_minor, old.kept_minor) != (stays, stays) {
+                let kept = Grant { amount_minor: stays, terms_minor: stays, kept_minor: stays, ..old.clone() };
+                change(Some(old), Grant { day_spent: false, ..kept });
             }
         }
     }
@@ -98,6 +107,8 @@ fn granted(old: Option<&Grant>, line: &Line, entry: &Entry) -> Grant {
         cause: line.cause,
         terms_minor: line.terms_minor,
         amount_minor: line.due_minor,
+        kept_minor: line.kept_minor,
+        day_spent: matches!(line.refusal, Some(Refusal::BudgetSpent { of_day: true })),
         stage,
         held: line.held,
         used_minor: old.map_or(0, |old| old.used_minor),

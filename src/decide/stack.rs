@@ -32,7 +32,7 @@ pub(super) fn choose(candidates: &mut [Candidate<'_>], verdict: Verdict<'_>) {
         .iter()
         .map(|candidate| {
             let terms = candidate.terms;
-            verdict(&candidate.line, terms.budget_minor.is_some()).0
+            verdict(&candidate.line, terms.is_budgeted()).0
         })
         .collect();
     let value = |place: usize| {
@@ -60,7 +60,7 @@ pub(super) fn choose(candidates: &mut [Candidate<'_>], verdict: Verdict<'_>) {
             // Its own budget beat it: what it asked for is remembered, or it would ask again.
             continue;
         }
-        line.terms_minor = 0;
+        (line.terms_minor, line.kept_minor) = (0, 0);
         line.refusal = Some(Refusal::ExcludedByAnother { by });
     }
 }

@@ -393,6 +393,7 @@ fn in_words(code: &str) -> &'static str {
         "reward_cap_reached" => "the member had all the offer gives one person",
         "excluded_by_another" => "a better offer of the same group gave",
         "budget_spent" => "the offer's budget was spent",
+        "used_before" => "one that was used and then taken back stands for it",
         "offer_ended" => "bought after the offer was over",
         "offer_paused" => "bought while the offer was paused",
         "currency_differs" => "offer and purchase are in different currencies",

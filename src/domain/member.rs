@@ -288,6 +288,8 @@ pub struct SealedUse {
     pub count: u32,
     /// Their reward, minor units.
     pub minor: i64,
+    /// Sum of what they keep and set off, as of a grant.
+    pub kept: i64,
 }
 
 /// The calendar month of a civil day (days since 1970-01-01): twelve times the year, plus
@@ -307,6 +309,8 @@ pub struct MemberHead {
     pub version: u64,
     /// The newest record.
     pub last: Option<RecordRef>,
+    /// The newest record of each process, by process: what a shared store forgot is told by it.
+    pub applied: Vec<RecordRef>,
     /// From when the person is a member.
     pub joined_at: Timestamp,
     /// Who referred them, and when.
@@ -350,6 +354,7 @@ impl MemberHead {
             id,
             version: 0,
             last: None,
+            applied: Vec::new(),
             joined_at,
             referred_by: None,
             profiles: Vec::new(),
@@ -366,6 +371,19 @@ impl MemberHead {
             sealed: Vec::new(),
             outlived: false,
             screened: Timestamp::default(),
+        }
+    }
+    /// Whether a record was applied: a process numbers the records of a member in the order in which they are.
+    #[must_use]
+    pub fn has_applied(&self, record: RecordRef) -> bool {
+        self.applied.iter().any(|newest| newest.process == record.process && record.number <= newest.number)
+    }
+    /// Notes that a record was applied, and which one of its process said the same first.
+    pub fn apply(&mut self, last: RecordRef, record: RecordRef) {
+        self.last = Some(last);
+        match self.applied.iter_mut().find(|newest| newest.process == record.process) {
+            Some(newest) => newest.number = newest.number.max(record.number),
+            None => self.applied.push(record),
         }
     }
     /// Whether the member had opted in to an offer at an instant: the newest step

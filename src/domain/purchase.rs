@@ -88,6 +88,11 @@ pub struct Grant {
     pub terms_minor: i64,
     /// What was granted: also the budget's verdict when the offer has one.
     pub amount_minor: i64,
+    /// Less than the terms gave, because the budget of that day was spent.
+    pub day_spent: bool,
+    /// Perks: how many stay only because they were used; below zero, how many are not given
+    /// because such ones stand for them.
+    pub kept_minor: i64,
     /// How far it has come.
     pub stage: Stage,
     /// Frozen by a standing.

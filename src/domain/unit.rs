@@ -96,16 +96,23 @@ impl Unit {
             Self::Points(_) | Self::Perk(_) => None,
         }
     }
-    /// An amount of it for a person: `5.00 USD`, `40 beans`, `free-coffee`, `2 × free-coffee`.
+    /// An amount of it for a person: `5.00 USD`, `40 beans`, `1 bean`, `free-coffee`, `2 × free-coffee`.
     #[must_use]
     pub fn shown(self, amount: i64) -> String {
         match self {
             Self::Money(currency) => super::Money::new(amount, currency).to_string(),
+            Self::Points(unit) if amount == 1 => format!("1 {}", one_of(unit.as_str())),
             Self::Points(unit) => format!("{amount} {unit}"),
             Self::Perk(code) if amount == 1 => code.to_string(),
             Self::Perk(code) => format!("{amount} × {code}"),
         }
     }
+}
+
+/// One of what is named in the plural; a name that ends otherwise is left as it is.
+fn one_of(many: &str) -> &str {
+    let plural = many.len() > 2 && !["ss", "us", "is", "ies"].iter().any(|ending| many.ends_with(ending));
+    many.strip_suffix('s').filter(|_| plural).unwrap_or(many)
 }
 
 impl From<Currency> for Unit {
@@ -142,6 +149,9 @@ mod tests {
         let code = |text| Code::parse(text).unwrap();
         assert_eq!(Unit::Money(Currency::parse("USD").unwrap()).shown(500), "5.00 USD");
         assert_eq!(Unit::Points(code("beans")).shown(40), "40 beans");
+        for (unit, one) in [("beans", "1 bean"), ("bonus", "1 bonus"), ("gold", "1 gold"), ("pennies", "1 pennies")] {
+            assert_eq!(Unit::Points(code(unit)).shown(1), one);
+        }
         assert_eq!(Unit::Perk(code("free-coffee")).shown(1), "free-coffee");
     }
 }

@@ -1,12 +1,14 @@
 //! What operators and apps do to a member: register, link cards, opt in, pay out, erase.
 //! Each is one turn and one record; each refusal is a value with its reason.
 
+use super::again::Job;
 use super::derived::derived;
+use super::sealed::sealed_first;
 use super::turn::Turn;
 use super::{Engine, EngineError};
 use crate::decide::{MemberState, NoExchange};
 use crate::domain::member::{
-    ActivationStep, CardLink, LinkFact, Profile, ProfileStep, Sealed, birthday_changes_again, put_profile,
+    ActivationStep, CardLink, LinkFact, Profile, ProfileStep, birthday_changes_again, put_profile,
 };
 use crate::domain::{CardHash, MemberId, OfferId, SourceName, Timestamp, Unit};
 use crate::record::{MemberInput, RequestKey};
@@ -52,8 +54,11 @@ pub enum ActError {
     #[error(transparent)]
     NoExchange(#[from] NoExchange),
     /// The offer has nothing left to give.
-    #[error("the budget of this offer is spent")]
-    BudgetSpent,
+    #[error("{}", if *of_day { "today's budget of this offer is spent; tomorrow's begins at midnight UTC" } else { "the budget of this offer is spent" })]
+    BudgetSpent {
+        /// Of its budget of today alone.
+        of_day: bool,
+    },
     /// The request's name was used for another one.
     #[error("this key was used for another request; give a new request a new key")]
     KeyReused,
@@ -212,9 +217,7 @@ impl Engine {
         if same {
             return Ok((Arc::new(turn.member.clone()), false));
         }
-        let slot = slot_of(&turn.member);
-        let seal = |step| self.seal_profile(member, slot, turn.next_reference(), &step);
-        let profile = profile.map(seal).transpose()?;
+        let profile = profile.map(|step| turn.seal_profile(&step)).transpose()?;
         turn.step(MemberInput::Registered { joined_at, referred_by, profile, links }, None).await?;
         Ok((turn.commit().await?, created))
     }
@@ -263,8 +266,7 @@ impl Engine {
             Some(Some(group)) => group,
             None => head.cards.iter().map(|link| link.group + 1).max().unwrap_or(0),
         };
-        let slot = slot_of(&turn.member);
-        let token = Some(self.seal(member, slot, turn.next_reference(), linking.token.as_bytes())?);
+        let token = Some(turn.seal(linking.token.as_bytes())?);
         let link = CardLink { source: linking.source, card, from, to: None, group, token };
         turn.step(MemberInput::CardLinked { link, replaces: linking.replaces }, None).await?;
         Ok((turn.commit().await?, true))
@@ -333,7 +335,9 @@ impl Engine {
         if !turn.is_known() {
             return Err(ActError::UnknownMember);
         }
-        let slot = slot_of(&turn.member);
+        // In whose vault the key lies.
+        let key = sealed_first(&turn.member).map(|sealed| (sealed.record.process, sealed.slot));
+        let slot = key.filter(|(process, _)| *process == self.journal.process()).map(|(_, slot)| slot);
         if !turn.member.head.erased {
             let now = turn.now();
             let open: Vec<CardHash> =
@@ -342,12 +346,15 @@ impl Engine {
                 turn.step(MemberInput::CardUnlinked { card, at: now }, None).await?;
             }
             turn.step(MemberInput::Erased { slot }, None).await?;
+            if let Some((process, slot)) = key.filter(|(process, _)| *process != self.journal.process()) {
+                turn.leave(Job::Erase { process, slot });
+            }
             turn.commit().await?;
         }
         // The record first, the key then: a crash in between is finished by the replay or
         // by asking again.
         if let Some(slot) = slot {
-            self.vault.erase(slot).map_err(EngineError::from)?;
+            self.keys.vault.erase(slot).map_err(EngineError::from)?;
         }
         Ok(())
     }
@@ -362,7 +369,7 @@ impl Engine {
 fn lacking(unit: Unit, wanted: i64, has: i64) -> String {
     match unit {
         Unit::Money(_) => format!("needs {}, has {}", unit.shown(wanted), unit.shown(has)),
-        Unit::Points(points) => format!("needs {wanted} {points}, has {has}"),
+        Unit::Points(_) => format!("needs {}, has {has}", unit.shown(wanted)),
         Unit::Perk(code) => format!("needs {wanted} × {code}, has {has}"),
     }
 }
@@ -373,13 +380,6 @@ fn check_version(turn: &Turn, if_match: Option<u64>) -> Result<(), ActError> {
         Some(given) if given != has => Err(ActError::VersionDiffers { has, given }),
         _ => Ok(()),
     }
-}
-
-/// Where the member's key lies, when anything was ever sealed with it.
-fn slot_of(member: &MemberState) -> Option<u64> {
-    let tokens = member.head.cards.iter().filter_map(|link| link.token.as_ref());
-    let profiles = member.head.profiles.iter().map(|step| &step.sealed);
-    profiles.chain(tokens).map(|sealed: &Sealed| sealed.slot).next()
 }
 
 /// The step that a registration adds to the member's profiles; `None` when they stay.

@@ -7,9 +7,9 @@ use super::{Engine, EngineError};
 use crate::decide::MemberState;
 use crate::decide::member::Placed;
 use crate::domain::{CardHash, MemberId, MerchantId, Timestamp};
-use crate::record::{self, Envelope, MemberInput, Record};
+use crate::record::{self, MemberInput, Record};
 use crate::sightings::{Clue, Segment};
-use crate::store::{Batch, CATALOGUE, Key};
+use crate::store::{Batch, CATALOGUE, Key, Partition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub enum Job {
         moves: bool,
         /// Segments of the sightings below this one are done.
         next: Segment,
+        /// In whose sightings; `None` when the store is one process' alone.
+        process: Option<u32>,
     },
     /// What one side of a referral must be told of the other's state.
     Referral {
@@ -52,6 +54,13 @@ pub enum Job {
         /// Who made them.
         referrer: MemberId,
     },
+    /// The key of an erased person, in the vault of the process that made it.
+    Erase {
+        /// Which process.
+        process: u32,
+        /// Where in its vault.
+        slot: u64,
+    },
     /// Members who follow the reviews of a case.
     Case {
         /// Which.
@@ -63,7 +72,21 @@ impl Job {
     /// What was seen of a card.
     #[must_use]
     pub fn card(card: CardHash, since: Timestamp) -> Self {
-        Self::Seen { clues: BTreeSet::from([Clue::Card(card)]), since, moves: false, next: 0 }
+        Self::Seen { clues: BTreeSet::from([Clue::Card(card)]), since, moves: false, next: 0, process: None }
+    }
+
+    /// The job for each process that keeps sightings of its own; itself where one process is
+    /// alone with its store, and when it is of something else.
+    #[must_use]
+    pub fn spread(self, processes: &[u32]) -> Vec<Self> {
+        match self {
+            Self::Seen { clues, since, moves, next, process: None } if !processes.is_empty() => {
+                let of =
+                    |process: &u32| Self::Seen { clues: clues.clone(), since, moves, next, process: Some(*process) };
+                processes.iter().map(of).collect()
+            }
+            job => vec![job],
+        }
     }
 
     /// Where the job of a record is kept.
@@ -71,13 +94,15 @@ impl Job {
         let envelope = &record.envelope;
         match self {
             Self::Members { merchant, since } => members_key(merchant, *since),
-            Self::Seen { .. } => of_record(b"js", envelope),
+            Self::Seen { process, .. } => of_seen(envelope.partition, envelope.number, *process),
+            Self::Erase { process, slot } => [&b"je"[..], &process.to_be_bytes(), &slot.to_be_bytes()].concat(),
             // Of its own for each change, as of referrals.
-            Self::Case { .. } => of_record(b"jx", envelope),
+            Self::Case { .. } => of_record(b"jx", envelope.partition, envelope.number),
             // A key of its own for each change: one that is just done does not take the next
             // one with it.
             Self::Referral { referrer, .. } | Self::Referrer { referrer } => {
-                [of_record(b"jr", envelope).as_slice(), referrer.as_str().as_bytes()].concat()
+                [of_record(b"jr", envelope.partition, envelope.number).as_slice(), referrer.as_str().as_bytes()]
+                    .concat()
             }
         }
     }
@@ -96,6 +121,16 @@ impl Job {
         kept(key, Some(&Self::Referral { referrer, referred }))
     }
 
+    /// The one process that can do it; `None` when any can.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        match self {
+            Self::Seen { process, .. } => *process,
+            Self::Erase { process, .. } => Some(*process),
+            _ => None,
+        }
+    }
+
     /// Whether it tells members what was said elsewhere, and nobody waits for it.
     #[must_use]
     pub fn tells(&self) -> bool {
@@ -103,8 +138,21 @@ impl Job {
     }
 }
 
-fn of_record(kind: &[u8], envelope: &Envelope) -> Key {
-    [kind, &envelope.partition.to_be_bytes(), &envelope.number.to_be_bytes()].concat()
+fn of_record(kind: &[u8], partition: Partition, number: u64) -> Key {
+    [kind, &partition.to_be_bytes(), &number.to_be_bytes()].concat()
+}
+
+/// Whether a batch leaves a job that tells a side of a referral, for which nobody waits: that of
+/// a card is done by whoever links it.
+pub(super) fn tells(batch: &Batch) -> bool {
+    let of_referral = |key: &Key| key.starts_with(b"jr") || key.starts_with(b"jp");
+    batch.partition == CATALOGUE && batch.puts.iter().any(|(key, _)| of_referral(key))
+}
+
+/// In whose sightings a job looks is part of its key: each process has its own.
+fn of_seen(partition: u16, number: u64, process: Option<u32>) -> Key {
+    let process = process.map(u32::to_be_bytes);
+    [of_record(b"js", partition, number).as_slice(), process.as_ref().map_or(&[], |process| &process[..])].concat()
 }
 
 fn members_key(merchant: &MerchantId, since: Timestamp) -> Key {
@@ -117,13 +165,40 @@ fn kept(key: Key, job: Option<&Job>) -> Batch {
 }
 
 impl Engine {
-    /// The jobs that are not done.
+    /// Erases a person's key that another process made, when this one is it.
+    ///
+    /// # Errors
+    /// When the key file fails.
+    pub fn erase_key(&self, process: u32, slot: u64) -> Result<(), EngineError> {
+        if process == self.journal.process() {
+            self.keys.vault.erase(slot)?;
+        }
+        Ok(())
+    }
+
+    /// The jobs that are not done and that this process can do.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn jobs(&self) -> Result<Vec<(Key, Job)>, EngineError> {
         let found = self.keeper().scan(CATALOGUE, b"j", None, JOBS_MAX).await?;
-        found.into_iter().map(|(key, value)| Ok((key, record::decode(&value)?))).collect()
+        let mut jobs = Vec::with_capacity(found.len());
+        for (key, value) in found {
+            let job: Job = record::decode(&value)?;
+            if job.process().is_none_or(|process| process == self.journal.process()) {
+                jobs.push((key, job));
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Where the job is kept that a member's newest record left, if it linked a card: who waits
+    /// for it need not look through all that wait.
+    #[must_use]
+    pub fn job_of_linking(&self, member: &MemberState) -> Option<Key> {
+        let newest = member.head.last?;
+        let process = self.is_shared().then(|| self.journal.process());
+        Some(of_seen(self.partition(&member.head.id), newest.number, process))
     }
 
     /// One of them; `None` when it is done.
@@ -167,18 +242,14 @@ impl Engine {
     ) -> Result<u64, EngineError> {
         let mut decided = 0;
         for partition in 0..self.partitions() {
-            let mut after: Option<Vec<u8>> = None;
+            let mut after: Option<MemberId> = None;
             loop {
                 if !self.is_able() {
                     return Err(EngineError::Stopping);
                 }
-                let page = self.keeper().scan(partition, b"m", after.as_deref(), PAGE).await?;
-                let Some((last, _)) = page.last() else { break };
+                let members = self.keeper().members(partition, after.as_ref(), PAGE).await?;
+                let Some(last) = members.last() else { break };
                 after = Some(last.clone());
-                let heads = page.iter().filter(|(key, _)| key.ends_with(&[0, b'h']));
-                let members: Vec<MemberId> = heads
-                    .filter_map(|(key, _)| MemberId::new(std::str::from_utf8(&key[1..key.len() - 2]).ok()?).ok())
-                    .collect();
                 let turns = members.into_iter().map(|member| self.again(member, merchant, since));
                 for done in futures_util::future::join_all(turns).await {
                     decided += u64::from(done?);

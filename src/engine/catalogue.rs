@@ -3,6 +3,7 @@
 
 use super::acts::Named;
 use super::again::Job;
+use super::budgets::{self, Budget, Crossed};
 use super::{Engine, EngineError};
 use crate::catalogue::Catalogue;
 use crate::domain::merchant::Merchant;
@@ -11,6 +12,7 @@ use crate::domain::{Currency, MerchantId, OfferId, Timestamp, Unit};
 use crate::record::{self, Body, DeadLetter, Envelope, Record, RequestKey};
 use crate::sightings::{Clue, changed_clues};
 use crate::store::{Batch, CATALOGUE, Expect, keys};
+use compact_str::CompactString;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -53,16 +55,34 @@ pub enum EditError {
 }
 
 /// A step in an offer's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The newest version counts.
+    /// The newest version counts; for a merchant who never had one published, an operator is
+    /// asked.
     Publish,
+    /// What was asked for is published.
+    Approve,
+    /// What was asked for is not published, for this reason.
+    Reject(CompactString),
     /// Gives nothing until resumed.
     Pause,
     /// Gives again.
     Resume,
     /// Never gives again.
     End,
+}
+
+/// A step as somebody asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Which.
+    pub step: Step,
+    /// Counts from this instant in the past, by an operator's word.
+    pub from: Option<Timestamp>,
+    /// A merchant asks, and no operator.
+    pub by_merchant: bool,
+    /// The version of the document that it rests on.
+    pub if_match: Option<u64>,
 }
 
 impl Engine {
@@ -133,8 +153,7 @@ impl Engine {
             seen_job(catalogue.merchant(&merchant.id).map(Arc::as_ref), &merchant, operator_word).filter(|_| concerned);
         let body = Body::Merchant { merchant: Box::new(merchant.clone()), operator_word };
         let record = self.catalogue_record(body, has + 1);
-        let job = job.map(|job| job.batch(&record));
-        self.commit_document(record, key, has, keys::versioned(has + 1, &merchant), job).await?;
+        self.commit_document(record, key, has, keys::document(has + 1, &merchant), job).await?;
         self.swap(|known, revision| known.with_merchant(Arc::new(merchant), revision));
         Ok((has + 1, has == 0))
     }
@@ -187,7 +206,7 @@ impl Engine {
         Ok((has + 1, has == 0))
     }
 
-    /// Takes an offer a step through its life. Counts from the commit plus the configured
+    /// Takes an offer a step through its life, by an operator. Counts from the commit plus the configured
     /// seconds, or from an instant in the past by an operator's word; then everybody
     /// concerned is decided again before this returns.
     ///
@@ -199,12 +218,13 @@ impl Engine {
         step: Step,
         operator_word: Option<Timestamp>,
     ) -> Result<Timestamp, EditError> {
-        self.step_offer_named(id, step, operator_word, None, |_, effective| effective.as_ms().to_string())
+        let asked = Asked { step, from: operator_word, by_merchant: false, if_match: None };
+        self.step_offer_named(id, asked, None, |_, effective| effective.as_ms().to_string())
             .await
             .map(|effective| Timestamp::from_ms(effective.parse().expect("written just above")))
     }
 
-    /// As [`Engine::step_offer`], for a request that may have named itself. Returns what
+    /// As [`Engine::step_offer`], by whoever asks, for a request that may have named itself. Returns what
     /// was answered, now or the first time.
     ///
     /// # Errors
@@ -212,23 +232,22 @@ impl Engine {
     pub async fn step_offer_named(
         self: &Arc<Self>,
         id: &OfferId,
-        step: Step,
-        operator_word: Option<Timestamp>,
+        asked: Asked,
         named: Option<Named>,
         answer: impl FnOnce(&Offer, Timestamp) -> String + Send + 'static,
     ) -> Result<String, EditError> {
         let (engine, id) = (Arc::clone(self), id.clone());
-        apart(async move { engine.step_offer_now(&id, step, operator_word, named, answer).await }).await
+        apart(async move { engine.step_offer_now(&id, asked, named, answer).await }).await
     }
 
     async fn step_offer_now(
         self: &Arc<Self>,
         id: &OfferId,
-        step: Step,
-        operator_word: Option<Timestamp>,
+        asked: Asked,
         named: Option<Named>,
         answer: impl FnOnce(&Offer, Timestamp) -> String,
     ) -> Result<String, EditError> {
+        let operator_word = asked.from;
         let (merchant, since, answer) = {
             let _editing = self.editing.lock().await;
             if let Some(named) = &named
@@ -241,7 +260,9 @@ impl Engine {
             let earliest = self.clock.now().plus_ms(i64::from(self.options.effective_seconds) * 1000);
             let effective = operator_word.unwrap_or(earliest).min(earliest);
             let has = self.offer_version(id).await?;
-            let Some(change) = next_change(&offer, step)? else {
+            check(has, asked.if_match)?;
+            let asks = asked.by_merchant && !self.has_published(offer.merchant());
+            let Some(change) = next_change(&offer, asked.step, asks)? else {
                 let effective = offer.life.last().map_or(effective, |step| step.effective);
                 let answer = answer(&offer, effective);
                 if let Some(named) = named {
@@ -257,16 +278,38 @@ impl Engine {
                 effective
             };
             offer.step(LifeStep { effective, change });
+            let waits = offer.awaits_approval();
             let merchant = offer.merchant().clone();
+            let told = self.told_by_budget(&known, &offer).await?;
             let answer = answer(&offer, effective);
             let request = named.map(|named| named.answered(self.clock.now(), answer.clone()));
             self.commit_offer(offer, has, operator_word.is_some(), request).await?;
+            told.into_iter().for_each(|crossed| self.tell_of_budget(id, crossed));
+            if waits {
+                tracing::info!(offer = %id, merchant = %merchant, "a merchant who has published nothing yet asks for approval of an offer");
+            }
             (merchant, effective, answer)
         };
         if operator_word.is_some() {
             self.decide_again(&merchant, since).await?;
         }
         Ok(answer)
+    }
+
+    /// Whether any offer of a merchant was ever published: by an operator or with one's
+    /// approval, since nobody else can publish the first.
+    fn has_published(&self, merchant: &MerchantId) -> bool {
+        self.catalogue().offers_of(merchant).iter().any(|offer| offer.newest_published().is_some())
+    }
+
+    /// The shares of its budgets that an offer comes to because they become smaller.
+    async fn told_by_budget(&self, known: &Offer, offer: &Offer) -> Result<Vec<Crossed>, EngineError> {
+        let (before, after) = (Budget::in_force(known), Budget::in_force(offer));
+        if before == after {
+            return Ok(Vec::new());
+        }
+        let used = self.offer_use(&offer.id).await?;
+        Ok(budgets::lowered(used, before, after))
     }
 
     async fn commit_offer(
@@ -279,12 +322,12 @@ impl Engine {
         let body = Body::Offer { offer: Box::new(offer.clone()), operator_word };
         let mut record = self.catalogue_record(body, has + 1);
         record.envelope.request = request;
-        let value = keys::versioned(has + 1, &offer);
+        let value = keys::document(has + 1, &offer);
         // Counting since a time when nobody had an offer there: what was seen then may be ours.
         let merchant = self.catalogue().merchant(offer.merchant()).cloned().filter(|_| operator_word);
         let clues = merchant.map(|merchant| Clue::of_merchant(&merchant)).unwrap_or_default();
         let since = offer.life.iter().map(|step| step.effective).min().unwrap_or_default();
-        let job = (!clues.is_empty()).then(|| Job::Seen { clues, since, moves: true, next: 0 }.batch(&record));
+        let job = (!clues.is_empty()).then(|| Job::Seen { clues, since, moves: true, next: 0, process: None });
         self.commit_document(record, keys::offer(offer.id.as_str()), has, value, job).await?;
         self.swap(|known, revision| known.with_offer(Arc::new(offer), revision));
         Ok(())
@@ -293,7 +336,7 @@ impl Engine {
     /// Keeps what was answered to a request that changed nothing: the document and its
     /// version stay.
     async fn commit_same(self: &Arc<Self>, offer: Offer, has: u64, request: RequestKey) -> Result<(), EngineError> {
-        let value = keys::versioned(has, &offer);
+        let value = keys::document(has, &offer);
         let key = keys::offer(offer.id.as_str());
         let mut record = self.catalogue_record(Body::Offer { offer: Box::new(offer), operator_word: false }, has);
         record.envelope.request = Some(request);
@@ -301,7 +344,7 @@ impl Engine {
     }
 
     /// Puts a new snapshot in place. Called with `editing` held, so that none is lost.
-    fn swap(self: &Arc<Self>, change: impl FnOnce(&Catalogue, u64) -> Catalogue) {
+    pub(super) fn swap(self: &Arc<Self>, change: impl FnOnce(&Catalogue, u64) -> Catalogue) {
         let known = self.catalogue();
         let next = Arc::new(change(&known, known.revision() + 1));
         let wants_merging = next.wants_merging();
@@ -327,7 +370,8 @@ impl Engine {
             process: self.journal.process(),
             partition: CATALOGUE,
             number: self.next_number(CATALOGUE),
-            epoch: 1,
+            epoch: self.epoch(CATALOGUE),
+            again: None,
             at: self.clock.now(),
             previous: None,
             version,
@@ -344,25 +388,31 @@ impl Engine {
         key: Vec<u8>,
         has: u64,
         value: bytes::Bytes,
-        job: Option<Batch>,
+        job: Option<Job>,
     ) -> Result<(), EngineError> {
         let expects = vec![Expect { key: key.clone(), version: has }];
         let request = record.envelope.request.as_ref();
         let request = request.map(|request| (keys::request(&request.key), Some(record::encode(request).into())));
         // In one batch: a document is never there without the job that it causes.
-        let job = job.into_iter().flat_map(|job| job.puts);
+        let jobs = job.into_iter().flat_map(|job| job.spread(&self.processes()));
+        let job = jobs.flat_map(|job| job.batch(&record).puts).collect::<Vec<_>>();
         let puts = [(key, Some(value))].into_iter().chain(request).chain(job).collect();
-        let batch = Batch { partition: CATALOGUE, expects, puts, adds: Vec::new() };
+        let batch = Batch { partition: CATALOGUE, expects, puts, ..Batch::default() };
         self.commit_apart(record, vec![batch]).await
     }
 
     /// Commits one record in a task of its own, so that a caller who goes away does not
     /// leave a record without its state.
     pub(super) async fn commit_apart(self: &Arc<Self>, record: Record, batches: Vec<Batch>) -> Result<(), EngineError> {
+        self.check_proved(record.envelope.partition)?;
         let engine = Arc::clone(self);
         let encoded = record::encode(&record);
-        let task = tokio::spawn(async move { engine.journal_then_state(vec![encoded], batches).await });
-        task.await.unwrap_or(Err(EngineError::Stopping))
+        let task = tokio::spawn(async move { engine.journal_then_state(vec![encoded], vec![batches]).await });
+        let done = task.await.unwrap_or(Err(EngineError::Stopping))?.pop().unwrap_or(Ok(()));
+        if matches!(done, Err(EngineError::Contended)) {
+            self.withdraw(std::slice::from_ref(&record.envelope));
+        }
+        done
     }
 
     /// Keeps a message that could not be understood, when there is room on the shelf.
@@ -426,7 +476,7 @@ impl Engine {
 pub fn seen_job(before: Option<&Merchant>, after: &Merchant, moves: bool) -> Option<Job> {
     let clues = changed_clues(before, after);
     // Each mark has its own times, which `locate` obeys; sightings are kept some days only.
-    (!clues.is_empty()).then(|| Job::Seen { clues, since: Timestamp::default(), moves, next: 0 })
+    (!clues.is_empty()).then(|| Job::Seen { clues, since: Timestamp::default(), moves, next: 0, process: None })
 }
 
 /// Does the whole of an edit in a task of its own. A caller who goes away in the middle must not
@@ -445,8 +495,9 @@ fn check(has: u64, if_match: Option<u64>) -> Result<(), EditError> {
     }
 }
 
-/// The life change a step means where the offer is; `None` when it is there already.
-fn next_change(offer: &Offer, step: Step) -> Result<Option<LifeChange>, EditError> {
+/// The life change a step means where the offer is; `None` when it is there already. Who
+/// `asks` may not publish without an operator.
+fn next_change(offer: &Offer, step: Step, asks: bool) -> Result<Option<LifeChange>, EditError> {
     let newest = offer.newest().version;
     let published = offer.newest_published().map(|version| version.version);
     let ended = offer.life.iter().any(|step| step.change == LifeChange::Ended);
@@ -460,13 +511,42 @@ fn next_change(offer: &Offer, step: Step) -> Result<Option<LifeChange>, EditErro
         Step::End if ended => Ok(None),
         _ if ended => Err(EditError::NotNow("the offer has ended; make a new one")),
         Step::Publish if published == Some(newest) => Ok(None),
+        Step::Publish if asks && offer.awaits_approval() => Ok(None),
+        Step::Publish if asks => Ok(Some(LifeChange::ApprovalAsked(newest))),
         Step::Publish => Ok(Some(LifeChange::Published(newest))),
+        Step::Approve | Step::Reject(_) if !offer.awaits_approval() => next_without_request(offer, &step),
+        Step::Approve => Ok(Some(LifeChange::Published(newest))),
+        Step::Reject(reason) => Ok(Some(LifeChange::Rejected(reason))),
         _ if published.is_none() => Err(EditError::NotNow("the offer is a draft; publish it first")),
         Step::Pause if paused => Ok(None),
         Step::Pause => Ok(Some(LifeChange::Paused)),
         Step::Resume if !paused => Ok(None),
         Step::Resume => Ok(Some(LifeChange::Resumed)),
         Step::End => Ok(Some(LifeChange::Ended)),
+    }
+}
+
+/// What an operator's answer means where nobody asks for approval: the same answer again
+/// changes nothing.
+fn next_without_request(offer: &Offer, step: &Step) -> Result<Option<LifeChange>, EditError> {
+    let last = offer
+        .life
+        .iter()
+        .rev()
+        .map(|step| &step.change)
+        .find(|change| matches!(change, LifeChange::ApprovalAsked(_) | LifeChange::Rejected(_)));
+    let newest = offer.newest().version;
+    match (step, last) {
+        (Step::Approve, Some(LifeChange::ApprovalAsked(version)))
+            if offer.newest_published().is_some_and(|published| published.version == *version) =>
+        {
+            Ok(None)
+        }
+        (Step::Reject(reason), Some(LifeChange::Rejected(said))) if said == reason => Ok(None),
+        (_, Some(LifeChange::ApprovalAsked(version))) if *version != newest => Err(EditError::NotNow(
+            "the offer was changed after its merchant asked for approval; it has to be asked for again",
+        )),
+        _ => Err(EditError::NotNow("nobody asks for approval of this offer; an operator may publish it as it is")),
     }
 }
 

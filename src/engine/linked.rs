@@ -15,7 +15,7 @@
 
 use super::{Engine, EngineError};
 use crate::domain::CardHash;
-use crate::store::{Keeper, Key, Partition};
+use crate::store::{Key, Partition};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -116,10 +116,14 @@ impl Engine {
     /// # Errors
     /// When the state fails.
     pub fn learn_cards(&self, pages_max: usize) -> Result<bool, EngineError> {
+        // Of a shared store others link cards too: no card is certainly nobody's.
+        if self.shared().is_some() {
+            return Ok(true);
+        }
         let mut read = self.linked.read.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..pages_max {
             let Some((partition, after)) = read.take_if(|_| self.is_able()) else { break };
-            let page = super::start::now(self.keeper.scan(partition, b"c", after.as_deref(), PAGE));
+            let page = super::start::now(self.keeper().scan(partition, b"c", after.as_deref(), PAGE));
             let page = page.inspect_err(|_| *read = Some((partition, after)))?;
             let cards = page.iter().filter_map(|(key, _)| key.get(1..)?.try_into().ok());
             cards.for_each(|card| self.linked.enter(CardHash(card)));

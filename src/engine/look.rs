@@ -1,5 +1,6 @@
 //! Reading what is there: statements, sums, documents. Nothing here changes anything.
 
+use super::budgets::{Budget, Use};
 use super::{Engine, EngineError};
 use crate::catalogue::Catalogue;
 use crate::decide::evaluate::Found;
@@ -286,8 +287,15 @@ impl Engine {
 
     /// What a member may earn now, best first: offers of merchants where they buy or have
     /// opted in, those that are found otherwise, and further ones until there are enough.
-    #[must_use]
-    pub fn prospects<'a>(&self, member: &MemberState, catalogue: &'a Catalogue, limit: usize) -> Vec<Prospect<'a>> {
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn prospects<'a>(
+        &self,
+        member: &MemberState,
+        catalogue: &'a Catalogue,
+        limit: usize,
+    ) -> Result<Vec<Prospect<'a>>, EngineError> {
         let now = self.clock.now();
         let mark = self.mark(self.partition(&member.head.id)).max(member.head.mark);
         let mut merchants: Vec<&MerchantId> = member.purchases.iter().filter_map(|p| p.merchant.as_ref()).collect();
@@ -302,12 +310,30 @@ impl Engine {
         offers.dedup_by(|a, b| a.id == b.id);
         let is_new = |offer: &&Arc<Offer>| offers.binary_search_by(|known| known.id.cmp(&offer.id)).is_err();
         let others: Vec<_> = catalogue.some_offers(limit + offers.len()).filter(is_new).collect();
-        let mut found = prospects(member, &offers, catalogue, &self.policy, mark, now);
+        let spent = self.spent(&offers).await?;
+        let mut found = prospects(member, &offers, &spent, catalogue, &self.policy, mark, now);
         if found.len() < limit {
-            found.extend(prospects(member, &others, catalogue, &self.policy, mark, now));
+            let spent = self.spent(&others).await?;
+            found.extend(prospects(member, &others, &spent, catalogue, &self.policy, mark, now));
         }
         found.truncate(limit);
-        found
+        Ok(found)
+    }
+
+    /// Those of some offers whose budget is spent; true where it is the day's alone.
+    async fn spent(&self, offers: &[&Arc<Offer>]) -> Result<BTreeMap<OfferId, bool>, EngineError> {
+        let mut spent = BTreeMap::new();
+        for offer in offers {
+            let budget = Budget::in_force(offer);
+            if budget == Budget::NONE {
+                continue;
+            }
+            let used = self.offer_use(&offer.id).await?;
+            if used.granted >= budget.whole || used.raised >= budget.of_day {
+                spent.insert(offer.id.clone(), used.granted < budget.whole);
+            }
+        }
+        Ok(spent)
     }
 
     /// A merchant's document with its version.
@@ -316,7 +342,7 @@ impl Engine {
     /// When the store fails.
     pub async fn merchant_document(&self, id: &MerchantId) -> Result<Option<(u64, Merchant)>, EngineError> {
         let found = self.keeper().get(CATALOGUE, &keys::merchant(id.as_str())).await?;
-        Ok(found.map(|bytes| keys::unversioned(&bytes)).transpose()?)
+        Ok(found.map(|bytes| keys::of_document(&bytes)).transpose()?)
     }
 
     /// An offer's document with its version.
@@ -325,7 +351,7 @@ impl Engine {
     /// When the store fails.
     pub async fn offer_document(&self, id: &OfferId) -> Result<Option<(u64, Offer)>, EngineError> {
         let found = self.keeper().get(CATALOGUE, &keys::offer(id.as_str())).await?;
-        Ok(found.map(|bytes| keys::unversioned(&bytes)).transpose()?)
+        Ok(found.map(|bytes| keys::of_document(&bytes)).transpose()?)
     }
 
     /// Offers with their versions, by id, after an id; of one merchant when one is given.
@@ -341,26 +367,31 @@ impl Engine {
         let Some(merchant) = merchant else {
             let after = after.map(|id| keys::offer(id.as_str()));
             let page = self.keeper().scan(CATALOGUE, b"O", after.as_deref(), limit).await?;
-            return page.iter().map(|(_, value)| Ok(keys::unversioned(value)?)).collect();
+            return page.iter().map(|(_, value)| Ok(keys::of_document(value)?)).collect();
         };
         let catalogue = self.catalogue();
         let theirs = catalogue.offers_of(merchant).iter().filter(|offer| after.is_none_or(|after| offer.id > *after));
         let wanted: Vec<_> = theirs.take(limit).map(|offer| keys::offer(offer.id.as_str())).collect();
         let found = self.keeper().read(CATALOGUE, &wanted).await?;
-        found.iter().flatten().map(|value| Ok(keys::unversioned(value)?)).collect()
+        found.iter().flatten().map(|value| Ok(keys::of_document(value)?)).collect()
     }
 
-    /// What an offer has granted, and what is reserved of its budget at this moment.
+    /// What an offer has granted, in all and today, and what is reserved at this moment.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn offer_use(&self, offer: &OfferId) -> Result<(i64, i64), EngineError> {
-        self.learn_budget(offer).await?;
-        if let Some(used) = self.budgets.look(offer) {
+    pub async fn offer_use(&self, offer: &OfferId) -> Result<Use, EngineError> {
+        let day = self.clock.now().day();
+        if let Some(used) = self.shared_use(offer, day).await? {
             return Ok(used);
         }
-        let granted = self.granted_under(offer).await?;
-        Ok((granted, 0))
+        self.learn_budget(offer, day).await?;
+        if let Some(used) = self.budgets.look(offer, day) {
+            return Ok(used);
+        }
+        let granted = self.counted(&keys::granted(offer)).await?;
+        let raised = self.counted(&keys::raised(day, offer)).await?;
+        Ok(Use { granted, raised, ..Use::default() })
     }
 
     /// The answer kept for a repeated request in a member's partition.

@@ -32,12 +32,14 @@ impl Engine {
         let mark = Timestamp::start_of_day(now.day());
         let mut decided = 0;
         let behind = |partition: &u16| self.marked[usize::from(*partition)].load(Ordering::Acquire) < mark.as_ms();
-        let partitions: Vec<Partition> = (0..self.partitions()).filter(behind).collect();
+        let mut partitions: Vec<Partition> = (0..self.partitions()).filter(behind).collect();
         // A mark says that all recorded before it has been screened: without that, money waits.
         if !partitions.is_empty() && self.policy.screened && !self.screened_up_to(self.end_of_turns().await).await {
             return Ok(0);
         }
-        {
+        if self.is_shared() {
+            partitions = self.raise_marks(partitions, mark).await?;
+        } else {
             // Turns under way were decided under the old mark: the new one rises when they
             // have ended, so that the agenda below misses none of them.
             let _alone = self.gate.write().await;
@@ -77,6 +79,47 @@ impl Engine {
         }
     }
 
+    /// Puts a mark in force in a shared store, before its work is done: from then on no process
+    /// commits under the old one. Returns the partitions whose work is this process' to do.
+    async fn raise_marks(&self, partitions: Vec<Partition>, mark: Timestamp) -> Result<Vec<Partition>, EngineError> {
+        let mut mine = Vec::new();
+        for partition in partitions {
+            let found = self.keeper().read(partition, &[keys::mark(), keys::marked()]).await?;
+            let [in_force, done] = [0, 1].map(|place: usize| keys::counter(found[place].as_ref()));
+            if done >= mark.as_ms() {
+                self.marked[usize::from(partition)].fetch_max(done, Ordering::AcqRel);
+                continue;
+            }
+            if in_force < mark.as_ms() {
+                let value = Bytes::copy_from_slice(&mark.as_ms().to_le_bytes());
+                let same = vec![(keys::mark(), found[0].clone())];
+                let batch = Batch { partition, same, puts: vec![(keys::mark(), Some(value))], ..Batch::default() };
+                // Another process may raise it at the same time: one of both is enough.
+                self.keeper().commit(batch).await?;
+            }
+            self.marks[usize::from(partition)].fetch_max(mark.as_ms(), Ordering::AcqRel);
+            if self.leases(partition).await? {
+                mine.push(partition);
+            }
+        }
+        Ok(mine)
+    }
+
+    /// Drops the counters of days that no budget asks any more: the day before may still be
+    /// counted on by a turn that began then.
+    async fn forget_days(&self, partition: Partition, mark: Timestamp) -> Result<(), EngineError> {
+        loop {
+            let page = self.keeper().scan(partition, b"b", None, PAGE).await?;
+            let old = |key: &[u8]| keys::raised_day(key).is_some_and(|day| day + 1 < mark.day());
+            let puts: Vec<_> =
+                page.into_iter().map(|(key, _)| key).filter(|key| old(key)).map(|key| (key, None)).collect();
+            if puts.is_empty() {
+                return Ok(());
+            }
+            self.keeper().commit(Batch { partition, puts, ..Batch::default() }).await?;
+        }
+    }
+
     async fn mark_partition(self: &Arc<Self>, partition: Partition, mark: Timestamp) -> Result<u64, EngineError> {
         let mut decided = 0;
         let mut after: Option<Vec<u8>> = None;
@@ -105,11 +148,13 @@ impl Engine {
             }
         }
         self.forget_answers(partition).await?;
+        self.forget_days(partition, mark).await?;
         let mut record = self.catalogue_record(Body::DayMarked { mark }, 0);
         record.envelope.partition = partition;
         record.envelope.number = self.next_number(partition);
         let value = Bytes::copy_from_slice(&mark.as_ms().to_le_bytes());
-        let batch = Batch { partition, puts: vec![(keys::mark(), Some(value))], ..Batch::default() };
+        let key = if self.is_shared() { keys::marked() } else { keys::mark() };
+        let batch = Batch { partition, puts: vec![(key, Some(value))], ..Batch::default() };
         self.commit_apart(record, vec![batch]).await?;
         self.marked[usize::from(partition)].fetch_max(mark.as_ms(), Ordering::AcqRel);
         Ok(decided)
@@ -254,19 +299,21 @@ fn totals_after(
         }
         // A purchase's rewards may be funded by another merchant's offers after it moved;
         // they are summed where they are funded.
-        for grant in placed.purchase.grants.iter().filter(|grant| grant.amount_minor > 0) {
+        for grant in placed.purchase.grants.iter().filter(|grant| grant.amount_minor > 0 || grant.kept_minor != 0) {
             let total = total_of(member, &mut totals, &grant.merchant, grant.unit);
             if grant.cause.is_none() {
                 total.available_minor += grant.remaining_minor();
             }
             let (month, minor) = (month_of(placed.local_day), grant.amount_minor);
+            let (count, kept) = (u32::from(minor > 0), grant.kept_minor);
             let same = |used: &&mut SealedUse| used.offer == grant.offer && used.month == month;
             match total.offers.iter_mut().find(same) {
                 Some(used) => {
-                    used.count += 1;
+                    used.count += count;
                     used.minor += minor;
+                    used.kept += kept;
                 }
-                None => total.offers.push(SealedUse { offer: grant.offer.clone(), month, count: 1, minor }),
+                None => total.offers.push(SealedUse { offer: grant.offer.clone(), month, count, minor, kept }),
             }
         }
     }

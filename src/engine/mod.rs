@@ -20,6 +20,7 @@ mod rounds;
 pub mod screened;
 mod sealed;
 pub mod secrets;
+pub mod shared;
 pub mod signal;
 pub mod start;
 pub mod turn;
@@ -31,7 +32,6 @@ use crate::decide::member::Placed;
 use crate::decide::{MemberState, Policy};
 use crate::domain::purchase::Purchase;
 use crate::domain::{CardHash, MemberId, SourceName, Timestamp};
-use crate::journal::vault::Vault;
 use crate::journal::{AppendError, Journal, Position};
 use crate::record::RecordError;
 use crate::sightings::{Sightings, SightingsError};
@@ -57,7 +57,7 @@ pub enum EngineError {
     Journal(#[from] AppendError),
     /// The state failed.
     #[error("the state failed")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
     /// The journal cannot be read.
     #[error("the journal cannot be read")]
     Read(#[from] crate::journal::ReadError),
@@ -67,6 +67,9 @@ pub enum EngineError {
     /// The keys that seal personal fields failed.
     #[error("the member's key failed")]
     Vault(#[from] crate::journal::vault::VaultError),
+    /// The partition is being proved: a shared store may lack what it was given.
+    #[error("the store was restarted or moved and is being checked against the journals; try again")]
+    Unproved,
     /// Too many others changed the same member at once.
     #[error("the member is being changed by others; try again")]
     Contended,
@@ -84,12 +87,22 @@ pub enum EngineError {
     Shared(String),
 }
 
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unproved { .. } => Self::Unproved,
+            error => Self::Store(error),
+        }
+    }
+}
+
 impl EngineError {
     /// The same for another who shared the commit: some causes cannot be copied.
     fn repeated(&self) -> Self {
         match self {
             Self::Journal(error) => Self::Journal(*error),
             Self::Contended => Self::Contended,
+            Self::Unproved => Self::Unproved,
             Self::Stopping => Self::Stopping,
             other => Self::Shared(other.to_string()),
         }
@@ -107,6 +120,14 @@ impl quick_cache::Weighter<MemberId, Arc<MemberState>> for MemberWeight {
     }
 }
 
+/// Where the state is.
+enum State {
+    /// In this process.
+    Embedded(Arc<Embedded>),
+    /// With others.
+    Shared(shared::Shared),
+}
+
 /// See the module.
 pub struct Engine {
     /// The time.
@@ -119,9 +140,9 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     journal: Journal,
     sightings: Option<Arc<Sightings>>,
-    vault: Arc<Vault>,
+    keys: sealed::MemberKeys,
     secrets: StoreSecrets,
-    keeper: Arc<Embedded>,
+    state: State,
     snapshot: ArcSwap<Catalogue>,
     /// One change of the catalogue at a time.
     editing: tokio::sync::Mutex<()>,
@@ -187,7 +208,22 @@ impl Engine {
     /// The state, for those who only look.
     #[must_use]
     pub fn keeper(&self) -> &dyn Keeper {
-        self.keeper.as_ref()
+        match &self.state {
+            State::Embedded(keeper) => keeper.as_ref(),
+            State::Shared(shared) => shared.redis(),
+        }
+    }
+    /// Whether other processes may change the state too.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.shared().is_some()
+    }
+    /// What there is to know of the others when the state is shared.
+    fn shared(&self) -> Option<&shared::Shared> {
+        match &self.state {
+            State::Embedded(_) => None,
+            State::Shared(shared) => Some(shared),
+        }
     }
     /// The journal's end on disk.
     #[must_use]
@@ -236,11 +272,15 @@ impl Engine {
         &self.stripes[usize::try_from(hash % self.stripes.len() as u64).expect("below the number of stripes")]
     }
 
-    /// A member's state, from the cache or the store; `None` when nobody registered them.
+    /// A member's state; `None` when nobody registered them.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn load(&self, member: &MemberId) -> Result<Option<Arc<MemberState>>, EngineError> {
+        // What others committed since is not in the cache.
+        if self.shared().is_some() {
+            return self.read(member).await;
+        }
         if let Some(found) = self.members.get(member) {
             return Ok(Some(found));
         }
@@ -265,7 +305,7 @@ impl Engine {
     }
 
     async fn read(&self, member: &MemberId) -> Result<Option<Arc<MemberState>>, EngineError> {
-        Ok(read_member(self.keeper.as_ref(), &self.vault, self.partition(member), member).await?.map(Arc::new))
+        Ok(read_member(self.keeper(), &self.keys, self.partition(member), member).await?.map(Arc::new))
     }
 
     /// Where replay must begin so that nothing is missing: below it, everything
@@ -276,36 +316,66 @@ impl Engine {
         under_way.values().copied().chain([end]).min().unwrap_or(end)
     }
 
-    /// Journals records, in order and in one frame, and hands their batches to the state.
-    /// The order of a commit: journal synced, then state, then the caller answers. Must run
-    /// in a task of its own: a client that hangs up in the middle must not stop it.
-    async fn journal_then_state(&self, records: Vec<Vec<u8>>, batches: Vec<Batch>) -> Result<(), EngineError> {
+    /// Journals records, in order and in one frame, and hands the batches of each group to
+    /// the state; says of each group whether the state took it. The order of a commit:
+    /// journal synced, then state, then the caller answers. Must run in a task of its own: a
+    /// client that hangs up in the middle must not stop it.
+    async fn journal_then_state(
+        &self,
+        records: Vec<Vec<u8>>,
+        groups: Vec<Vec<Batch>>,
+    ) -> Result<Vec<Result<(), EngineError>>, EngineError> {
         if !self.is_able() {
             return Err(EngineError::Stopping);
         }
-        let under_way = UnderWay::begin(self);
+        let mut under_way = Some(UnderWay::begin(self));
         let begun = std::time::Instant::now();
         let count = records.len() as u64;
         self.journal.append(records).await?;
         self.screening.committed(count);
         let journalled = std::time::Instant::now();
         self.metrics.stage(Stage::Journal, journalled - begun);
-        for batch in batches {
-            match self.keeper.commit(batch).await {
-                Ok(Committed::Yes) => {}
-                failed => {
-                    // Journalled and not in the state: only a restart, which replays it, may go on.
-                    under_way.keep();
-                    self.fell_behind.store(true, Ordering::Release);
-                    failed?;
-                    tracing::error!(
-                        "a version moved under a member's lock; restart the service, it replays the journal"
-                    );
-                    return Err(EngineError::Contended);
+        let done = match &self.state {
+            State::Embedded(keeper) => {
+                let mut done = Vec::with_capacity(groups.len());
+                for group in groups {
+                    let applied = self.apply(keeper, group).await;
+                    if applied.is_err() {
+                        // Journalled and not in the state: only a restart, which replays it, may go on.
+                        under_way.take().map(UnderWay::keep);
+                        self.fell_behind.store(true, Ordering::Release);
+                    }
+                    done.push(applied);
                 }
+                done
+            }
+            State::Shared(shared) => {
+                let partitions: Vec<Vec<_>> =
+                    groups.iter().map(|group| group.iter().map(|batch| batch.partition).collect()).collect();
+                let done = shared.apply(self, groups).await;
+                let doubtful =
+                    |done: &&(&Result<(), EngineError>, Vec<_>)| matches!(done.0, Err(EngineError::Unproved));
+                let doubtful: Vec<_> = done.iter().zip(partitions).filter(|done| doubtful(&done)).collect();
+                if !doubtful.is_empty()
+                    && let Some(under_way) = under_way.take()
+                {
+                    let partitions = doubtful.into_iter().flat_map(|(_, partitions)| partitions).collect();
+                    shared.hold(under_way.keep(), partitions, self.journal.end());
+                }
+                done
+            }
+        };
+        self.metrics.stage(Stage::State, journalled.elapsed());
+        Ok(done)
+    }
+
+    async fn apply(&self, keeper: &Embedded, group: Vec<Batch>) -> Result<(), EngineError> {
+        for batch in group {
+            if keeper.commit(batch).await? != Committed::Yes {
+                tracing::error!("a version moved under a member's lock; restart the service, it replays the journal");
+                return Err(EngineError::Contended);
             }
         }
-        self.metrics.stage(Stage::State, journalled.elapsed());
         Ok(())
     }
 
@@ -325,31 +395,35 @@ impl Engine {
     }
 }
 
-/// A member as the state has it: one read and a scan of its purchases, profiles opened.
+/// A member as the state has it, profiles opened.
 async fn read_member(
     keeper: &dyn Keeper,
-    vault: &Vault,
+    member_keys: &sealed::MemberKeys,
     partition: Partition,
     member: &MemberId,
 ) -> Result<Option<MemberState>, EngineError> {
-    let Some(head) = keeper.get(partition, &keys::head(member)).await? else { return Ok(None) };
-    let (_, head) = keys::unversioned(&head)?;
+    let pairs = keeper.member(partition, member).await?;
+    let Some(((_, head), purchases)) = pairs.split_first() else { return Ok(None) };
+    let (_, head) = keys::unversioned(head)?;
     let mut state = MemberState::new(head);
-    state.profiles = sealed::open_profiles(vault, partition, &state.head)?;
-    let prefix = keys::purchases(member);
-    let mut after: Option<Vec<u8>> = None;
-    loop {
-        let page = keeper.scan(partition, &prefix, after.as_deref(), 512).await?;
-        for (_, value) in &page {
-            state.purchases.push(Placed::new(crate::record::decode::<Purchase>(value)?));
+    for (key, value) in purchases {
+        if key.ends_with(&[0, b'k']) {
+            state.key = Some(value.as_ref().into());
+            continue;
         }
-        match page.last() {
-            Some((key, _)) if page.len() == 512 => after = Some(key.clone()),
-            _ => break,
-        }
+        state.purchases.push(Placed::new(crate::record::decode::<Purchase>(value)?));
     }
+    state.profiles = member_keys.open_profiles(partition, &state)?;
     state.purchases.sort_by(|a, b| a.order().cmp(&b.order()));
     Ok(Some(state))
+}
+
+impl Engine {
+    /// Ends commits that were kept under way.
+    fn end(&self, tickets: &[u64]) {
+        let mut under_way = self.under_way.lock().expect("no code panics while it holds this");
+        under_way.retain(|ticket, _| !tickets.contains(ticket));
+    }
 }
 
 /// A commit under way: its place in the journal is at or after where the journal ended
@@ -369,9 +443,12 @@ impl<'a> UnderWay<'a> {
 }
 
 impl UnderWay<'_> {
-    /// Never ends: the low water stays below it until a restart.
-    fn keep(self) {
+    /// Does not end with this value: the low water stays below it until its ticket is given
+    /// back, or a restart.
+    fn keep(self) -> u64 {
+        let ticket = self.ticket;
         std::mem::forget(self);
+        ticket
     }
 }
 

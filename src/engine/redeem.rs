@@ -73,11 +73,12 @@ impl Engine {
             }
         };
         let (lots, settled) = choose_lots(&turn.member, unit, minor, turn.now())?;
-        let given = match given {
-            None => None,
-            Some(grant) if turn.reserve(&grant.offer, grant.amount_minor).await? => Some(grant),
-            Some(_) => return Err(ActError::BudgetSpent),
-        };
+        if let Some(grant) = &given {
+            let raise = turn.reserve(&grant.offer, grant.amount_minor).await?;
+            if raise.minor < grant.amount_minor {
+                return Err(ActError::BudgetSpent { of_day: raise.day_spent });
+            }
+        }
         let entry = given.as_ref().map(|_| next_entry(&turn.member));
         let exchange = given.as_ref().zip(entry.clone()).map(|(grant, entry)| Exchange {
             entry,

@@ -73,16 +73,23 @@ impl Engine {
             let next = all.split_off(all.iter().take_while(fits).count().max(1));
             let mut round = std::mem::replace(&mut all, next);
             let records = round.iter_mut().flat_map(|(decision, _)| std::mem::take(&mut decision.records)).collect();
-            let batches = round.iter_mut().flat_map(|(decision, _)| std::mem::take(&mut decision.batches)).collect();
-            let committed = self.journal_then_state(records, batches).await;
+            let batches = round.iter_mut().map(|(decision, _)| std::mem::take(&mut decision.batches)).collect();
+            let mut committed = self.journal_then_state(records, batches).await.map(Vec::into_iter);
             for (decision, answer) in round {
                 let Decision { turn, member, .. } = decision;
-                let answered = match &committed {
+                let committed = match &mut committed {
+                    Ok(each) => each.next().unwrap_or(Err(EngineError::Stopping)),
+                    Err(error) => Err(error.repeated()),
+                };
+                let answered = match committed {
                     Ok(()) => {
                         turn.count(&member);
                         Ok(member)
                     }
-                    Err(error) => Err(error.repeated()),
+                    Err(error) => {
+                        self.not_taken(&turn, &error);
+                        Err(error)
+                    }
                 };
                 drop(turn);
                 // Whoever no longer waits does not need the answer.

@@ -108,6 +108,20 @@ impl StoreSecrets {
         })
     }
 
+    /// The key that wraps members' keys in a shared store.
+    #[must_use]
+    pub fn wrapping_key(&self) -> [u8; 32] {
+        let mut mac = self.link.clone();
+        // No kind of link has this name: kinds hold no zero byte.
+        mac.update(b"\0members' keys");
+        mac.finalize().into_bytes().into()
+    }
+    /// Tells these secrets from others without saying them.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let print = [hash(&self.card, "\0", "fingerprint"), hash(&self.link, "\0", "fingerprint")];
+        print.iter().flat_map(|half| half.0).map(|byte| format!("{byte:02x}")).collect()
+    }
     /// Keyed hash of a card token, within its source.
     #[must_use]
     pub fn card_hash(&self, source: &SourceName, token: &str) -> CardHash {

@@ -3,21 +3,24 @@
 //! has nothing to replay.
 
 use super::again::Job;
+use super::sealed::MemberKeys;
 use super::secrets::{SecretsError, StoreSecrets};
 use super::turn::member_batch;
-use super::{Engine, EngineError, MemberWeight, STRIPES};
+use super::{Engine, EngineError, MemberWeight, STRIPES, State};
 use crate::catalogue::Catalogue;
 use crate::clock::Clock;
 use crate::decide::{MemberState, Policy, Touched, apply_changes, apply_input};
+use crate::domain::MemberId;
 use crate::domain::member::MemberHead;
 use crate::domain::merchant::Merchant;
 use crate::domain::offer::Offer;
 use crate::journal::disk::{Disk, RealDisk};
 use crate::journal::vault::{Vault, VaultError};
-use crate::journal::{Journal, OpenError as JournalError, Options};
+use crate::journal::{Journal, OpenError as JournalError, Options, Position};
 use crate::record::{self, Body, MemberInput, Record};
 use crate::sightings::Sightings;
 use crate::store::embedded::{self, Checkpointed, Embedded, Meta, OpenError};
+use crate::store::redis::connection::ConnectOptions;
 use crate::store::{Batch, CATALOGUE, Keeper, keys};
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
@@ -34,8 +37,10 @@ const CARD_PAGES_AT_START: usize = 32;
 /// Bounds and habits of an engine.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// Folder of the state.
+    /// Folder of the state; unused when it is shared.
     pub state_dir: PathBuf,
+    /// The Redis that holds the state, when it is shared.
+    pub shared: Option<ConnectOptions>,
     /// Folder of the journal, the key file and the store's secrets.
     pub journal_dir: PathBuf,
     /// Member partitions of a new store.
@@ -78,6 +83,7 @@ impl EngineOptions {
     pub fn new(dir: &Path) -> Self {
         Self {
             state_dir: dir.to_owned(),
+            shared: None,
             journal_dir: dir.join("journal"),
             partitions: 256,
             cache_bytes: 256 << 20,
@@ -142,6 +148,9 @@ pub enum StartError {
     /// The engine could not.
     #[error("the state cannot be read")]
     Engine(#[from] EngineError),
+    /// The shared store cannot be joined.
+    #[error("store.url: {0}")]
+    Shared(#[from] super::shared::JoinError),
 }
 
 /// What a start found and did.
@@ -181,6 +190,9 @@ impl Engine {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<(Arc<Self>, Started), StartError> {
+        if options.shared.is_some() {
+            return super::shared::start(&disk, &options, &policy, &clock, &metrics);
+        }
         let (engine, started) = Self::open_or_rebuild(&disk, &options, &policy, &clock, &metrics)?;
         // Of a small store all cards are known at once; of a large one whoever keeps the house learns the rest.
         engine.learn_cards(usize::from(engine.partitions()) + CARD_PAGES_AT_START)?;
@@ -261,75 +273,68 @@ impl Engine {
         started: &mut Started,
     ) -> Result<Arc<Self>, StartError> {
         let partitions = meta.as_ref().map_or(options.partitions, |meta| meta.partitions);
-        let secrets_path = options.journal_dir.join("store.secrets");
-        let secrets = StoreSecrets::open(&secrets_path, !has_segments(disk.as_ref(), &options.journal_dir))?;
-        let vault = Arc::new(Vault::open(disk.as_ref(), &options.journal_dir.join("member.keys"))?);
-        let mut journal_options = journal_options(options, &options.journal_dir, clock);
-        journal_options.process = meta.as_ref().map(|meta| meta.process);
-        journal_options.vault = Some(Arc::clone(&vault));
-        let on_sync = Arc::clone(metrics);
-        journal_options.on_sync = Some(Box::new(move |took, records| {
-            on_sync.journal_sync(took, records as u64, 0);
-        }));
-        let numbers: Vec<AtomicU64> = (0..=partitions).map(|_| AtomicU64::new(0)).collect();
+        let base = Base::open(disk, options, clock, metrics)?;
+        let keys = MemberKeys::new(Arc::clone(&base.vault), None);
+        let numbers = first_numbers(partitions);
         for (partition, number) in meta.iter().flat_map(|meta| &meta.numbers) {
-            let place = if *partition == CATALOGUE { usize::from(partitions) } else { usize::from(*partition) };
-            numbers[place].store(*number, Ordering::Relaxed);
+            numbers[place_of(*partition, partitions)].store(*number, Ordering::Relaxed);
         }
         let mut replay = Replay {
             keeper: Arc::new(keeper),
-            vault: Arc::clone(&vault),
+            keys: &keys,
             options,
             policy,
             partitions,
             numbers: &numbers,
-            members: quick_cache::sync::Cache::with_weighter(100_000, options.members_cached_bytes, MemberWeight),
+            members: member_cache(options),
             erased: Vec::new(),
             replayed: 0,
         };
         let from = meta.as_ref().map(|meta| meta.position);
-        let opened = Journal::open(Arc::clone(disk), journal_options, from, &mut |at, bytes: &[u8]| {
-            let _ = at; // The journal names the position itself.
-            replay.record(bytes)
-        });
-        let (journal, opened) = match opened {
-            Ok(opened) => opened,
-            Err(source) => return Err(StartError::Journal { path: options.journal_dir.clone(), source }),
-        };
+        let process = meta.as_ref().map(|meta| meta.process);
+        let opened = base.journal(process, from, &mut |bytes: &[u8]| replay.record(bytes))?;
         started.replayed = replay.replayed;
-        started.torn_bytes = opened.torn_bytes_dropped;
+        started.torn_bytes = opened.torn_bytes;
         let Replay { keeper, members, erased, .. } = replay;
         for slot in erased {
-            vault.erase(slot)?;
+            keys.vault.erase(slot)?;
         }
-        let sightings = if options.sightings_days == 0 {
-            None
-        } else {
-            let dir = options.journal_dir.join("sightings");
-            std::fs::create_dir_all(&dir).map_err(|source| StartError::Folder { path: dir.clone(), source })?;
-            let mut sighting_options = journal_options_small(options, &dir, clock);
-            sighting_options.process = Some(opened.process);
-            sighting_options.segment_ms_max = Some(crate::domain::time::DAY_MS);
-            let opened =
-                Journal::open(Arc::clone(disk), sighting_options, None, &mut |_, _: &[u8]| Ok::<(), EngineError>(()));
-            let journal = opened.map_err(|source| StartError::Journal { path: dir, source })?.0;
-            Some(Arc::new(Sightings::new(journal)))
+        let parts = Parts { keys, state: State::Embedded(keeper), members, numbers, partitions };
+        Ok(now::<_, EngineError>(Self::put_together(base, opened, policy, parts))?)
+    }
+
+    /// The engine of what was opened, with what is read from the state.
+    pub(super) async fn put_together(
+        base: Base<'_>,
+        opened: Opened,
+        policy: &Policy,
+        parts: Parts,
+    ) -> Result<Arc<Self>, EngineError> {
+        let Base { options, clock, metrics, secrets, .. } = base;
+        let Parts { keys, state, members, numbers, partitions } = parts;
+        let keeper: &dyn Keeper = match &state {
+            State::Embedded(keeper) => keeper.as_ref(),
+            State::Shared(shared) => shared.redis(),
         };
-        let read = read_catalogue(&keeper)?.with_descriptor_confidence_min(options.descriptor_confidence_min);
+        let read = read_catalogue(keeper, 1).await?.with_descriptor_confidence_min(options.descriptor_confidence_min);
         let mut policy = policy.clone();
         policy.holdout_key = secrets.holdout;
-        let marks: Vec<AtomicI64> = read_marks(&keeper, partitions)?;
-        let dead_letters = count_dead_letters(&keeper)?;
+        let marks = read_marks(keeper, partitions, &keys::mark()).await?;
+        let marked = match &state {
+            State::Embedded(_) => marks.iter().map(|mark| AtomicI64::new(mark.load(Ordering::Relaxed))).collect(),
+            State::Shared(_) => read_marks(keeper, partitions, &keys::marked()).await?,
+        };
+        let dead_letters = count_dead_letters(keeper).await?;
         let engine = Self {
             clock: clock.clone(),
             policy,
             options: options.clone(),
             metrics: Arc::clone(metrics),
-            journal,
-            sightings,
-            vault,
+            journal: opened.journal,
+            sightings: opened.sightings,
+            keys,
             secrets,
-            keeper,
+            state,
             snapshot: ArcSwap::from_pointee(read),
             editing: tokio::sync::Mutex::new(()),
             budgets: super::budgets::Budgets::default(),
@@ -341,7 +346,7 @@ impl Engine {
             screening: super::screened::Screening::new(options.pass_age_ms_max),
             card_stripes: (0..256).map(|_| Arc::default()).collect(),
             numbers,
-            marked: marks.iter().map(|mark| AtomicI64::new(mark.load(Ordering::Relaxed))).collect(),
+            marked,
             marks,
             under_way: Mutex::default(),
             ticket: AtomicU64::new(0),
@@ -362,6 +367,7 @@ impl Engine {
     /// # Errors
     /// When the disk refuses; nothing is lost.
     pub fn checkpoint(&self) -> Result<Checkpointed, EngineError> {
+        let State::Embedded(keeper) = &self.state else { return Ok(Checkpointed::default()) };
         // Taken before the layer is frozen: whatever is below it is in the layer by then.
         let position = self.low_water();
         let partitions = self.partitions();
@@ -372,7 +378,7 @@ impl Engine {
         });
         let numbers = numbers.filter(|(_, number)| *number > 0).collect();
         let begun = std::time::Instant::now();
-        let done = self.keeper.checkpoint(&Meta { partitions, process: self.journal.process(), position, numbers })?;
+        let done = keeper.checkpoint(&Meta { partitions, process: self.journal.process(), position, numbers })?;
         self.metrics.checkpoint(begun.elapsed(), done.bytes as u64);
         Ok(done)
     }
@@ -382,13 +388,19 @@ impl Engine {
     /// # Errors
     /// When the disk refuses; nothing is lost.
     pub fn merge_state(&self) -> Result<(), EngineError> {
-        Ok(self.keeper.merge()?)
+        match &self.state {
+            State::Embedded(keeper) => Ok(keeper.merge()?),
+            State::Shared(_) => Ok(()),
+        }
     }
 
     /// Bytes that wait for a checkpoint.
     #[must_use]
     pub fn waiting_bytes(&self) -> usize {
-        self.keeper.layer_bytes()
+        match &self.state {
+            State::Embedded(keeper) => keeper.layer_bytes(),
+            State::Shared(_) => 0,
+        }
     }
 
     /// Takes no more commits, writes the last checkpoint and closes the journals. Blocks.
@@ -417,6 +429,98 @@ impl Engine {
         let kept = i64::from(self.options.sightings_days) * crate::domain::time::DAY_MS;
         Ok(sightings.tidy(self.clock.now().as_ms() - kept)?)
     }
+}
+
+/// What every start opens first: secrets and the vault, beside the journal.
+pub(super) struct Base<'a> {
+    disk: &'a Arc<dyn Disk>,
+    pub(super) options: &'a EngineOptions,
+    pub(super) clock: &'a Clock,
+    pub(super) metrics: &'a Arc<Metrics>,
+    pub(super) secrets: StoreSecrets,
+    pub(super) vault: Arc<Vault>,
+}
+
+/// A journal that was opened.
+pub(super) struct Opened {
+    pub(super) journal: Journal,
+    pub(super) torn_bytes: u64,
+    sightings: Option<Arc<Sightings>>,
+}
+
+/// What differs between a state of one's own and a shared one.
+pub(super) struct Parts {
+    pub(super) keys: MemberKeys,
+    pub(super) state: State,
+    pub(super) members: quick_cache::sync::Cache<MemberId, Arc<MemberState>, MemberWeight>,
+    pub(super) numbers: Vec<AtomicU64>,
+    pub(super) partitions: u16,
+}
+
+impl<'a> Base<'a> {
+    pub(super) fn open(
+        disk: &'a Arc<dyn Disk>,
+        options: &'a EngineOptions,
+        clock: &'a Clock,
+        metrics: &'a Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let secrets_path = options.journal_dir.join("store.secrets");
+        let secrets = StoreSecrets::open(&secrets_path, !has_segments(disk.as_ref(), &options.journal_dir))?;
+        let vault = Arc::new(Vault::open(disk.as_ref(), &options.journal_dir.join("member.keys"))?);
+        Ok(Self { disk, options, clock, metrics, secrets, vault })
+    }
+
+    /// Opens the journal, shows its records from a place on, and opens the sightings.
+    pub(super) fn journal(
+        &self,
+        process: Option<u32>,
+        from: Option<Position>,
+        record: &mut dyn FnMut(&[u8]) -> Result<(), EngineError>,
+    ) -> Result<Opened, StartError> {
+        let options = self.options;
+        let mut journal_options = journal_options(options, &options.journal_dir, self.clock);
+        journal_options.process = process;
+        journal_options.vault = Some(Arc::clone(&self.vault));
+        let on_sync = Arc::clone(self.metrics);
+        journal_options.on_sync = Some(Box::new(move |took, records| {
+            on_sync.journal_sync(took, records as u64, 0);
+        }));
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StartError::Journal { path, source }
+        };
+        // The journal names the position itself.
+        let opened = Journal::open(Arc::clone(self.disk), journal_options, from, &mut |_, bytes: &[u8]| record(bytes));
+        let (journal, opened) = opened.map_err(failed(&options.journal_dir))?;
+        let torn_bytes = opened.torn_bytes_dropped;
+        if options.sightings_days == 0 {
+            return Ok(Opened { journal, torn_bytes, sightings: None });
+        }
+        let dir = options.journal_dir.join("sightings");
+        std::fs::create_dir_all(&dir).map_err(|source| StartError::Folder { path: dir.clone(), source })?;
+        let mut sighting_options = journal_options_small(options, &dir, self.clock);
+        sighting_options.process = Some(opened.process);
+        sighting_options.segment_ms_max = Some(crate::domain::time::DAY_MS);
+        let skip = &mut |_, _: &[u8]| Ok::<(), EngineError>(());
+        let sightings = Journal::open(Arc::clone(self.disk), sighting_options, None, skip).map_err(failed(&dir))?.0;
+        Ok(Opened { journal, torn_bytes, sightings: Some(Arc::new(Sightings::new(sightings))) })
+    }
+}
+
+/// Counters of record numbers, the catalogue's last.
+pub(super) fn first_numbers(partitions: u16) -> Vec<AtomicU64> {
+    (0..=partitions).map(|_| AtomicU64::new(0)).collect()
+}
+
+/// Where a partition's counter is.
+pub(super) fn place_of(partition: u16, partitions: u16) -> usize {
+    usize::from(if partition == CATALOGUE { partitions } else { partition })
+}
+
+pub(super) fn member_cache(
+    options: &EngineOptions,
+) -> quick_cache::sync::Cache<MemberId, Arc<MemberState>, MemberWeight> {
+    quick_cache::sync::Cache::with_weighter(100_000, options.members_cached_bytes, MemberWeight)
 }
 
 fn journal_options(options: &EngineOptions, dir: &Path, clock: &Clock) -> Options {
@@ -476,18 +580,18 @@ fn check_partitions(meta: &Meta, options: &EngineOptions) -> Result<(), StartErr
     Err(StartError::Partitions { has: meta.partitions, said: options.partitions })
 }
 
-/// Reads pages of a blocking keeper to the end.
-fn pages(
-    keeper: &Embedded,
+/// Reads pages of a keeper to the end.
+async fn pages(
+    keeper: &dyn Keeper,
     partition: u16,
     prefix: &[u8],
-    mut each: impl FnMut(&[u8], &Bytes) -> Result<(), EngineError>,
+    mut each: impl FnMut(&Bytes) -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
     let mut after: Option<Vec<u8>> = None;
     loop {
-        let page = now(keeper.scan(partition, prefix, after.as_deref(), 1024))?;
-        for (key, value) in &page {
-            each(key, value)?;
+        let page = keeper.scan(partition, prefix, after.as_deref(), 1024).await?;
+        for (_, value) in &page {
+            each(value)?;
         }
         match page.last() {
             Some((key, _)) if page.len() == 1024 => after = Some(key.clone()),
@@ -510,18 +614,20 @@ where
     }
 }
 
-fn read_catalogue(keeper: &Embedded) -> Result<Catalogue, EngineError> {
+pub(super) async fn read_catalogue(keeper: &dyn Keeper, revision: u64) -> Result<Catalogue, EngineError> {
     let mut merchants: Vec<Arc<Merchant>> = Vec::new();
     let mut offers: Vec<Arc<Offer>> = Vec::new();
-    pages(keeper, CATALOGUE, b"M", |_, value| {
-        merchants.push(Arc::new(keys::unversioned(value)?.1));
+    pages(keeper, CATALOGUE, b"M", |value| {
+        merchants.push(Arc::new(keys::of_document(value)?.1));
         Ok(())
-    })?;
-    pages(keeper, CATALOGUE, b"O", |_, value| {
-        offers.push(Arc::new(keys::unversioned(value)?.1));
+    })
+    .await?;
+    pages(keeper, CATALOGUE, b"O", |value| {
+        offers.push(Arc::new(keys::of_document(value)?.1));
         Ok(())
-    })?;
-    Ok(Catalogue::build(merchants, offers, 1, seed()))
+    })
+    .await?;
+    Ok(Catalogue::build(merchants, offers, revision, seed()))
 }
 
 /// Seed of the index's hash, so that nobody can aim collisions at it.
@@ -532,21 +638,22 @@ pub(super) fn seed() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-fn read_marks(keeper: &Embedded, partitions: u16) -> Result<Vec<AtomicI64>, EngineError> {
-    (0..partitions)
-        .map(|partition| {
-            let found = now(keeper.get(partition, &keys::mark()))?;
-            Ok(AtomicI64::new(keys::counter(found.as_ref())))
-        })
-        .collect()
+async fn read_marks(keeper: &dyn Keeper, partitions: u16, key: &[u8]) -> Result<Vec<AtomicI64>, EngineError> {
+    let mut marks = Vec::with_capacity(usize::from(partitions));
+    for partition in 0..partitions {
+        let found = keeper.get(partition, key).await?;
+        marks.push(AtomicI64::new(keys::counter(found.as_ref())));
+    }
+    Ok(marks)
 }
 
-fn count_dead_letters(keeper: &Embedded) -> Result<u64, EngineError> {
+async fn count_dead_letters(keeper: &dyn Keeper) -> Result<u64, EngineError> {
     let mut count = 0;
-    pages(keeper, CATALOGUE, b"d", |_, _| {
+    pages(keeper, CATALOGUE, b"d", |_| {
         count += 1;
         Ok(())
-    })?;
+    })
+    .await?;
     Ok(count)
 }
 
@@ -566,7 +673,7 @@ fn says_of_referral(input: &MemberInput) -> bool {
 /// Applies records of the journal to a state, each at most once.
 struct Replay<'a> {
     keeper: Arc<Embedded>,
-    vault: Arc<Vault>,
+    keys: &'a MemberKeys,
     options: &'a EngineOptions,
     policy: &'a Policy,
     partitions: u16,
@@ -581,8 +688,7 @@ impl Replay<'_> {
         let record: Record = record::decode(bytes)?;
         self.replayed += 1;
         let partition = record.envelope.partition;
-        let place = if partition == CATALOGUE { usize::from(self.partitions) } else { usize::from(partition) };
-        if let Some(number) = self.numbers.get(place) {
+        if let Some(number) = self.numbers.get(place_of(partition, self.partitions)) {
             number.fetch_max(record.envelope.number, Ordering::AcqRel);
         }
         let document = |key: Vec<u8>, value: Bytes| Batch {
@@ -594,7 +700,7 @@ impl Replay<'_> {
             Body::Member { member, input, changes } => self.member(&record, member, input, changes)?,
             Body::Merchant { merchant, operator_word } => {
                 self.seen_again(&record, merchant, *operator_word)?;
-                let value = keys::versioned(record.envelope.version, merchant.as_ref());
+                let value = keys::document(record.envelope.version, merchant.as_ref());
                 self.newer(keys::merchant(merchant.id.as_str()), record.envelope.version, value)?;
             }
             Body::Offer { offer, operator_word } => {
@@ -604,7 +710,7 @@ impl Replay<'_> {
                     let merchant = offer.merchant().clone();
                     self.commit(Job::Members { merchant, since }.batch(&record))?;
                 }
-                let value = keys::versioned(record.envelope.version, offer.as_ref());
+                let value = keys::document(record.envelope.version, offer.as_ref());
                 self.newer(keys::offer(offer.id.as_str()), record.envelope.version, value)?;
                 if let Some(request) = &record.envelope.request {
                     self.commit(document(keys::request(&request.key), record::encode(request).into()))?;
@@ -644,7 +750,7 @@ impl Replay<'_> {
         let partition = record.envelope.partition;
         let mut state = match self.members.get(id) {
             Some(state) => state.as_ref().clone(),
-            None => now(super::read_member(self.keeper.as_ref(), &self.vault, partition, id))?
+            None => now(super::read_member(self.keeper.as_ref(), &self.keys, partition, id))?
                 .unwrap_or_else(|| MemberState::new(MemberHead::new(id.clone(), record.envelope.at))),
         };
         if let MemberInput::Erased { slot: Some(slot) } = input {
@@ -657,7 +763,7 @@ impl Replay<'_> {
             let mut touched = Touched::default();
             apply_input(&mut state, input, &mut touched);
             if matches!(input, MemberInput::Registered { .. }) {
-                state.profiles = super::sealed::open_profiles(&self.vault, partition, &state.head)?;
+                state.profiles = self.keys.open_profiles(partition, &state)?;
             }
             apply_changes(&mut state, &record.envelope, changes, &mut touched);
             let records = std::slice::from_ref(record);
@@ -670,7 +776,7 @@ impl Replay<'_> {
             }
             self.members.insert(id.clone(), Arc::new(state));
         }
-        for batch in now(super::turn::hints(self.keeper.as_ref(), self.partitions, record))? {
+        for batch in now(super::turn::hints(self.keeper.as_ref(), self.partitions, &[], record))? {
             self.commit(batch)?;
         }
         Ok(())
@@ -680,7 +786,7 @@ impl Replay<'_> {
     /// what became of the job.
     fn seen_again(&self, record: &Record, merchant: &Merchant, moves: bool) -> Result<(), EngineError> {
         let found = now(self.keeper.get(CATALOGUE, &keys::merchant(merchant.id.as_str())))?;
-        let known: Option<(u64, Merchant)> = found.map(|bytes| keys::unversioned(&bytes)).transpose()?;
+        let known: Option<(u64, Merchant)> = found.map(|bytes| keys::of_document(&bytes)).transpose()?;
         let (has, before) = known.map_or((0, None), |(version, merchant)| (version, Some(merchant)));
         match super::catalogue::seen_job(before.as_ref(), merchant, moves) {
             Some(job) if has < record.envelope.version => self.commit(job.batch(record)),

@@ -4,28 +4,29 @@
 //! journal and one batch of the state. Nothing is visible to others before the commit,
 //! and a turn that is dropped has had no effect.
 
-use super::again::Job;
+use super::again::{Job, tells};
 use super::answer::{Taken, answering, rewards};
-use super::budgets::Reserved;
+use super::budgets::{Budget, Crossed, Reserved};
 use super::rounds::Decision;
 use super::{Engine, EngineError, referral};
 use crate::catalogue::Catalogue;
 use crate::decide::Policy;
 use crate::decide::exchange::expired;
-use crate::decide::judge::Raises;
+use crate::decide::judge::{Raise, Raises};
 use crate::decide::member::Placed;
+use crate::decide::referral::key;
 use crate::decide::{
     Entry, GrantChange, Judged, MemberState, Scope, Touched, apply_changes, apply_input, concerned, judge, settle,
     worth,
 };
 use crate::domain::member::MemberHead;
-use crate::domain::purchase::{AnswerLine, Purchase, Stage};
+use crate::domain::purchase::{AnswerLine, Purchase, SIGNAL, Stage, entry_key};
 use crate::domain::time::DAY_MS;
 use crate::domain::{CardHash, Code, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
 use crate::ledger::{AccountKind, Owner};
 use crate::record::{self, Body, Envelope, MemberInput, Record, RequestKey};
 use crate::store::keys::{self, CardClaim, Identity};
-use crate::store::{Batch, CATALOGUE, Expect, Keeper, Partition};
+use crate::store::{Batch, Expect, Keeper, Partition};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard};
@@ -72,6 +73,10 @@ pub struct Turn {
     now: Timestamp,
     /// Decides what would be, not what is.
     supposed: bool,
+    /// Offers again what a shared store forgot.
+    repairs: Option<u64>,
+    /// Jobs to be left with the commit.
+    left: Vec<Job>,
 }
 
 impl Engine {
@@ -81,9 +86,25 @@ impl Engine {
     /// # Errors
     /// When the store fails.
     pub async fn turn(self: &Arc<Self>, member: &MemberId) -> Result<Box<Turn>, EngineError> {
+        self.turn_on(member, self.shared().is_some()).await
+    }
+
+    /// As [`Engine::turn`], on the state as this process last saw it: what others committed
+    /// since is found when the turn is committed, which then fails as contended.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn quick_turn(self: &Arc<Self>, member: &MemberId) -> Result<Box<Turn>, EngineError> {
+        self.turn_on(member, false).await
+    }
+
+    async fn turn_on(self: &Arc<Self>, member: &MemberId, anew: bool) -> Result<Box<Turn>, EngineError> {
         let guard = Arc::clone(self.stripe(member.as_str().as_bytes())).lock_owned().await;
         let gate = Arc::clone(&self.gate).read_owned().await;
         let now = self.clock.now();
+        if anew {
+            self.members.remove(member);
+        }
         let state = match self.load_held(member).await? {
             Some(state) => state.as_ref().clone(),
             None => MemberState::new(MemberHead::new(member.clone(), now)),
@@ -106,6 +127,8 @@ impl Engine {
             leaves_jobs: false,
             now,
             supposed: false,
+            repairs: None,
+            left: Vec::new(),
         }))
     }
 }
@@ -120,6 +143,24 @@ impl Turn {
     #[must_use]
     pub fn is_known(&self) -> bool {
         self.base_version > 0 || !self.records.is_empty()
+    }
+    pub(super) fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.engine)
+    }
+    pub(super) fn partition(&self) -> Partition {
+        self.partition
+    }
+    /// Offers again what a record said, and commits although the partition is being proved: it
+    /// is this turn that proves it.
+    pub(super) fn repair(&mut self, record: u64) {
+        self.repairs = Some(record);
+    }
+    /// Leaves a job with the commit.
+    pub(super) fn leave(&mut self, job: Job) {
+        self.left.push(job);
+    }
+    pub(super) fn envelopes(&self) -> impl Iterator<Item = &Envelope> {
+        self.records.iter().map(|record| &record.envelope)
     }
     /// The time of this turn.
     #[must_use]
@@ -202,20 +243,21 @@ impl Turn {
         self.step_with(input, request, self.mark(), given).await
     }
 
-    /// Reserves from an offer's budget until the turn ends: all of it, or nothing.
+    /// Reserves from an offer's budgets until the turn ends. What it says is less than was
+    /// asked for when they have no more.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn reserve(&mut self, offer: &OfferId, minor: i64) -> Result<bool, EngineError> {
+    pub async fn reserve(&mut self, offer: &OfferId, minor: i64) -> Result<Raise, EngineError> {
         let budget = self.budget_of(offer);
-        if budget == i64::MAX {
-            return Ok(true);
+        if budget == Budget::NONE {
+            return Ok(Raise { minor, day_spent: false });
         }
-        self.engine.learn_budget(offer).await?;
-        let reserved = self.engine.budgets.reserve(offer, minor, budget);
-        let whole = reserved.minor == minor;
+        let day = self.now.day();
+        let reserved = self.engine.reserve(offer, minor, budget, day).await?;
+        let raise = Raise { minor: reserved.minor, day_spent: reserved.day_spent };
         self.reserved.push(reserved);
-        Ok(whole)
+        Ok(raise)
     }
 
     /// As [`Turn::step`], under a mark that is being made.
@@ -251,8 +293,7 @@ impl Turn {
         let taken = Taken::before(&self.member, &input, before.as_ref(), mark, lapse);
         apply_input(&mut self.member, &input, &mut self.touched);
         if matches!(input, MemberInput::Registered { .. }) {
-            let head = &self.member.head;
-            self.member.profiles = super::sealed::open_profiles(&self.engine.vault, self.partition, head)?;
+            self.member.profiles = self.engine.keys.open_profiles(self.partition, &self.member)?;
         }
         let (from, merchants) = concerned(&self.member, &input, before);
         let scope = Scope { from, merchants: merchants.as_deref(), own: own.as_ref() };
@@ -292,24 +333,19 @@ impl Turn {
                 return Ok(judged);
             }
             for ask in asks {
-                let budget = self.budget_of(&ask.offer);
-                self.engine.learn_budget(&ask.offer).await?;
-                let reserved = self.engine.budgets.reserve(&ask.offer, ask.minor, budget);
-                raises.insert((ask.purchase, ask.offer), reserved.minor);
-                self.reserved.push(reserved);
+                let raise = self.reserve(&ask.offer, ask.minor).await?;
+                raises.insert((ask.purchase, ask.offer), raise);
             }
         }
         // Whoever still asks gets nothing more this time; the next event asks again.
         let book = self.catalogue.as_ref();
         let (_, asks) = judge(&self.member, scope, book, &self.engine.policy, mark, &raises);
-        raises.extend(asks.into_iter().map(|ask| ((ask.purchase, ask.offer), 0)));
+        raises.extend(asks.into_iter().map(|ask| ((ask.purchase, ask.offer), Raise::default())));
         Ok(judge(&self.member, scope, book, &self.engine.policy, mark, &raises).0)
     }
 
-    /// The budget of the newest version: a budget raised later serves earlier purchases too.
-    fn budget_of(&self, offer: &OfferId) -> i64 {
-        let offer = self.catalogue.offer(offer);
-        offer.and_then(|offer| offer.newest_published()).and_then(|v| v.terms.budget_minor).unwrap_or(i64::MAX)
+    fn budget_of(&self, offer: &OfferId) -> Budget {
+        self.catalogue.offer(offer).map_or(Budget::NONE, |offer| Budget::in_force(offer))
     }
 
     fn envelope(&self, request: Option<RequestKey>, mark: Timestamp) -> Envelope {
@@ -317,7 +353,8 @@ impl Turn {
             process: self.engine.journal.process(),
             partition: self.partition,
             number: self.engine.next_number(self.partition),
-            epoch: 1,
+            epoch: self.engine.epoch(self.partition),
+            again: self.repairs,
             at: self.now,
             previous: self.member.head.last,
             version: self.member.head.version + 1,
@@ -370,6 +407,9 @@ impl Turn {
     pub async fn commit(mut self: Box<Self>) -> Result<Arc<MemberState>, EngineError> {
         assert!(!self.supposed, "a supposition is never committed");
         let engine = Arc::clone(&self.engine);
+        if self.repairs.is_none() {
+            engine.check_proved(self.partition)?;
+        }
         let news = self.news();
         let empty = MemberState::new(MemberHead::new(self.id().clone(), self.now));
         let member = Arc::new(std::mem::replace(&mut self.member, empty));
@@ -388,21 +428,21 @@ impl Turn {
                 engine.linked.enter(link.card);
             }
             if !matches!(input, Some(MemberInput::Event(_))) {
-                batches.extend(hints(engine.keeper(), engine.partitions(), record).await?);
+                batches.extend(hints(engine.keeper(), engine.partitions(), &engine.processes(), record).await?);
             }
             // A budget learnt after this commit would count it twice.
-            for (offer, _) in granted_changes(record) {
-                engine.learn_budget(offer).await?;
+            for (offer, _) in granted_changes(record).filter(|_| engine.shared().is_none()) {
+                engine.learn_budget(offer, self.now.day()).await?;
             }
         }
         let index = self.unindexed.iter().map(|purchase| owner_hint(engine.partitions(), purchase, &member.head.id));
         batches.extend(index);
-        batches.extend(news.iter().map(|job| job.batch(&self.records[0])));
-        // Jobs lie in the catalogue's partition.
-        self.leaves_jobs = batches.iter().any(|batch| batch.partition == CATALOGUE);
+        batches.extend(news.iter().chain(&self.left).map(|job| job.batch(&self.records[0])));
+        self.leaves_jobs = batches.iter().any(tells);
         let (records, touched) = (&self.records, &self.touched);
         let mut batch = member_batch(&member, self.base_version, records, touched, self.partition, &engine.due());
         batch.puts.extend(removed.chain(days));
+        engine.finish_batch(&mut batch, &member, &self.records);
         batches.push(batch);
         let records = self.records.iter().map(record::encode).collect();
         engine.commit_in_a_round(Decision { turn: self, member, records, batches }).await
@@ -413,7 +453,9 @@ impl Turn {
         // Counted before the reservations end with the turn, so that no other turn sees
         // the budget with neither.
         for (offer, by) in self.records.iter().flat_map(granted_changes) {
-            self.engine.budgets.granted(offer, by);
+            for crossed in self.engine.granted(offer, by, self.budget_of(offer), self.now.day()) {
+                self.engine.tell_of_budget(offer, crossed);
+            }
         }
         self.engine.members.insert(member.head.id.clone(), Arc::clone(member));
         if self.leaves_jobs {
@@ -425,7 +467,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         for reserved in &self.reserved {
-            self.engine.budgets.release(reserved);
+            self.engine.end_reservation(reserved);
         }
     }
 }
@@ -446,28 +488,32 @@ pub(super) fn granted_changes(record: &Record) -> impl Iterator<Item = (&OfferId
 }
 
 impl Engine {
-    /// Sums what the state counts as granted under an offer, once, if it has a budget.
-    pub(super) async fn learn_budget(&self, offer: &OfferId) -> Result<(), EngineError> {
-        let catalogue = self.snapshot.load();
-        let budgeted =
-            catalogue.offer(offer).is_some_and(|o| o.versions.iter().any(|v| v.terms.budget_minor.is_some()));
-        if !budgeted || self.budgets.knows(offer) {
+    /// Sums what the state counts under an offer, once a day, if it has a budget.
+    pub(super) async fn learn_budget(&self, offer: &OfferId, day: u32) -> Result<(), EngineError> {
+        if !self.has_budget(offer) || self.budgets.knows(offer, day) {
             return Ok(());
         }
-        drop(catalogue);
-        let granted = self.granted_under(offer).await?;
-        self.budgets.learn(offer, granted);
+        let granted = self.counted(&keys::granted(offer)).await?;
+        let raised = self.counted(&keys::raised(day, offer)).await?;
+        self.budgets.learn(offer, granted, day, raised);
         Ok(())
     }
 
-    /// What the state counts as granted under an offer.
-    pub(super) async fn granted_under(&self, offer: &OfferId) -> Result<i64, EngineError> {
-        let key = keys::granted(offer);
-        let mut granted = 0;
+    /// What the state counts under a key, in all.
+    pub(super) async fn counted(&self, key: &[u8]) -> Result<i64, EngineError> {
+        let mut sum = 0;
         for partition in self.counting_partitions() {
-            granted += keys::counter(self.keeper().get(partition, &key).await?.as_ref());
+            sum += keys::counter(self.keeper().get(partition, key).await?.as_ref());
         }
-        Ok(granted)
+        Ok(sum)
+    }
+
+    /// Tells operators that an offer's budget has come to one of the shares they are warned of.
+    pub(super) fn tell_of_budget(&self, offer: &OfferId, crossed: Crossed) {
+        let Crossed { of_day, share } = crossed;
+        self.metrics.budget_used(of_day, share);
+        let budget = if of_day { "day" } else { "whole" };
+        tracing::warn!(offer = %offer, budget, percent = share.as_str(), "an offer's budget is used so far");
     }
 
     /// Who holds or held a card, as the index remembers.
@@ -507,7 +553,12 @@ fn owner_hint(partitions: u16, purchase: &PurchaseKey, member: &MemberId) -> Bat
 }
 
 /// The hints a record makes, in other partitions than the member's.
-pub(super) async fn hints(keeper: &dyn Keeper, partitions: u16, record: &Record) -> Result<Vec<Batch>, EngineError> {
+pub(super) async fn hints(
+    keeper: &dyn Keeper,
+    partitions: u16,
+    processes: &[u32],
+    record: &Record,
+) -> Result<Vec<Batch>, EngineError> {
     let Body::Member { member, input, .. } = &record.body else { return Ok(Vec::new()) };
     match input.as_ref() {
         MemberInput::CardLinked { link, replaces, .. } => {
@@ -518,7 +569,8 @@ pub(super) async fn hints(keeper: &dyn Keeper, partitions: u16, record: &Record)
             batches.push(claim(keeper, partitions, link.card, member, Some(link.from), None).await?);
             // Dated into the past: what was seen of it since then is looked for.
             if link.from < record.envelope.at {
-                batches.push(Job::card(link.card, link.from).batch(record));
+                let jobs = Job::card(link.card, link.from).spread(processes);
+                batches.extend(jobs.iter().map(|job| job.batch(record)));
             }
             Ok(batches)
         }
@@ -529,7 +581,26 @@ pub(super) async fn hints(keeper: &dyn Keeper, partitions: u16, record: &Record)
             let known = owner_of(keeper, partitions, &input.purchase).await?.is_some();
             Ok(if known { Vec::new() } else { vec![owner_hint(partitions, &input.purchase, member)] })
         }
-        input => referral::hints(keeper, partitions, record, member, input).await,
+        input => {
+            let mut batches = referral::hints(keeper, partitions, record, member, input).await?;
+            if let Some((entry, anew)) = opens(input)
+                && (anew || owner_of(keeper, partitions, &entry).await?.is_none())
+            {
+                batches.push(owner_hint(partitions, &entry, member));
+            }
+            Ok(batches)
+        }
+    }
+}
+
+/// The entry that is no purchase which an input opens, so that it is found as purchases are;
+/// and whether that is so however it was found before: a referral may have another referrer.
+fn opens(input: &MemberInput) -> Option<(PurchaseKey, bool)> {
+    match input {
+        MemberInput::Signalled(signal) if signal.entry => Some((entry_key(SIGNAL, signal.id.clone()), false)),
+        MemberInput::ReferralTold(told) => Some((key(&told.offer, &told.referred), told.qualified.is_some())),
+        MemberInput::Redeemed(redemption) => Some((redemption.exchange.as_ref()?.entry.clone(), false)),
+        _ => None,
     }
 }
 
@@ -631,6 +702,9 @@ fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
     }
     for (offer, by) in granted_changes(record) {
         add(&mut batch.adds, keys::granted(offer), by);
+        if by > 0 {
+            add(&mut batch.adds, keys::raised(record.envelope.at.day(), offer), by);
+        }
     }
     if !transfers.is_empty() {
         let line = crate::engine::look::StatementLine::of(record, transfers);
@@ -639,7 +713,7 @@ fn record_puts(batch: &mut Batch, id: &MemberId, record: &Record) {
 }
 
 /// Few counters are raised by one turn: looking through them costs less than a map.
-fn add(adds: &mut Vec<(Vec<u8>, i64)>, key: Vec<u8>, by: i64) {
+pub(super) fn add(adds: &mut Vec<(Vec<u8>, i64)>, key: Vec<u8>, by: i64) {
     match adds.iter_mut().find(|(known, _)| *known == key) {
         Some((_, sum)) => *sum += by,
         None => adds.push((key, by)),

@@ -81,6 +81,13 @@ impl Position {
     /// Where the first frame of a journal is.
     pub const FIRST: Self = Self { segment: 0, offset: FIRST_FRAME };
 
+    /// Reads what a position shows as.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (segment, offset) = text.strip_prefix("segment ")?.split_once(" offset ")?;
+        Some(Self { segment: segment.parse().ok()?, offset: offset.parse().ok()? })
+    }
+
     fn or_first_frame(self) -> Self {
         Self { offset: self.offset.max(FIRST_FRAME), ..self }
     }

@@ -67,7 +67,55 @@ pub enum VaultError {
 }
 
 /// A key, wiped when dropped, silent in `Debug`.
-struct DataKey(Zeroizing<[u8; KEY_BYTES]>);
+pub struct DataKey(Zeroizing<[u8; KEY_BYTES]>);
+
+/// The wrapped bytes are not a key, or another's.
+#[derive(Debug, thiserror::Error)]
+#[error("a member's key cannot be unwrapped: it is another's, or the store's secrets are another store's")]
+pub struct NoKey;
+
+impl DataKey {
+    /// The key sealed with another, bound to whose it is: for a store that others can read.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn wrapped(&self, by: &[u8; KEY_BYTES], whose: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let mut out = vec![0; 12];
+        getrandom::fill(&mut out).map_err(VaultError::Random)?;
+        let nonce = <[u8; 12]>::try_from(out.as_slice()).expect("twelve bytes");
+        let payload = Payload { msg: self.0.as_slice(), aad: whose };
+        let sealed = ChaCha20Poly1305::new(by.into()).encrypt(&Nonce::from(nonce), payload);
+        out.extend_from_slice(&sealed.expect("a short text is always sealed"));
+        Ok(out)
+    }
+
+    /// What [`DataKey::wrapped`] gave.
+    ///
+    /// # Errors
+    /// [`NoKey`].
+    pub fn unwrapped(wrapped: &[u8], by: &[u8; KEY_BYTES], whose: &[u8]) -> Result<Self, NoKey> {
+        let (nonce, sealed) = wrapped.split_first_chunk::<12>().ok_or(NoKey)?;
+        let payload = Payload { msg: sealed, aad: whose };
+        let opened = ChaCha20Poly1305::new(by.into()).decrypt(&Nonce::from(*nonce), payload).map_err(|_| NoKey)?;
+        let opened = Zeroizing::new(opened);
+        Ok(Self(Zeroizing::new(<[u8; KEY_BYTES]>::try_from(opened.as_slice()).map_err(|_| NoKey)?)))
+    }
+
+    /// Seals bytes, bound to what they belong to; a nonce is used once per key.
+    #[must_use]
+    pub fn seal(&self, nonce: [u8; 12], aad: &[u8], plain: &[u8]) -> Vec<u8> {
+        let sealed = cipher(self).encrypt(&Nonce::from(nonce), Payload { msg: plain, aad });
+        sealed.expect("a text that fits into memory is sealed")
+    }
+
+    /// Opens what was sealed with this key.
+    ///
+    /// # Errors
+    /// [`NoKey`] when it was another one.
+    pub fn unseal(&self, nonce: [u8; 12], aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, NoKey> {
+        cipher(self).decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad }).map_err(|_| NoKey)
+    }
+}
 
 impl fmt::Debug for DataKey {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -221,6 +269,17 @@ impl Vault {
     #[must_use]
     pub fn slots(&self) -> u64 {
         self.slots.load(Ordering::Acquire)
+    }
+
+    /// The key in a slot; `None` once it is erased.
+    ///
+    /// # Errors
+    /// When the disk fails, or there is no such slot.
+    pub fn key(&self, slot: u64) -> Result<Option<DataKey>, VaultError> {
+        Ok(match self.read(slot)? {
+            Slot::Live(key) => Some(key),
+            Slot::Erased => None,
+        })
     }
 
     fn read(&self, slot: u64) -> Result<Slot, VaultError> {

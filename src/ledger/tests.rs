@@ -14,6 +14,8 @@ fn grant(amount: i64, stage: Stage, held: bool, used: i64, lost: bool) -> Grant 
         cause: None,
         terms_minor: amount,
         amount_minor: amount,
+        day_spent: false,
+        kept_minor: 0,
         stage,
         held,
         used_minor: used,

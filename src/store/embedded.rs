@@ -10,7 +10,8 @@
 
 mod layer;
 
-use super::{Answer, Batch, Committed, Keeper, Key, Pairs, Partition, StoreError};
+use super::{Answer, Batch, Committed, Keeper, Key, Pairs, Partition, StoreError, keys};
+use crate::domain::MemberId;
 use crate::journal::Position;
 use bytes::Bytes;
 use layer::{Layer, Value};
@@ -41,6 +42,8 @@ const COUNTED_IN: Partition = 0;
 const CHECKED_BYTES: usize = 1 << 20;
 /// Sorted runs that a reader may have to ask before they are merged into one.
 const RUNS_MAX: u8 = 4;
+/// Keys read at a time in search of members.
+const MEMBERS_PAGE: usize = 1024;
 /// Size of a merged file: small, so that a merge takes seconds and not minutes.
 const FILE_BYTES: u64 = 16 << 20;
 
@@ -322,13 +325,18 @@ impl Embedded {
                 return Ok(Committed::Conflict);
             }
         }
+        for (key, value) in &batch.same {
+            if self.current(&layers, partition, key)? != *value {
+                return Ok(Committed::Conflict);
+            }
+        }
         let mut raised: Vec<(Key, i64)> = Vec::with_capacity(batch.adds.len());
         for (key, by) in batch.adds {
             if let Some((_, sum)) = raised.iter_mut().find(|(known, _)| *known == key) {
                 *sum += by;
                 continue;
             }
-            let old = super::keys::counter(self.current(&layers, COUNTED_IN, &key)?.as_ref());
+            let old = keys::counter(self.current(&layers, COUNTED_IN, &key)?.as_ref());
             raised.push((key, old + by));
         }
         // From here on nothing can fail.
@@ -379,6 +387,43 @@ impl Embedded {
             }
         }
         Ok(pairs)
+    }
+}
+
+impl Embedded {
+    fn member_now(&self, partition: Partition, member: &MemberId) -> Result<Pairs, StoreError> {
+        let head = keys::head(member);
+        let Some(value) = self.get_now(partition, &head)? else { return Ok(Pairs::new()) };
+        let mut pairs = vec![(head, value)];
+        pairs.extend(self.scan_now(partition, &keys::purchases(member), None, usize::MAX)?);
+        Ok(pairs)
+    }
+
+    fn members_now(
+        &self,
+        partition: Partition,
+        after: Option<&MemberId>,
+        limit: usize,
+    ) -> Result<Vec<MemberId>, StoreError> {
+        let mut members = Vec::new();
+        // Behind all keys of the one before.
+        let mut after = after.map(|member| [keys::member(member).as_slice(), &[u8::MAX]].concat());
+        while members.len() < limit {
+            let page = self.scan_now(partition, b"m", after.as_deref(), MEMBERS_PAGE)?;
+            let heads = page.iter().filter(|(key, _)| key.ends_with(&[0, b'h']));
+            let ids = heads.map(|(key, _)| {
+                let id = std::str::from_utf8(&key[1..key.len() - 2]).ok().and_then(|id| MemberId::new(id).ok());
+                id.ok_or(StoreError::Broken { partition })
+            });
+            for id in ids.take(limit - members.len()) {
+                members.push(id?);
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == MEMBERS_PAGE => after = Some(last.clone()),
+                _ => break,
+            }
+        }
+        Ok(members)
     }
 }
 
@@ -497,6 +542,17 @@ impl Keeper for Embedded {
     ) -> Answer<'a, Pairs> {
         self.scan_now(partition, prefix, after, limit).into()
     }
+    fn member<'a>(&'a self, partition: Partition, member: &'a MemberId) -> Answer<'a, Pairs> {
+        self.member_now(partition, member).into()
+    }
+    fn members<'a>(
+        &'a self,
+        partition: Partition,
+        after: Option<&'a MemberId>,
+        limit: usize,
+    ) -> Answer<'a, Vec<MemberId>> {
+        self.members_now(partition, after, limit).into()
+    }
 }
 
 #[cfg(test)]
@@ -537,6 +593,11 @@ mod tests {
         let sums = store.scan_now(COUNTED_IN, b"s", None, 10).unwrap();
         let sums: Vec<i64> = sums.iter().map(|(_, value)| super::super::keys::counter(Some(value))).collect();
         assert_eq!(sums, [4, 1]);
+        // A counter that was removed begins at nothing again.
+        let gone = Batch { partition: COUNTED_IN, puts: vec![(b"s2".to_vec(), None)], ..Batch::default() };
+        store.commit_now(gone).unwrap();
+        assert_eq!(store.scan_now(COUNTED_IN, b"s", None, 10).unwrap().len(), 1);
+        commit(Vec::new(), vec![(b"s2".to_vec(), 7)]);
         store.checkpoint(&meta()).unwrap();
         drop(store);
         let (store, found) = Embedded::open(&path, 1 << 20, 1 << 20).unwrap();
@@ -544,6 +605,8 @@ mod tests {
         assert_eq!(keys(&store.scan_now(2, b"m", None, 10).unwrap()), ["mb=2", "mc=2"]);
         let sum = store.read_now(COUNTED_IN, &[b"s1".to_vec()]).unwrap().remove(0);
         assert_eq!(super::super::keys::counter(sum.as_ref()), 4);
+        let again = store.read_now(COUNTED_IN, &[b"s2".to_vec()]).unwrap().remove(0);
+        assert_eq!(super::super::keys::counter(again.as_ref()), 7);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
@@ -557,6 +620,7 @@ mod tests {
             expects: vec![Expect { key: b"k".to_vec(), version: expected }],
             puts: vec![(b"k".to_vec(), Some(super::super::keys::versioned(version, &"v")))],
             adds: vec![(b"g".to_vec(), 1)],
+            ..Batch::default()
         };
         assert_eq!(store.commit_now(batch(0, 1)).unwrap(), Committed::Yes);
         assert_eq!(store.commit_now(batch(0, 2)).unwrap(), Committed::Conflict);

@@ -4,6 +4,7 @@
 //! | key, within a partition | value |
 //! |---|---|
 //! | `m` member 0 `h` | version, head |
+//! | `m` member 0 `k` | the member's own key, wrapped (a shared store alone) |
 //! | `m` member 0 `p` source 0 purchase | purchase |
 //! | `m` member 0 `i` card event-key | content hash and purchase of an event whose purchase was sealed early |
 //! | `m` member 0 `t` number | transfers of one record, for statements |
@@ -14,7 +15,9 @@
 //! | `k` request key | an answer kept for a repeated request |
 //! | `s` kind unit 0 owner | sum of an account kind (counter) |
 //! | `g` offer | granted under an offer (counter) |
-//! | `z` | the partition's latest daily mark |
+//! | `b` day offer | raised under an offer by the records of a day of UTC (counter) |
+//! | `g` offer 0 process, `b` day offer 0 process | the same by one process (a shared store alone) |
+//! | `z`, `y` | the partition's latest daily mark; the latest whose work is done (a shared store alone) |
 //! | `M` merchant, `O` offer | version, document (catalogue) |
 //! | `d` number | dead letter (catalogue) |
 //! | `x` number | version, case (catalogue); newest first |
@@ -67,7 +70,7 @@ pub fn shelf(key: &[u8]) -> Shelf<'_> {
             None => Shelf::Ordered,
         },
         Some(b'c' | b'u') => Shelf::Point,
-        Some(b's' | b'g') => Shelf::Counter,
+        Some(b's' | b'g' | b'b') => Shelf::Counter,
         _ => Shelf::Ordered,
     }
 }
@@ -84,6 +87,16 @@ fn member_prefix(member: &MemberId, kind: u8, more: usize) -> Key {
 #[must_use]
 pub fn head(member: &MemberId) -> Key {
     member_prefix(member, b'h', 0)
+}
+/// Prefix of all keys of a member.
+#[must_use]
+pub fn member(member: &MemberId) -> Key {
+    [b"m", member.as_str().as_bytes(), &[0]].concat()
+}
+/// A member's own key, wrapped.
+#[must_use]
+pub fn own_key(member: &MemberId) -> Key {
+    member_prefix(member, b'k', 0)
 }
 /// Prefix of a member's purchases.
 #[must_use]
@@ -213,10 +226,33 @@ pub fn granted(offer: &OfferId) -> Key {
     key.extend_from_slice(offer.as_str().as_bytes());
     key
 }
+/// The same counter for what one process counts, in a shared store.
+#[must_use]
+pub fn by_process(mut counter: Key, process: u32) -> Key {
+    counter.push(0);
+    counter.extend_from_slice(&process.to_be_bytes());
+    counter
+}
+/// Raised under an offer by the records of a day, in this partition.
+#[must_use]
+pub fn raised(day: u32, offer: &OfferId) -> Key {
+    [b"b".as_slice(), &day.to_be_bytes(), offer.as_str().as_bytes()].concat()
+}
+/// Day of such a counter.
+#[must_use]
+pub fn raised_day(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(key.get(1..5)?.try_into().ok()?))
+}
 /// The partition's latest daily mark.
 #[must_use]
 pub fn mark() -> Key {
     vec![b'z']
+}
+/// The latest daily mark whose work is done, in a shared store: there a mark is in force
+/// before its work begins.
+#[must_use]
+pub fn marked() -> Key {
+    vec![b'y']
 }
 /// A merchant document.
 #[must_use]
@@ -296,6 +332,25 @@ pub fn versioned<T: Serialize>(version: u64, value: &T) -> Bytes {
 pub fn unversioned<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<(u64, T), RecordError> {
     let (version, rest) = bytes.split_first_chunk::<8>().ok_or(RecordError::Empty)?;
     Ok((u64::from_le_bytes(*version), decode(rest)?))
+}
+/// A document of the catalogue: JSON behind its version, so that a person can read it where
+/// it is kept.
+///
+/// # Panics
+/// Never: our documents have a JSON form.
+#[must_use]
+pub fn document<T: Serialize>(version: u64, value: &T) -> Bytes {
+    let mut bytes = version.to_le_bytes().to_vec();
+    serde_json::to_writer(&mut bytes, value).expect("our documents have a JSON form");
+    bytes.into()
+}
+/// Version and document.
+///
+/// # Errors
+/// [`RecordError`] when the bytes are not what [`document`] made.
+pub fn of_document<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<(u64, T), RecordError> {
+    let (version, rest) = bytes.split_first_chunk::<8>().ok_or(RecordError::Empty)?;
+    Ok((u64::from_le_bytes(*version), serde_json::from_slice(rest).map_err(RecordError::Document)?))
 }
 /// A counter's value.
 #[must_use]

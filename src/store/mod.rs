@@ -4,7 +4,10 @@
 
 pub mod embedded;
 pub mod keys;
+pub mod redis;
 
+use crate::domain::MemberId;
+use crate::journal::Position;
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
@@ -63,10 +66,25 @@ pub struct Batch {
     pub partition: Partition,
     /// Checked first.
     pub expects: Vec<Expect>,
+    /// Lines that must be as they were read (`None`: absent).
+    pub same: Vec<(Key, Option<Bytes>)>,
     /// Written; `None` removes.
     pub puts: Vec<(Key, Option<Bytes>)>,
     /// Counters (eight bytes, little endian, absent is 0) raised by an amount.
     pub adds: Vec<(Key, i64)>,
+    /// Whose record it is of; `None` for what nobody misses when it is forgotten.
+    pub by: Option<By>,
+}
+
+/// The process whose journal holds a batch's record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct By {
+    /// Its number.
+    pub process: u32,
+    /// All its records before here are in the state.
+    pub low_water: Position,
+    /// It offers again what a shared store forgot, while others wait.
+    pub repairs: bool,
 }
 
 /// What became of a batch.
@@ -76,6 +94,9 @@ pub enum Committed {
     Yes,
     /// A version was another; nothing was changed.
     Conflict,
+    /// A shared store may lack what this process was told it holds; nothing was changed, and
+    /// nothing will be until what is lacking was offered again.
+    Unproved,
 }
 
 /// The state could not be read or written.
@@ -89,6 +110,12 @@ pub enum StoreError {
         /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A shared store may lack what this process was told it holds: what is read cannot be believed.
+    #[error("partition {partition} is being checked against the journals")]
+    Unproved {
+        /// Where.
+        partition: Partition,
     },
     /// Bytes are not what was written.
     #[error(
@@ -127,4 +154,13 @@ pub trait Keeper: Send + Sync {
         after: Option<&'a [u8]>,
         limit: usize,
     ) -> Answer<'a, Pairs>;
+    /// A member's head, first, and purchases; nothing when nobody registered them.
+    fn member<'a>(&'a self, partition: Partition, member: &'a MemberId) -> Answer<'a, Pairs>;
+    /// Members of a partition in the order of their ids, after one, at most `limit`.
+    fn members<'a>(
+        &'a self,
+        partition: Partition,
+        after: Option<&'a MemberId>,
+        limit: usize,
+    ) -> Answer<'a, Vec<MemberId>>;
 }

@@ -141,6 +141,18 @@ labels! {
     }
 }
 
+labels! {
+    /// How many percent of a budget are used, when somebody should know.
+    BudgetShare {
+        /// A half.
+        Half = "50",
+        /// Time to add to it.
+        Most = "80",
+        /// All: nothing more is given.
+        All = "100",
+    }
+}
+
 /// The metrics of one service. Every method may be called from any thread; those of the
 /// webhook path take a few nanoseconds.
 #[derive(Debug)]
@@ -161,8 +173,9 @@ pub struct Metrics {
     ready: Gauge,
     sightings_dropped: Counters,
     dead_letters_kept: Counters,
+    offered_again: Counters,
     dead_letters_dropped: Counters,
-    budgets_spent: Counters,
+    budgets_used: Counters,
     checkpoint_time: Histogram,
     checkpoint_bytes: Histogram,
     replayed_records: Gauge,
@@ -236,6 +249,9 @@ impl Metrics {
         page.add("rate_limited", "Requests answered 429", &rate_limited);
         let oddities = Counters::by("kind", EventOddity::words());
         page.add("events_odd", "Events understood and unusual", &oddities);
+        let budgets = ("budget", vec!["whole".to_owned(), "day".to_owned()]);
+        let budgets_used = Counters::new(budgets, ("percent", Words::Fixed(BudgetShare::words().collect())));
+        page.add("budgets_used", "Offers whose budget, whole or of a day, came to so many percent", &budgets_used);
         let sync_records = Histogram::new(COUNTS);
         page.add("journal_sync_records", "Records made durable by one sync", &sync_records);
         let books = Family::default();
@@ -261,9 +277,10 @@ impl Metrics {
             journal_poisoned: page.gauge("journal_poisoned", "1 after a failed sync: nothing is committed any more"),
             ready: page.gauge("ready", "1 while requests are welcome"),
             sightings_dropped: page.counter("sightings_dropped", "Sightings not kept because the queue was full"),
+            offered_again: page.counter("records_offered_again", "Records that a shared store had forgotten"),
             dead_letters_kept: page.counter("dead_letters_kept", "Messages put on the dead-letter shelf"),
             dead_letters_dropped: page.counter("dead_letters_dropped", "Messages that fell off the full shelf"),
-            budgets_spent: page.counter("budgets_spent", "Offers whose budget came to its end"),
+            budgets_used,
             checkpoint_time: page.times("checkpoint", "Time of one checkpoint of the state"),
             checkpoint_bytes: page.sizes("checkpoint", "Bytes of journal covered by one checkpoint"),
             replayed_records: page.gauge("replayed_records", "Records of the journal replayed at the start"),
@@ -389,6 +406,10 @@ impl Metrics {
     pub fn sighting_dropped(&self) {
         self.sightings_dropped.add(0, 0, 1);
     }
+    /// So many records were offered again to a shared store that had forgotten them.
+    pub fn offered_again(&self, count: u64) {
+        self.offered_again.add(0, 0, count);
+    }
     /// A message was put on the dead-letter shelf.
     pub fn dead_letter_kept(&self) {
         self.dead_letters_kept.add(0, 0, 1);
@@ -397,9 +418,9 @@ impl Metrics {
     pub fn dead_letters_dropped(&self, count: u64) {
         self.dead_letters_dropped.add(0, 0, count);
     }
-    /// An offer's budget came to its end.
-    pub fn budget_spent(&self) {
-        self.budgets_spent.add(0, 0, 1);
+    /// An offer's budget, the whole or a day's, came to one of the shares that are warned of.
+    pub fn budget_used(&self, of_day: bool, share: BudgetShare) {
+        self.budgets_used.add(usize::from(of_day), share as usize, 1);
     }
     /// The state on disk caught up with this much of the journal.
     pub fn checkpoint(&self, took: Duration, bytes: u64) {
@@ -451,7 +472,7 @@ mod tests {
         metrics.sighting_dropped();
         metrics.dead_letter_kept();
         metrics.dead_letters_dropped(2);
-        metrics.budget_spent();
+        metrics.budget_used(true, BudgetShare::Most);
         metrics.checkpoint(Duration::from_secs(20), 1 << 20);
         metrics.set_replayed_records(7);
         metrics.set_books_sum(crate::domain::Currency::parse("USD").unwrap().into(), 0);
@@ -528,6 +549,8 @@ mod tests {
             ("ringfence_ready", 1.0),
             ("ringfence_dead_letters_dropped_total", 2.0),
             ("ringfence_checkpoint_seconds_bucket{le=\"16.777216\"}", 0.0),
+            ("ringfence_budgets_used_total{budget=\"day\",percent=\"80\"}", 1.0),
+            ("ringfence_budgets_used_total{budget=\"whole\",percent=\"100\"}", 0.0),
             ("ringfence_checkpoint_seconds_count", 1.0),
             ("ringfence_replayed_records", 7.0),
             ("ringfence_books_out_of_balance_minor_units{unit=\"USD\"}", 0.0),

@@ -9,4 +9,4 @@ mod metrics;
 mod proofs;
 
 pub use logging::{LoggingFault, init_logging};
-pub use metrics::{EventOddity, Metrics, RateLimitKind, RouteGroup, Stage, WebhookOutcome};
+pub use metrics::{BudgetShare, EventOddity, Metrics, RateLimitKind, RouteGroup, Stage, WebhookOutcome};

@@ -2,9 +2,11 @@
 
 use crate::desk::{Desk, Shelf, Step, card, link, purchase, usd};
 use crate::said;
-use ringfence::decide::Policy;
+use ringfence::decide::judge::Raises;
+use ringfence::decide::{Policy, Scope, judge};
 use ringfence::domain::member::{ActivationStep, Standing, StandingOrigin, StandingStep};
 use ringfence::domain::offer::{LifeChange, LifeStep, OfferVersion};
+use ringfence::domain::time::DAY_MS;
 use ringfence::domain::{MemberId, MerchantId, OfferId, Timestamp};
 use ringfence::ledger::AccountKind;
 use ringfence::record::MemberInput;
@@ -501,6 +503,43 @@ fn a_purchase_that_moves_to_another_shop_takes_its_reward_along() {
     assert_eq!(buy(&mut desk, "p", "clear 20.00 at M2 @1h"), "2.00");
     assert_eq!(desk.books().grants.len(), 1);
     assert_eq!(desk.granted(&OfferId::new("o1").unwrap()), 0);
+}
+
+/// The words of a purchase's refusal under the first offer.
+fn why(desk: &Desk, id: &str) -> String {
+    let at = desk.member.find(&purchase("net", id)).unwrap();
+    let scope = Scope { from: 0, merchants: None, own: None };
+    let (judged, asks) = judge(&desk.member, &scope, &desk.shelf, &desk.policy, desk.mark, &Raises::new());
+    assert!(asks.is_empty(), "who only looks asks no budget");
+    let line = &judged.iter().find(|judged| judged.index == at).unwrap().lines[0];
+    line.refusal.as_ref().map_or_else(String::new, |refusal| refusal.detail(usd()))
+}
+
+#[test]
+fn a_days_budget_is_that_of_the_day_of_each_decision() {
+    let day = |n: i64| Timestamp::start_of_day(base().day()).plus_ms(n * DAY_MS);
+    let mut desk = desk(&["5% daily-budget 1.50 budget 4.00"]);
+    desk.mark(day(0));
+    assert_eq!(buy(&mut desk, "p", "auth 20.00 @0m"), "1.00");
+    assert_eq!(buy(&mut desk, "q", "auth 20.00 @1m"), "0.50");
+    assert_eq!(why(&desk, "q"), "the offer's budget for that day is spent");
+    // What is taken back gives nothing back to the day, though it does to the whole.
+    assert_eq!(buy(&mut desk, "p", "reverse @3m"), "nothing_stands");
+    assert_eq!(buy(&mut desk, "r", "auth 20.00 @2m"), "budget_spent");
+    // A new day asks nobody by itself; whoever speaks then is given of it.
+    desk.mark(day(1));
+    assert_eq!(desk.granted(&OfferId::new("o1").unwrap()), 50);
+    assert_eq!(buy(&mut desk, "r", "clear 20.00 @4m"), "1.00");
+    assert_eq!(buy(&mut desk, "q", "clear 20.00 @5m"), "1.00");
+    assert_eq!(desk.raised_today(&OfferId::new("o1").unwrap()), 150);
+    // Raised to 3.50 in all since, of which 2.00 stand; the whole is what is spent at last.
+    desk.mark(day(2));
+    assert_eq!(buy(&mut desk, "s", "auth 30.00 @6m"), "1.50");
+    desk.mark(day(3));
+    assert_eq!(buy(&mut desk, "t", "auth 30.00 @7m"), "0.50");
+    assert_eq!(why(&desk, "t"), "the budget of the offer is spent");
+    // A purchase of yesterday that was cut keeps its reason when it is looked at again.
+    assert_eq!(buy(&mut desk, "p", "auth 20.00 @8m"), "budget_spent");
 }
 
 #[test]

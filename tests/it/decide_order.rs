@@ -288,11 +288,12 @@ const MERCHANTS: [&str; 2] = ["york", "auckland"];
 const CARDS: [(&str, &str); 2] = [("net", "ann"), ("other", "ann-2")];
 
 impl World {
-    fn desk(&self, budgets: &[Option<i64>]) -> Desk {
+    /// Each offer with a budget and a daily one, where they are given.
+    fn desk(&self, budgets: &[(Option<i64>, Option<i64>)]) -> Desk {
         let mut shelf = Shelf::default();
         for (n, offer) in self.offers.iter().enumerate() {
             let mut terms = said::terms(offer).unwrap();
-            terms.budget_minor = budgets.get(n).copied().flatten();
+            (terms.budget_minor, terms.daily_budget_minor) = budgets.get(n).copied().unwrap_or_default();
             shelf.publish(&format!("o{n}"), terms);
         }
         let mut desk = Desk::empty(shelf, Policy::default(), "ann");
@@ -547,7 +548,8 @@ proptest! {
     #[test]
     fn inv_05_budgets_hold_in_every_order(
         world in world(24),
-        budgets in prop::collection::vec(prop::option::weighted(0.8, 0_i64..=3000), 3),
+        budgets in prop::collection::vec(
+            (prop::option::weighted(0.6, 0_i64..=3000), prop::option::weighted(0.5, 0_i64..=1500)), 3),
     ) {
         for by in [None, Some(0), Some(1)] {
             let mut desk = world.desk(&budgets);
@@ -558,6 +560,10 @@ proptest! {
                     if let Some(budget) = offer.newest().terms.budget_minor {
                         let granted = desk.granted(&offer.id);
                         prop_assert!(granted <= budget, "{granted} of {budget} granted under {}", offer.id);
+                    }
+                    if let Some(daily) = offer.newest().terms.daily_budget_minor {
+                        let raised = desk.raised_today(&offer.id);
+                        prop_assert!(raised <= daily, "{raised} of {daily} given in a day under {}", offer.id);
                     }
                 }
             }

@@ -2,7 +2,7 @@
 //! as a turn of the engine (apply, judge, reserve, settle, apply), and sums kept beside
 //! them that every test may compare. Budgets are simulated here and hold in all steps.
 
-use ringfence::decide::judge::Raises;
+use ringfence::decide::judge::{Raise, Raises};
 use ringfence::decide::{
     Entry, Fate, GrantChange, Judged, MemberState, OfferBook, OffersApart, Policy, Scope, Touched, apply_changes,
     apply_input, assign, concerned, judge, settle,
@@ -94,6 +94,8 @@ pub struct Desk {
     pub mark: Timestamp,
     sums: Sums,
     seen: BTreeMap<(CardHash, EventKey), u64>,
+    /// What the records of each day of UTC raised under each offer.
+    raised: BTreeMap<(OfferId, u32), i64>,
     number: u64,
 }
 
@@ -131,6 +133,7 @@ impl Desk {
             mark: Timestamp::default(),
             sums: BTreeMap::new(),
             seen: BTreeMap::new(),
+            raised: BTreeMap::new(),
             number: 0,
         }
     }
@@ -164,6 +167,7 @@ impl Desk {
     pub fn step(&mut self, input: MemberInput) -> Step {
         let own = match &input {
             MemberInput::Event(event) => Some(event.purchase.clone()),
+            MemberInput::Rematched(rematch) => Some(rematch.purchase.clone()),
             _ => None,
         };
         let before = own.as_ref().and_then(|key| self.member.before(key));
@@ -192,6 +196,7 @@ impl Desk {
             partition: 0,
             number: self.number,
             epoch: 1,
+            again: None,
             at: self.mark,
             previous: self.member.head.last,
             version: self.member.head.version + 1,
@@ -201,7 +206,7 @@ impl Desk {
         };
         let entry = Entry::of(&self.member.head, self.number, self.mark, self.mark, false);
         let changes = settle(&self.member, &judged, &entry);
-        let moved = changes
+        let moved: Vec<_> = changes
             .iter()
             .map(|change| {
                 let at = self.member.find(&change.purchase).expect("only known purchases change");
@@ -209,6 +214,10 @@ impl Desk {
                 (change.purchase.clone(), old, change.grant.clone())
             })
             .collect();
+        for (_, old, new) in &moved {
+            let by = new.amount_minor - old.as_ref().map_or(0, |old| old.amount_minor);
+            *self.raised.entry((new.offer.clone(), self.mark.day())).or_default() += by.max(0);
+        }
         let member = self.member.head.id.clone();
         let body = Body::Member { member, input: Box::new(input), changes: changes.clone() };
         apply_changes(&mut self.member, &envelope, &changes, &mut Touched::default());
@@ -234,16 +243,25 @@ impl Desk {
             for ask in asks {
                 assert!(ask.minor > 0, "nobody reserves nothing");
                 let taken = reserved.entry(ask.offer.clone()).or_default();
-                let left = (self.budget(&ask.offer) - self.granted(&ask.offer) - *taken).max(0);
-                let minor = ask.minor.min(left);
+                let (whole, of_day) = self.budget(&ask.offer);
+                let left = (whole - self.granted(&ask.offer) - *taken).max(0);
+                let left_of_day = (of_day - self.raised_today(&ask.offer) - *taken).max(0);
+                let minor = ask.minor.min(left).min(left_of_day);
                 *taken += minor;
-                raises.insert((ask.purchase, ask.offer), minor);
+                let day_spent = minor < ask.minor && left_of_day < left;
+                raises.insert((ask.purchase, ask.offer), Raise { minor, day_spent });
             }
         }
         panic!("reserving does not come to an end");
     }
-    fn budget(&self, offer: &OfferId) -> i64 {
-        self.shelf.offer(offer).and_then(|o| o.newest().terms.budget_minor).unwrap_or(i64::MAX)
+    /// The whole budget and the day's.
+    fn budget(&self, offer: &OfferId) -> (i64, i64) {
+        let terms = &self.shelf.offer(offer).expect("only offers ask").newest().terms;
+        (terms.budget_minor.unwrap_or(i64::MAX), terms.daily_budget_minor.unwrap_or(i64::MAX))
+    }
+    /// Raised under an offer on the desk's day, whatever was taken back since.
+    pub fn raised_today(&self, offer: &OfferId) -> i64 {
+        self.raised.get(&(offer.clone(), self.mark.day())).copied().unwrap_or(0)
     }
 
     /// Pays out, oldest lots first, what is owed before that; `false` when there is not enough.

@@ -1,7 +1,7 @@
 //! What a programme's member may earn now, and why a purchase earned or did not, as the doors
 //! tell it.
 
-use crate::play::{HARBOR, HILLTOP, MARKET, Play};
+use crate::play::{HARBOR, HILLTOP, MARKET, PARIS, Play};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -70,5 +70,91 @@ async fn a_purchase_says_each_condition_with_what_it_needs_and_has() {
     assert_eq!(line["conditions"][2]["progress"], json!({"has": 1, "of": 2}));
     let found = conditions(line);
     assert_eq!((&found[1], &found[2]), (&(json!(false), spend("4.00")), &(json!(false), visited(1))));
+    play.ends().await;
+}
+
+#[tokio::test]
+async fn what_is_rewarded_without_a_purchase_is_explained_as_purchases_are() {
+    let mut play = Play::of("community").await;
+    play.joins("ann", json!({})).await;
+    play.joins("bob", json!({})).await;
+    play.signals("ann", "review-posted", "r0").await;
+    play.buys("bob", "drill", 8_000).await;
+    let none = "purchase_count: needs at least 1 purchase, has 0";
+    assert_eq!(play.gives_for("signal", "community-review", "r0").await, none);
+    let entry = play.entry("signal", "r0").await;
+    let occasion = json!({"kind": "signal", "signal": "review-posted", "at": "2026-11-21T12:00:00Z"});
+    assert_eq!((&entry["member"], &entry["occasion"]), (&json!("ann"), &occasion), "{entry}");
+    assert_eq!(entry["worth"]["time"], "2026-11-21T12:00:00Z");
+    // An id is one member's own: of another's signal by the same id one asks by name.
+    play.now("2026-11-22").await;
+    play.signals("bob", "review-posted", "r0").await;
+    assert_eq!(play.entry("signal", "r0").await["member"], "ann");
+    let of_bob = play.entry("signal", "r0?member=bob").await;
+    assert_eq!((&of_bob["member"], &of_bob["offers"][0]["due_minor"]), (&json!("bob"), &json!(20)), "{of_bob}");
+    play.ends().await;
+
+    let mut play = Play::of("refer-a-friend").await;
+    play.joins("ann", json!({"region": "austin"})).await;
+    play.joins("bob", json!({"region": "austin", "referred_by": "ann"})).await;
+    play.now("2026-11-22").await;
+    play.buys("bob", "coat", 9_000).await;
+    assert!(play.gives_for("referral", "refer-a-friend", "refer-a-friend:bob").await.ends_with(" posted"));
+    let entry = play.entry("referral", "refer-a-friend:bob").await;
+    assert_eq!((&entry["member"], &entry["occasion"]["referred"]), (&json!("ann"), &json!("bob")), "{entry}");
+    // Another referrer holds it from then on.
+    play.joins("cyd", json!({"region": "austin"})).await;
+    play.joins("bob", json!({"region": "austin", "referred_by": "cyd"})).await;
+    play.now("2026-11-23").await;
+    play.refunds("bob", "coat", 9_000).await;
+    play.buys("bob", "hat", 9_000).await;
+    assert_eq!(play.entry("referral", "refer-a-friend:bob").await["member"], "cyd");
+    play.ends().await;
+
+    let mut play = Play::of("coffee-club").await;
+    play.joins("ann", json!({})).await;
+    for n in 0..6 {
+        play.buys_at(PARIS, "ann", &format!("cup{n}"), 2_000).await;
+    }
+    play.now("2026-12-21").await;
+    assert_eq!(play.wants("ann", json!({"offer": "coffee-for-beans"})).await, "100 beans for 1 free-coffee");
+    let entry = play.last_entry("ann", "exchange").await;
+    let seen = play.entry("exchange", &entry).await;
+    assert_eq!(
+        (&seen["occasion"]["kind"], &seen["offers"][0]["granted_minor"]),
+        (&json!("exchange"), &json!(1)),
+        "{seen}"
+    );
+    play.ends().await;
+}
+
+#[tokio::test]
+async fn why_nothing_is_earned_now_counts_what_was_bought_and_no_purchase_that_is_supposed() {
+    let mut play = Play::of("punch-card").await;
+    play.joins("ann", json!({})).await;
+    play.buys("ann", "cup1", 400).await;
+    play.buys("ann", "cup2", 400).await;
+    let offers = play.prospects("ann").await;
+    let detail = "needs every 10th purchase, has 2";
+    assert_eq!(
+        (&offers[0]["refusal"]["detail"], &offers[0]["conditions"][0]["detail"]),
+        (&json!(detail), &json!(detail))
+    );
+    play.ends().await;
+
+    // One that is met so far, and would be no more.
+    let mut play = Play::of("cashback").await;
+    play.joins("ann", json!({})).await;
+    let first = json!({"purchases": {"at_most": 2}});
+    play.asks("cashback-first", first).await;
+    play.buys("ann", "one", 4_000).await;
+    play.buys("ann", "two", 4_000).await;
+    let offers = play.prospects("ann").await;
+    let of = offers.iter().find(|of| of["offer"] == "cashback-first").unwrap();
+    assert_eq!(of["refusal"]["detail"], "needs at most 2 purchases, has 3 with the next purchase", "{of}");
+    assert_eq!(
+        (&of["conditions"][0]["met"], &of["conditions"][0]["detail"]),
+        (&json!(true), &json!("needs at most 2 purchases, has 2"))
+    );
     play.ends().await;
 }

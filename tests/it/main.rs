@@ -5,6 +5,7 @@
 mod world;
 
 mod api;
+mod budgets;
 mod conformance;
 mod decide_language;
 mod decide_offers;
@@ -18,6 +19,7 @@ mod facts;
 mod health;
 mod hostile;
 mod ingest;
+mod kept;
 mod kill;
 mod path;
 mod play;

@@ -5,8 +5,7 @@ use crate::world::{self, BOOTSTRAP, Service};
 use ringfence::audit::{AuditOptions, audit};
 use ringfence::decide::Policy;
 use ringfence::domain::member::{Standing, StandingOrigin, StandingStep};
-use ringfence::domain::purchase::{SIGNAL, entry_key};
-use ringfence::domain::{MemberId, OfferId, PurchaseId, Timestamp};
+use ringfence::domain::{MemberId, OfferId, Timestamp};
 use ringfence::programmes;
 use ringfence::record::MemberInput;
 use serde_json::{Value, json};
@@ -78,6 +77,17 @@ impl Play {
         let from = json!({"from": "2026-08-01T00:00:00Z"}).to_string();
         let (status, answer) = self.service.call("PUT", &card, &from).await;
         assert!(status == 201 || status == 200, "{answer}");
+    }
+
+    /// One more offer of the programme's merchant: 1 percent where a condition holds.
+    pub async fn asks(&self, offer: &str, when: Value) {
+        let (_, list) = self.service.call("GET", "/v1/offers", "").await;
+        let document = json!({"merchant": list["offers"][0]["merchant"], "title": offer, "currency": self.currency,
+            "activation": "automatic", "reward": {"kind": "percent", "basis_points": 100}, "when": when});
+        let (status, answer) = self.service.call("PUT", &format!("/v1/offers/{offer}"), &document.to_string()).await;
+        assert_eq!(status, 201, "{answer}");
+        let since = json!({"effective_from": SINCE}).to_string();
+        assert_eq!(self.service.call("POST", &format!("/v1/offers/{offer}/publish"), &since).await.0, 200);
     }
 
     pub async fn opts_in(&self, who: &str, offer: &str) {
@@ -176,22 +186,35 @@ impl Play {
 
     /// An offer's line of an explained purchase.
     pub async fn line(&self, offer: &str, purchase: &str) -> Value {
-        let (status, answer) = self.service.call("GET", &format!("/v1/purchases/visa-eu/{purchase}"), "").await;
-        assert_eq!(status, 200, "{answer}");
+        let answer = self.entry("visa-eu", purchase).await;
         let lines = answer["offers"].as_array().unwrap();
         lines.iter().find(|line| line["offer"] == offer).unwrap_or_else(|| panic!("{answer}")).clone()
     }
 
-    /// As [`Self::gives`], for a signal: no door explains those, the engine does.
-    pub async fn gives_for_signal(&self, who: &str, offer: &str, id: &str) -> String {
-        let engine = self.service.engine();
-        let member = engine.load(&MemberId::new(who).unwrap()).await.unwrap().unwrap();
-        let explained = engine.explain(&member, &entry_key(SIGNAL, PurchaseId::new(id).unwrap())).unwrap();
-        let line = explained.judged.unwrap().lines.into_iter().find(|line| line.offer.as_str() == offer).unwrap();
-        match line.refusal {
-            Some(why) => format!("{}: {}", why.code(), why.detail(line.currency)),
-            None => line.due_minor.to_string(),
+    /// As [`Self::gives`], for what is no purchase: a `signal`, a `referral`.
+    pub async fn gives_for(&self, what: &str, offer: &str, id: &str) -> String {
+        let entry = self.entry(what, id).await;
+        let line = entry["offers"].as_array().unwrap().iter().find(|line| line["offer"] == offer);
+        let line = line.unwrap_or_else(|| panic!("{entry}"));
+        match line.get("refusal") {
+            Some(why) => format!("{}: {}", why["code"].as_str().unwrap(), why["detail"].as_str().unwrap()),
+            None => format!("{} {}", line["due_minor"], line["state"].as_str().unwrap()),
         }
+    }
+
+    /// The newest entry of a kind in a member's statement.
+    pub async fn last_entry(&self, who: &str, source: &str) -> String {
+        let (_, page) = self.service.call("GET", &format!("/v1/members/{who}/statement"), "").await;
+        let purchases = page["transfers"].as_array().unwrap().iter().filter_map(|transfer| transfer.get("purchase"));
+        let found = purchases.filter(|of| of["source"] == source).find_map(|of| of["id"].as_str());
+        found.unwrap_or_else(|| panic!("{page}")).to_owned()
+    }
+
+    /// An explained purchase, or what is none, as the door tells it.
+    pub async fn entry(&self, source: &str, id: &str) -> Value {
+        let (status, answer) = self.service.call("GET", &format!("/v1/purchases/{source}/{id}"), "").await;
+        assert_eq!(status, 200, "{answer}");
+        answer
     }
 
     /// What a member may earn now, best first.

@@ -201,7 +201,7 @@ async fn an_exchange_keeps_to_budget_limits_and_life() {
     cafe.visit("q1", "2026-04-01T09:00:00Z").await;
     cafe.visit("q2", "2026-04-01T09:30:00Z").await;
     let refused = cafe.wants(exchange("coffee")).await.unwrap_err();
-    assert!(matches!(refused, ActError::BudgetSpent), "{refused}");
+    assert!(matches!(refused, ActError::BudgetSpent { of_day: false }), "{refused}");
     let refused = cafe.wants(exchange("earn")).await.unwrap_err();
     assert!(refused.to_string().contains("trigger is points"), "{refused}");
     assert!(matches!(cafe.wants(exchange("none")).await.unwrap_err(), ActError::UnknownOffer));

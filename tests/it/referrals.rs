@@ -7,7 +7,7 @@ use ringfence::audit::{AuditOptions, audit};
 use ringfence::clock::Clock;
 use ringfence::decide::{MemberState, Policy};
 use ringfence::domain::member::{Standing, StandingOrigin, StandingStep};
-use ringfence::domain::offer::{Activation, Trigger};
+use ringfence::domain::offer::{Activation, Condition, MemberTest, Reward, Trigger};
 use ringfence::domain::purchase::{Occasion, Referral};
 use ringfence::domain::{MemberId, Timestamp};
 use ringfence::engine::Engine;
@@ -285,6 +285,52 @@ async fn a_sealed_purchase_goes_on_to_qualify_and_is_not_told_anew() {
     town.tell().await;
     assert!(town.held("ann").await.is_empty(), "it was held, and is sealed");
     town.proved();
+}
+
+/// What an offer asks, it asks of who refers.
+#[tokio::test]
+async fn the_referred_member_gets_theirs_whatever_is_asked_of_who_refers() {
+    let service = Service::start(&[]).await;
+    let engine = service.engine();
+    engine.put_merchant(world::merchant("a", &["111"]), None).await.unwrap();
+    let mut terms = world::terms("a").and(Condition::Member(MemberTest::Segments(vec!["vip".to_owned()])));
+    terms.reward = Reward::fixed(500);
+    terms.trigger = Trigger::Referral { spend_at_least_minor: 2_000, referred: Some(Reward::fixed(300)) };
+    world::publish(engine, "friend", terms).await;
+    for (who, said) in [
+        ("ann", json!({"segments": ["vip"]})),
+        ("bob", json!({"referred_by": "ann"})),
+        ("cyd", json!({})),
+        ("dan", json!({"referred_by": "cyd", "segments": ["vip"]})),
+    ] {
+        assert_eq!(service.call("PUT", &format!("/v1/members/{who}"), &said.to_string()).await.0, 201);
+        service.call("PUT", &format!("/v1/members/{who}/cards/visa-eu/tok_{who}"), "").await;
+    }
+    service.clock.set(at("2026-11-21T15:00:00Z"));
+    for who in ["bob", "dan"] {
+        let body = world::event(who, "clearing", who, &format!("tok_{who}"), 2_500, "2026-11-21T14:00:00Z", "111");
+        assert_eq!(service.post("visa-eu", body).await.0, 200);
+    }
+    service.doors.again.go_on(engine, |_| true).await.unwrap();
+    for (purchase, due, conditions) in [
+        ("visa-eu/bob", 300, 0),
+        ("visa-eu/dan", 300, 0),
+        ("referral/friend:bob", 500, 1),
+        ("referral/friend:dan", 0, 1),
+    ] {
+        let (_, seen) = service.call("GET", &format!("/v1/purchases/{purchase}"), "").await;
+        let line = &seen["offers"][0];
+        assert_eq!(
+            (&line["due_minor"], line["conditions"].as_array().unwrap().len()),
+            (&json!(due), conditions),
+            "{seen}"
+        );
+    }
+    let (_, seen) = service.call("GET", "/v1/purchases/referral/friend:dan", "").await;
+    assert_eq!(seen["offers"][0]["refusal"]["code"], "not_in_segment", "{seen}");
+    let folder = service.stop().await;
+    let report = audit(&[folder.0.join("journal")], &AuditOptions::new(Policy::default())).unwrap();
+    assert!(report.is_clean(), "{report}");
 }
 
 #[tokio::test]

@@ -169,7 +169,7 @@ pub fn plain_terms(merchant: &str, reward: Reward) -> Terms {
 }
 
 /// Terms from words: `5%` or `fixed 3.00` first (percent with decimals, `12.5%`), then in any order `merchant M`,
-/// `max`, `min`, `budget`, `reward-cap` amount, `cap n day|week|month|year|ever`, `hold` days,
+/// `max`, `min`, `budget`, `daily-budget`, `reward-cap` amount, `cap n day|week|month|year|ever`, `hold` days,
 /// `activation`, `exclusive group`, `group name`, `priority n`, `holdout n`, `cash`, `starts` and
 /// `ends` local time, `hours mon,tue 06:00-12:00` (`all` for every day), and a currency.
 pub fn terms(line: &str) -> Result<Terms, String> {
@@ -188,6 +188,10 @@ pub fn terms(line: &str) -> Result<Terms, String> {
         let what = What::Points { unit: Code::parse("beans").unwrap(), expires_days: None, worth_of_100_minor: 0 };
         let (give, spend_minor) = (give.parse().map_err(|_| "bad points")?, amount(spend).ok_or("bad spend")?);
         Reward { what, amount: Amount::PerStep { give, spend_minor, max: None } }
+    } else if let Some(text) = first.strip_prefix("perk=") {
+        // `perk=cup`: one of it.
+        let code = Code::parse(text).map_err(|e| e.to_string())?;
+        Reward { what: What::Perk { code, expires_days: None, worth_minor: 0 }, amount: Amount::Fixed(1) }
     } else if let Some(text) = first.strip_prefix("round-up=") {
         Reward { what: What::Money, amount: Amount::RoundUp { to_minor: amount(text).ok_or("bad amount")? } }
     } else if let Some(text) = first.strip_prefix("of=") {
@@ -218,6 +222,7 @@ pub fn terms(line: &str) -> Result<Terms, String> {
             }
             "min" => terms = terms.and(Condition::spend_at_least(money(next()?)?)),
             "budget" => terms.budget_minor = Some(money(next()?)?),
+            "daily-budget" => terms.daily_budget_minor = Some(money(next()?)?),
             "reward-cap" => terms.limits.reward_per_member_minor = Some(money(next()?)?),
             "cap" => {
                 let count = number(next()?)?;

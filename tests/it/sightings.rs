@@ -8,6 +8,7 @@ use ringfence::decide::Policy;
 use ringfence::domain::merchant::Merchant;
 use ringfence::domain::{MemberId, OfferId, Timestamp};
 use ringfence::engine::again::Job;
+use ringfence::store::{Batch, CATALOGUE};
 use serde_json::{Value, json};
 
 /// What a week of a town brings: two shops, four members, purchases with their refunds.
@@ -384,5 +385,31 @@ async fn a_merchant_takes_no_reward_back_by_forgetting_a_mid() {
     engine.put_merchant_as(world::merchant("a", &["333"]), None, false).await.unwrap();
     service.doors.again.go_on(engine, |_| true).await.unwrap();
     assert!(grants(&service).await.len() > before.len());
+    proved(service).await;
+}
+
+/// Who links many cards waits for each card's own events: what else is waiting is not even read.
+#[tokio::test]
+async fn a_card_since_the_past_waits_for_its_own_job_alone() {
+    let service = town(&["111"], &["222"]).await;
+    let body = world::event("e1", "clearing", "p1", "tok_eve", 4_000, "2026-11-21T11:00:00Z", "111");
+    assert_eq!(service.post("visa-eu", body).await.1["outcome"], "unknown_card");
+    assert_eq!(service.call("PUT", "/v1/members/eve", "{}").await.0, 201);
+    // A job that nobody could read stands for thousands that are waiting.
+    let waiting = |value: Option<&'static [u8]>| Batch {
+        partition: CATALOGUE,
+        puts: vec![(b"js-other".to_vec(), value.map(bytes::Bytes::from_static))],
+        ..Batch::default()
+    };
+    let keeper = service.engine().keeper();
+    keeper.commit(waiting(Some(b"\xff"))).await.unwrap();
+    assert!(service.engine().jobs().await.is_err(), "to look through all of them would fail");
+    let from = json!({"from": "2026-11-01T00:00:00Z"}).to_string();
+    let (status, linked) = service.call("PUT", "/v1/members/eve/cards/visa-eu/tok_eve", &from).await;
+    assert_eq!(status, 201, "{linked}");
+    let (_, balance) = service.call("GET", "/v1/members/eve/balance", "").await;
+    assert_eq!(balance["balances"][0]["posted_minor"], 200, "{balance}");
+    keeper.commit(waiting(None)).await.unwrap();
+    assert_eq!(service.engine().jobs().await.unwrap(), []);
     proved(service).await;
 }

@@ -7,6 +7,8 @@
     reason = "each test binary uses a part of the world, and a test that cannot go on fails where it stands"
 )]
 
+pub mod redis;
+
 use ringfence::api::Doors;
 use ringfence::app::{self, App};
 use ringfence::authenticate::{Scheme, Secret, Signer, VerifiedBody};

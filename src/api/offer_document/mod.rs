@@ -63,7 +63,8 @@ pub struct OfferDocument {
     pub reach: Option<ReachDocument>,
     /// What is given.
     pub reward: RewardDocument,
-    /// What must hold; without it every purchase counts.
+    /// What must hold; without it every purchase counts. Of a referral it asks who refers, not
+    /// who was referred.
     #[serde(default)]
     pub when: ConditionDocument,
     /// The ladder that conditions on a tier mean.
@@ -81,6 +82,11 @@ pub struct OfferDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub budget_minor: Option<i64>,
+    /// Most this offer may give in one day of UTC, pending included; without it there is no
+    /// limit. What is taken back later gives nothing back to the day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub daily_budget_minor: Option<i64>,
     /// Caps of one member; without them none.
     #[serde(default)]
     pub limits: LimitsDocument,
@@ -231,8 +237,10 @@ impl OfferDocument {
         let ladder = reader.take(self.ladder.map(LadderDocument::read).transpose());
         let starts = reader.take(self.starts.map(|text| local("starts", &text)).transpose());
         let ends = reader.take(self.ends.map(|text| local("ends", &text)).transpose());
-        let budget_minor = self.budget_minor.map(|minor| check::minor("budget_minor", minor, 1));
-        let budget_minor = reader.take(budget_minor.transpose());
+        let mut budget =
+            |key: &str, said: Option<i64>| reader.take(said.map(|minor| check::minor(key, minor, 1)).transpose());
+        let budget_minor = budget("budget_minor", self.budget_minor);
+        let daily_budget_minor = budget("daily_budget_minor", self.daily_budget_minor);
         let limits = self.limits.read(reader);
         let hold_days = reader.take(limits::days("hold_days", self.hold_days, 0, HOLD_DAYS_MAX));
         if self.holdout_percent > 100 {
@@ -250,6 +258,7 @@ impl OfferDocument {
             starts: starts?,
             ends: ends?,
             budget_minor: budget_minor?,
+            daily_budget_minor: daily_budget_minor?,
             limits: limits?,
             activation: match self.activation {
                 ActivationWord::Required => Activation::Required,
@@ -285,6 +294,7 @@ impl OfferDocument {
             starts: terms.starts.map(shown_local),
             ends: terms.ends.map(shown_local),
             budget_minor: terms.budget_minor,
+            daily_budget_minor: terms.daily_budget_minor,
             limits: LimitsDocument::of(&terms.limits),
             activation: match terms.activation {
                 Activation::Required => ActivationWord::Required,

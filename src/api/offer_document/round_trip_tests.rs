@@ -218,10 +218,11 @@ fn terms() -> impl Strategy<Value = Terms> {
     ];
     let small = (any::<bool>(), 0_u32..366, 0_u8..101, any::<bool>(), 0_u32..10_001);
     let what = (trigger(), reach, reward(), condition(), option::of(ladder()), time(), time());
-    let more = (option::of(minor()), limits(), stacking, beneficiary, shown(), small);
+    let budgets = (option::of(minor()), option::of(minor()));
+    let more = (budgets, limits(), stacking, beneficiary, shown(), small);
     (what, more).prop_map(|(what, more)| {
         let (trigger, reach, reward, when, ladder, starts, ends) = what;
-        let (budget_minor, limits, stacking, beneficiary, shown, small) = more;
+        let ((budget_minor, daily_budget_minor), limits, stacking, beneficiary, shown, small) = more;
         let (required, hold_days, holdout_percent, cash_like, share) = small;
         Terms {
             trigger,
@@ -231,6 +232,7 @@ fn terms() -> impl Strategy<Value = Terms> {
             starts,
             ends,
             budget_minor,
+            daily_budget_minor,
             limits,
             stacking,
             beneficiary,

@@ -119,20 +119,33 @@ fn rewards(terms: &Terms, id: &OfferId, faults: &mut Vec<Fault>) {
 }
 
 fn budgets(terms: &Terms, faults: &mut Vec<Fault>) {
+    if let (Some(whole), Some(daily)) = (terms.budget_minor, terms.daily_budget_minor)
+        && daily > whole
+    {
+        let detail = format!("must be at most `budget_minor`, which is {whole}; leave one of them out");
+        faults.push(Fault::contradiction("daily_budget_minor", detail));
+    }
     for (path, reward) in all_rewards(terms) {
-        if terms.budget_minor.is_some() && reward.what.unit(terms.currency) != terms.unit() {
+        if terms.is_budgeted() && reward.what.unit(terms.currency) != terms.unit() {
             let detail = "is of another unit than the offer's `reward`, and a budget counts one; leave the budget out, or \
                           give both the same unit";
             faults.push(Fault::contradiction(path, detail));
             continue;
         }
         for one in amounts(path, reward).into_iter().filter_map(|(path, amount)| most(&path, &reward.what, amount)) {
-            if let Some(budget) = terms.budget_minor.filter(|budget| one.minor > *budget) {
-                let detail = format!("one reward of {} is more than `budget_minor`, which is {budget}", one.minor);
+            // The tighter of the two, so that one reward is one fault.
+            if let Some((key, budget)) = said_budgets(terms).filter(|(_, budget)| one.minor > *budget).last() {
+                let detail = format!("one reward of {} is more than `{key}`, which is {budget}", one.minor);
                 faults.push(Fault::contradiction(one.path, detail));
             }
         }
     }
+}
+
+/// The budgets that an offer has, the tighter one last.
+fn said_budgets(terms: &Terms) -> impl Iterator<Item = (&'static str, i64)> {
+    let said = [("budget_minor", terms.budget_minor), ("daily_budget_minor", terms.daily_budget_minor)];
+    said.into_iter().filter_map(|(key, minor)| Some((key, minor?)))
 }
 
 fn caps(terms: &Terms, faults: &mut Vec<Fault>) {
@@ -235,8 +248,8 @@ pub fn warnings(terms: &Terms) -> Vec<Warning> {
     for (path, reward) in all_rewards(terms) {
         let ones = amounts(path, reward).into_iter().filter_map(|(path, amount)| most(&path, &reward.what, amount));
         for one in ones {
-            if terms.budget_minor == Some(one.minor) {
-                warn(one.path.clone(), format!("one reward of {} is all of `budget_minor`", one.minor));
+            if let Some((key, _)) = said_budgets(terms).find(|(_, budget)| *budget == one.minor) {
+                warn(one.path.clone(), format!("one reward of {} is all of `{key}`", one.minor));
             }
         }
         for (path, amount) in amounts(path, reward) {
@@ -247,7 +260,7 @@ pub fn warnings(terms: &Terms) -> Vec<Warning> {
             }
         }
         if let Amount::FirstOf(branches) = &reward.amount
-            && let Some(detail) = hole(terms, branches)
+            && let Some(detail) = hole(Some(&terms.when).filter(|_| path == "reward"), branches)
         {
             warn(format!("{path}.branches"), detail);
         }
@@ -257,6 +270,9 @@ pub fn warnings(terms: &Terms) -> Vec<Warning> {
     {
         let detail = format!("has no effect beside `limits.reward_per_member_minor`, which is {total}");
         warn("limits.reward_per_period".to_owned(), detail);
+    }
+    if terms.budget_minor.is_some() && terms.budget_minor == terms.daily_budget_minor {
+        warn("daily_budget_minor".to_owned(), "has no effect beside `budget_minor`, which is as much".to_owned());
     }
     if terms.holdout_percent == 100 {
         warn("holdout_percent".to_owned(), "keeps every member out, so nobody is given anything".to_owned());
@@ -269,8 +285,9 @@ pub fn warnings(terms: &Terms) -> Vec<Warning> {
     found
 }
 
-/// Who gets nothing from a choice, unless all others are kept out by the offer itself.
-fn hole(terms: &Terms, branches: &[crate::domain::offer::Branch]) -> Option<String> {
+/// Who gets nothing from a choice, unless all others are kept out by the offer's own condition,
+/// where it is asked of them.
+fn hole(when: Option<&Condition>, branches: &[crate::domain::offer::Branch]) -> Option<String> {
     if branches.last().is_some_and(|last| last.when == Condition::always()) {
         return None;
     }
@@ -287,9 +304,10 @@ fn hole(terms: &Terms, branches: &[crate::domain::offer::Branch]) -> Option<Stri
         Condition::Member(MemberTest::Regions(list)) => list.iter().all(|region| regions.contains(&region)),
         _ => false,
     };
-    let closed = match &terms.when {
-        Condition::All(list) => list.iter().any(let_in),
-        condition => let_in(condition),
+    let closed = match when {
+        Some(Condition::All(list)) => list.iter().any(let_in),
+        Some(condition) => let_in(condition),
+        None => false,
     };
     (!closed).then(|| {
         "gives nothing to members of other regions, or of none; end with a branch without `when`, or name the regions in \

@@ -104,6 +104,7 @@ fn every_fault_has_its_place() {
         ("/starts", Some(json!("2026-02-30T00:00")), "bad_value", "starts"),
         ("/ends", Some(json!("2026-11-01T00:00")), "contradiction", "ends"),
         ("/budget_minor", Some(json!(0)), "bad_value", "budget_minor"),
+        ("/daily_budget_minor", Some(json!(0)), "bad_value", "daily_budget_minor"),
         ("/budget_minor", Some(json!(i64::MAX)), "bad_value", "budget_minor"),
         ("/limits/per_member/count", Some(json!(0)), "bad_value", "limits.per_member.count"),
         ("/limits/per_member/every", Some(json!("hour")), "bad_value", "limits.per_member.every"),
@@ -178,6 +179,8 @@ fn contradictions_are_found_before_publishing() {
     let all = |list: Value| json!({"when": {"all": list}});
     let cases = [
         (json!({"budget_minor": 499}), "reward.amount_minor"),
+        (json!({"daily_budget_minor": 499}), "reward.amount_minor"),
+        (json!({"budget_minor": 5000, "daily_budget_minor": 5001}), "daily_budget_minor"),
         (json!({"limits": {"reward_per_period": {"minor": 499, "every": "day"}}}), "reward.amount_minor"),
         (
             json!({"reward": {"kind": "tiers", "steps": [{"spend_minor": 1, "amount_minor": 9}, {"spend_minor": 2, "amount_minor": 99}]}, "budget_minor": 98}),
@@ -286,6 +289,8 @@ fn what_is_hardly_meant_is_a_warning() {
         (json!({}), None),
         (json!({"budget_minor": 501}), None),
         (json!({"budget_minor": 500}), Some("reward.amount_minor")),
+        (json!({"daily_budget_minor": 500}), Some("reward.amount_minor")),
+        (json!({"budget_minor": 501, "daily_budget_minor": 501}), Some("daily_budget_minor")),
         (json!({"reward": choice(json!([north])), "when": {"regions": ["north"]}}), None),
         (json!({"reward": choice(json!([north]))}), Some("reward.branches")),
         (json!({"reward": choice(json!([north, rest]))}), None),

@@ -28,7 +28,8 @@ pub struct ReferralDocument {
     /// The referred member's first purchase is worth at least this.
     #[schema(minimum = 1)]
     pub spend_at_least_minor: i64,
-    /// What the referred member gets for that purchase; without it nothing.
+    /// What the referred member gets for that purchase; without it nothing. The offer's `when`
+    /// asks who refers alone: what the referred member must fulfil is said by a `first_of` here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub referred_reward: Option<RewardDocument>,
 }

@@ -45,7 +45,7 @@ pub struct Terms {
     pub reach: Reach,
     /// What is given.
     pub reward: Reward,
-    /// Must hold.
+    /// Must hold; of a referral, for who refers.
     pub when: Condition,
     /// The ladder that conditions on a tier mean.
     pub ladder: Option<Ladder>,
@@ -55,6 +55,9 @@ pub struct Terms {
     pub ends: Option<civil::DateTime>,
     /// Most this offer may give in all, pending included; `None` is unlimited.
     pub budget_minor: Option<i64>,
+    /// Most this offer may give in one day of UTC, pending included; what is taken back later
+    /// gives nothing back to the day.
+    pub daily_budget_minor: Option<i64>,
     /// Caps of one member.
     pub limits: Limits,
     /// Whether the member must opt in.
@@ -91,6 +94,7 @@ impl Terms {
             starts: None,
             ends: None,
             budget_minor: None,
+            daily_budget_minor: None,
             limits: Limits::default(),
             activation: Activation::Automatic,
             stacking: Stacking { group: None, mode: StackingMode::Combine, priority: 0 },
@@ -147,6 +151,11 @@ impl Terms {
             );
         });
         found
+    }
+    /// Whether a budget has a word in what it gives.
+    #[must_use]
+    pub fn is_budgeted(&self) -> bool {
+        self.budget_minor.is_some() || self.daily_budget_minor.is_some()
     }
     /// What the reward is counted in.
     #[must_use]
@@ -335,9 +344,14 @@ pub struct LifeStep {
 }
 
 /// What changed in an offer's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LifeChange {
+    /// Its merchant, who has published nothing yet, wants this version published: an operator
+    /// has to approve.
+    ApprovalAsked(u32),
+    /// An operator said no, for this reason.
+    Rejected(CompactString),
     /// This version is in force.
     Published(u32),
     /// Nothing is given until resumed.
@@ -386,6 +400,7 @@ impl Offer {
                 LifeChange::Paused => paused = true,
                 LifeChange::Resumed => paused = false,
                 LifeChange::Ended => ended = true,
+                LifeChange::ApprovalAsked(_) | LifeChange::Rejected(_) => {}
             }
         }
         match version {
@@ -440,6 +455,18 @@ impl Offer {
             _ => None,
         });
         self.version(published.max()?)
+    }
+    /// Whether its newest version waits for an operator's approval. Other content withdraws
+    /// what was asked: nobody approves what nobody read.
+    #[must_use]
+    pub fn awaits_approval(&self) -> bool {
+        let asked = self.life.iter().rev().find_map(|step| match step.change {
+            LifeChange::ApprovalAsked(version) => Some(Some(version)),
+            LifeChange::Rejected(_) => Some(None),
+            _ => None,
+        });
+        // A publication may be dated before it was asked for.
+        asked.flatten() == Some(self.newest().version) && self.newest_published().is_none()
     }
     /// The merchant who funds it.
     #[must_use]

@@ -63,7 +63,14 @@ impl Terms {
         let sentence = format!("{}embers{who} {}", words.trigger(&self.trigger), words.given(self));
         let mut parts = vec![sentence];
         parts.extend(good_for(&self.reward.what));
-        parts.extend(words.referred(&self.trigger));
+        let referred = words.referred(&self.trigger);
+        if !referred.is_empty() {
+            // What is asked of who refers stands before what the other gets unasked.
+            let asked = std::mem::take(&mut around);
+            parts.extend(Some(asked.join(" ")).filter(|asked| !asked.is_empty()));
+            parts.append(&mut clauses);
+        }
+        parts.extend(referred);
         parts.extend(words.limits(self));
         if let Reach::Category { mcc, except } = &self.reach {
             let except: Vec<_> = except.iter().map(ToString::to_string).collect();

@@ -84,7 +84,7 @@ fn rewards() {
     says(of(Amount::RoundUp { to_minor: 100 }), "Members get what rounds the purchase up to the next 1.00 USD.");
     says(
         points(Amount::PerStep { give: 1, spend_minor: 100, max: Some(50) }),
-        "Members get 1 beans for each 1.00 USD spent, up to 50 beans.",
+        "Members get 1 bean for each 1.00 USD spent, up to 50 beans.",
     );
     says(perk(None), "Members get free-cup.");
     says(perk(Some(30)), "Members get free-cup, good for 30 days.");
@@ -234,6 +234,14 @@ fn triggers_causes_limits_and_life() {
         referral,
         "For each member they refer who spends at least 20.00 USD, members get 5.00 USD, and that member gets 10 percent, \
          up to 10.00 USD, for at most 10 referrals a year.",
+    );
+
+    let mut asked = five().and(Condition::Member(MemberTest::Clear)).and(Condition::local_time(0b1_1111, 0, 24 * 60));
+    asked.trigger = Trigger::Referral { spend_at_least_minor: 2000, referred: Some(Reward::fixed(100)) };
+    says(
+        asked,
+        "For each member they refer who spends at least 20.00 USD, members who are in good standing get 5.00 USD, on \
+         weekdays, and that member gets 1.00 USD.",
     );
 
     let mut donated = of(Amount::RoundUp { to_minor: 100 });

@@ -29,8 +29,8 @@ struct Part {
     points: HashMap<Key, Value>,
     /// Asked for by a short prefix.
     ordered: BTreeMap<Key, Value>,
-    /// Raised by every commit that moves money.
-    counters: HashMap<Key, i64>,
+    /// Raised by every commit that moves money; `None` when it was removed.
+    counters: HashMap<Key, Option<i64>>,
 }
 
 impl Layer {
@@ -58,7 +58,7 @@ impl Layer {
         let part = self.parts.entry(partition).or_default();
         for (key, value) in counters {
             let bytes = key.len() + ENTRY_BYTES;
-            if part.counters.insert(key, value).is_none() {
+            if part.counters.insert(key, Some(value)).is_none() {
                 self.bytes += bytes;
             }
         }
@@ -116,7 +116,7 @@ impl Part {
             Shelf::Owned(owner, rest) => self.owned.get(owner)?.get(rest).cloned(),
             Shelf::Point => self.points.get(key).cloned(),
             Shelf::Ordered => self.ordered.get(key).cloned(),
-            Shelf::Counter => self.counters.get(key).map(|value| Some(counter(*value))),
+            Shelf::Counter => self.counters.get(key).map(|value| value.map(counter)),
         }
     }
 
@@ -128,8 +128,12 @@ impl Part {
             Shelf::Point => {
                 self.points.insert(key, value);
             }
-            Shelf::Ordered | Shelf::Counter => {
+            Shelf::Ordered => {
                 self.ordered.insert(key, value);
+            }
+            // As it is read, so that one put in place is raised from there.
+            Shelf::Counter => {
+                self.counters.insert(key, value.map(|value| crate::store::keys::counter(Some(&value))));
             }
         }
     }
@@ -165,7 +169,7 @@ impl Part {
             take(key.clone(), value.clone());
         }
         for (key, value) in self.counters.iter().filter(|(key, _)| key.starts_with(prefix)) {
-            take(key.clone(), Some(counter(*value)));
+            take(key.clone(), value.map(counter));
         }
     }
 }

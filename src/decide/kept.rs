@@ -1,0 +1,69 @@
+//! Perks that were used and are earned no longer. Nobody can give a cup of coffee back, so it
+//! stays; but it stands for the next one that the same offer gives, or a punch card could be
+//! filled, spent and taken back again and again.
+
+use super::judge::Line;
+use super::refusal::Refusal;
+use crate::domain::member::MemberHead;
+use crate::domain::purchase::Purchase;
+use crate::domain::{OfferId, Unit};
+
+/// How many more perks of each offer stand than were earned, by the purchases passed.
+#[derive(Default)]
+pub(super) struct Kept(hashbrown::HashMap<OfferId, i64>);
+
+impl Kept {
+    /// What sealed purchases left.
+    pub(super) fn of_sealed(head: &MemberHead) -> Self {
+        let mut kept = Self::default();
+        for used in head.sealed.iter().flat_map(|total| &total.offers) {
+            kept.add(&used.offer, used.kept);
+        }
+        kept
+    }
+
+    /// Kept when above zero, set off when below.
+    pub(super) fn add(&mut self, offer: &OfferId, minor: i64) {
+        if minor != 0 {
+            *self.0.entry_ref(offer).or_default() += minor;
+        }
+    }
+
+    /// What a purchase was decided to keep and to set off.
+    pub(super) fn add_decided(&mut self, purchase: &Purchase) {
+        for grant in &purchase.grants {
+            self.add(&grant.offer, grant.kept_minor);
+        }
+    }
+
+    /// What a purchase keeps of offers that look at it no longer.
+    pub(super) fn add_gone(&mut self, purchase: &Purchase, looks: impl Fn(&OfferId) -> bool) {
+        // Nearly none has any: the offers are compared last.
+        for grant in purchase.grants.iter().filter(|grant| grant.used_perks() > 0 && !looks(&grant.offer)) {
+            self.add(&grant.offer, grant.used_perks());
+        }
+    }
+
+    /// How many of so many perks are already the member's, and not given again.
+    pub(super) fn stand_for(&self, offer: &OfferId, unit: Unit, given: i64) -> i64 {
+        if !matches!(unit, Unit::Perk(_)) {
+            return 0;
+        }
+        self.0.get(offer).map_or(0, |kept| (*kept).clamp(0, given.max(0)))
+    }
+
+    /// Sets what was kept off against what a line gives, but not against what was used of
+    /// itself.
+    pub(super) fn set_off(&self, line: &mut Line, purchase: &Purchase) {
+        if self.stand_for(&line.offer, line.unit, line.terms_minor) == 0 {
+            return;
+        }
+        let used = purchase.grant(&line.offer).map_or(0, |grant| grant.used_minor);
+        let off = self.stand_for(&line.offer, line.unit, line.terms_minor - used);
+        if off > 0 {
+            line.terms_minor -= off;
+            (line.due_minor, line.kept_minor) = (line.terms_minor, -off);
+            line.refusal = Some(Refusal::UsedBefore { minor: off });
+        }
+    }
+}

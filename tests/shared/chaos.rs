@@ -1,0 +1,351 @@
+//! Real processes under load while parts of the deployment are killed, frozen or restarted, by a
+//! seed: every answered event is in the books, none twice, and the books are those of the set of
+//! events. The seed is printed; `RINGFENCE_CHAOS_SEED=N` repeats it.
+
+use crate::together::{open_shop, share_secrets};
+use crate::world::redis::{RedisCluster, RedisServer, wait_for};
+use crate::world::{self, Folder, Service};
+use rand::{RngExt, SeedableRng};
+use ringfence::authenticate::{Scheme, Secret, Signer};
+use ringfence::clock::Clock;
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+const MEMBERS: u64 = 60;
+const SENDERS: usize = 8;
+
+fn seed() -> u64 {
+    let seed = std::env::var("RINGFENCE_CHAOS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("repeat it with: RINGFENCE_CHAOS_SEED={seed} cargo test --test shared chaos");
+    seed
+}
+
+/// A service as a process of its own.
+struct Process {
+    folder: Folder,
+    child: Child,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Process {
+    /// Stops it in order.
+    fn stop(&mut self) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success(), "it stops in order");
+    }
+}
+
+/// Several of them on one store. Addresses stay: a process that starts again takes its own.
+struct Fleet {
+    url: String,
+    processes: Vec<Process>,
+    addresses: Vec<SocketAddr>,
+}
+
+fn spawn(folder: &Folder, url: &str, listen: &str) -> (Child, SocketAddr) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        .arg("serve")
+        .env_clear()
+        .envs(world::variables(&folder.0, &[("RINGFENCE_STORE__URL", url), ("RINGFENCE_SERVER__LISTEN", listen)]))
+        .env("RINGFENCE_BOOTSTRAP_KEY", world::BOOTSTRAP)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("the program starts");
+    let mut line = String::new();
+    std::io::BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+    let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("said `{line}`"));
+    (child, address.parse().expect("an address"))
+}
+
+impl Fleet {
+    /// A shop, an offer and members, then `count` processes.
+    async fn start(url: &str, count: usize) -> Self {
+        let first = Service::start_in(Folder::new("fleet"), &[("RINGFENCE_STORE__URL", url)]).await;
+        open_shop(&first, None).await;
+        for member in 0..MEMBERS {
+            world::member(first.engine(), &format!("m{member}"), &format!("tok_{member}")).await;
+        }
+        let mut folders = vec![first.stop().await];
+        for _ in 1..count {
+            let folder = Folder::new("fleet");
+            share_secrets(&folders[0], &folder);
+            folders.push(folder);
+        }
+        let mut fleet = Self { url: url.to_owned(), processes: Vec::new(), addresses: Vec::new() };
+        for folder in folders {
+            let (child, address) = spawn(&folder, url, "127.0.0.1:0");
+            fleet.processes.push(Process { folder, child });
+            fleet.addresses.push(address);
+        }
+        fleet
+    }
+
+    fn kill(&mut self, place: usize) {
+        let process = &mut self.processes[place];
+        let _ = process.child.kill();
+        let _ = process.child.wait();
+    }
+
+    fn start_again(&mut self, place: usize) {
+        let address = self.addresses[place].to_string();
+        let (child, _) = spawn(&self.processes[place].folder, &self.url, &address);
+        self.processes[place].child = child;
+    }
+}
+
+fn amount(n: u64) -> i64 {
+    100 + i64::try_from(n % 9_000).unwrap()
+}
+
+/// Event `n`, always the same.
+fn body(n: u64) -> String {
+    let at = ringfence::domain::Timestamp::start_of_day(Clock::Machine.now().day() - 1).to_string();
+    let card = format!("tok_{}", n % MEMBERS);
+    world::event(&format!("e{n}"), "clearing", &format!("p{n}"), &card, amount(n), &at, "123456")
+}
+
+/// What came of the load so far.
+#[derive(Default)]
+struct Load {
+    next: AtomicU64,
+    answered: AtomicU64,
+    asked_back: AtomicU64,
+    /// Requests that met nobody, or whose answer never came.
+    lost: AtomicU64,
+    stop: std::sync::atomic::AtomicBool,
+    done: Mutex<BTreeMap<u64, String>>,
+}
+
+impl Load {
+    /// Waits until so many events more were answered.
+    async fn answered_more(&self, more: u64) {
+        let until = self.answered.load(Ordering::Relaxed) + more;
+        let begun = std::time::Instant::now();
+        while self.answered.load(Ordering::Relaxed) < until {
+            assert!(begun.elapsed().as_secs() < 120, "nothing is answered any more");
+            tokio::task::yield_now().await;
+        }
+    }
+    /// Waits until so many requests more were turned away or lost.
+    async fn refused_more(&self, more: u64) {
+        let refused = || self.asked_back.load(Ordering::Relaxed) + self.lost.load(Ordering::Relaxed);
+        let until = refused() + more;
+        let begun = std::time::Instant::now();
+        while refused() < until {
+            assert!(begun.elapsed().as_secs() < 120, "nobody notices");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn post(address: SocketAddr, signer: &Signer, body: String) -> Option<(u16, bool, serde_json::Value)> {
+    let headers = signer.sign("msg_chaos", Clock::Machine.now(), body.as_bytes()).expect("signed");
+    let headers: Vec<(String, String)> = headers.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    let answer = world::send(address, "POST", "/v1/webhooks/visa-eu", &headers, body.into_bytes()).await.ok()?;
+    let retry = answer.headers.contains_key("retry-after");
+    Some((answer.status, retry, answer.json()))
+}
+
+/// Sends events until told to stop, each again and again, to another service each time, until one
+/// answers: as a network does.
+async fn send(load: Arc<Load>, addresses: Vec<SocketAddr>, signer: Arc<Signer>) {
+    while !load.stop.load(Ordering::Relaxed) {
+        let n = load.next.fetch_add(1, Ordering::Relaxed);
+        let mut to = usize::try_from(n).unwrap();
+        loop {
+            to += 1;
+            match post(addresses[to % addresses.len()], &signer, body(n)).await {
+                Some((200, _, answer)) => {
+                    let outcome = answer["outcome"].as_str().unwrap_or_default().to_owned();
+                    assert!(matches!(outcome.as_str(), "credited" | "duplicate"), "event {n}: {answer}");
+                    load.done.lock().unwrap().insert(n, outcome);
+                    load.answered.fetch_add(1, Ordering::Relaxed);
+                    break;
+                }
+                Some((503, retry, _)) => {
+                    assert!(retry, "who is asked to come back is told when");
+                    load.asked_back.fetch_add(1, Ordering::Relaxed);
+                }
+                Some((status, _, answer)) => panic!("event {n}: {status} {answer}"),
+                None => {
+                    load.lost.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Puts load on a fleet while `chaos` does what it does, then looks at the books.
+async fn under_load(mut fleet: Fleet, chaos: impl AsyncFnOnce(&mut Fleet, &Load)) -> (u64, u64, u64) {
+    let signer = Arc::new(Signer::new(Scheme::StandardWebhooks, &Secret::new(world::SECRET.to_owned())).unwrap());
+    let load = Arc::new(Load::default());
+    let senders = (0..SENDERS).map(|_| tokio::spawn(send(load.clone(), fleet.addresses.clone(), signer.clone())));
+    let senders: Vec<_> = senders.collect();
+    load.answered_more(50).await;
+    chaos(&mut fleet, &load).await;
+    load.answered_more(200).await;
+    load.stop.store(true, Ordering::Relaxed);
+    for sender in senders {
+        sender.await.expect("a sender does not panic");
+    }
+    // All of them know every answered event.
+    let done = load.done.lock().unwrap().clone();
+    for (n, outcome) in &done {
+        let (status, _, answer) =
+            post(fleet.addresses[*n as usize % fleet.addresses.len()], &signer, body(*n)).await.unwrap();
+        assert_eq!((status, answer["outcome"].as_str()), (200, Some("duplicate")), "event {n}, {outcome}: {answer}");
+    }
+    // The books are those of the set, as each of them reads it.
+    let operator = vec![("authorization".to_owned(), format!("Bearer {}", world::BOOTSTRAP))];
+    for member in 0..MEMBERS {
+        let expected: i64 = done.keys().filter(|n| **n % MEMBERS == member).map(|n| amount(*n) * 500 / 10_000).sum();
+        for address in &fleet.addresses {
+            let path = format!("/v1/members/m{member}/balance");
+            let answer = world::send(*address, "GET", &path, &operator, Vec::new()).await.unwrap();
+            let balance = &answer.json()["balances"][0];
+            let has: i64 = ["pending_minor", "posted_minor", "available_minor"]
+                .map(|of| balance[of].as_i64().unwrap_or(0))
+                .iter()
+                .sum();
+            assert_eq!(has, expected, "m{member} at {address}: {balance}");
+        }
+    }
+    for address in &fleet.addresses {
+        let answer = world::send(*address, "GET", "/v1/ledger/trial-balance", &operator, Vec::new()).await.unwrap();
+        assert_eq!(answer.json()["balanced"], true, "{}", String::from_utf8_lossy(&answer.body));
+    }
+    // All journals together prove them.
+    for process in &mut fleet.processes {
+        process.stop();
+    }
+    let dirs: Vec<_> = fleet.processes.iter().map(|process| process.folder.0.join("journal")).collect();
+    let settings = world::settings(&fleet.processes[0].folder.0, &[]);
+    let options = ringfence::audit::AuditOptions::new(ringfence::app::policy(&settings));
+    let report = ringfence::audit::audit(&dirs, &options).expect("journals");
+    assert!(report.is_clean(), "{report}");
+    let counted = |of: &AtomicU64| of.load(Ordering::Relaxed);
+    let told = (counted(&load.answered), counted(&load.asked_back), counted(&load.lost));
+    println!("{} answered, {} asked back, {} lost on the way", told.0, told.1, told.2);
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_07_processes_and_a_forgetful_redis_are_killed_under_load() {
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed());
+    let mut server = RedisServer::forgetful();
+    let fleet = Fleet::start(&server.url(), 3).await;
+    under_load(fleet, async |fleet, load| {
+        for _ in 0..6 {
+            if random.random_bool(0.5) {
+                let place = random.random_range(0..3);
+                fleet.kill(place);
+                load.answered_more(30).await;
+                fleet.start_again(place);
+            } else {
+                server.restart();
+            }
+            load.answered_more(random.random_range(20..200)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_07_a_frozen_redis_asks_callers_back_and_nothing_is_lost() {
+    let server = RedisServer::start();
+    let fleet = Fleet::start(&server.url(), 2).await;
+    let (_, asked_back, _) = under_load(fleet, async |_, load| {
+        server.signal(Signal::STOP);
+        load.refused_more(64).await;
+        server.signal(Signal::CONT);
+    })
+    .await;
+    assert!(asked_back > 0, "somebody was asked to come back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_07_a_full_redis_asks_callers_back_and_nothing_is_lost() {
+    let server = RedisServer::start();
+    let fleet = Fleet::start(&server.url(), 2).await;
+    let (_, asked_back, _) = under_load(fleet, async |_, load| {
+        assert_eq!(server.cli(&["config", "set", "maxmemory", "1mb"]), "OK");
+        load.refused_more(200).await;
+        assert_eq!(server.cli(&["config", "set", "maxmemory", "0"]), "OK");
+    })
+    .await;
+    assert!(asked_back > 0, "somebody was asked to come back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_07_masters_of_a_cluster_are_killed_under_load_and_their_replicas_take_over() {
+    let mut cluster = RedisCluster::start(true, 1_500, false);
+    let fleet = Fleet::start(&cluster.url(), 2).await;
+    under_load(fleet, async |_, load| {
+        cluster.masters[0].kill();
+        let replica = &cluster.replicas[0];
+        wait_for(|| replica.cli(&["info", "replication"]).contains("role:master"));
+        load.answered_more(300).await;
+        // What was the master comes back as a replica and takes over again.
+        cluster.masters[0].restart();
+        let back = &cluster.masters[0];
+        wait_for(|| back.cli(&["info", "replication"]).contains("master_link_status:up"));
+        load.answered_more(100).await;
+        assert_eq!(back.cli(&["cluster", "failover"]), "OK");
+        wait_for(|| back.cli(&["info", "replication"]).contains("role:master"));
+        load.answered_more(300).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_move_between_masters_under_load() {
+    let cluster = RedisCluster::start(false, 5_000, false);
+    let fleet = Fleet::start(&cluster.url(), 2).await;
+    let urls = format!("127.0.0.1:{}", cluster.masters[0].port);
+    let ids: Vec<String> = cluster.masters.iter().map(|master| master.cli(&["cluster", "myid"])).collect();
+    under_load(fleet, async |_, load| {
+        let (from, to) = (ids[0].clone(), ids[1].clone());
+        let moving = tokio::task::spawn_blocking(move || {
+            Command::new("redis-cli")
+                .args(["--cluster", "reshard", &urls, "--cluster-from", &from, "--cluster-to", &to])
+                .args(["--cluster-slots", "2000", "--cluster-yes"])
+                .output()
+                .expect("redis-cli is installed")
+        });
+        let moved = moving.await.unwrap();
+        assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stdout));
+        load.answered_more(300).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_fails_no_request_of_a_caller_that_tries_another_process() {
+    let server = RedisServer::start();
+    let fleet = Fleet::start(&server.url(), 3).await;
+    let (_, asked_back, _) = under_load(fleet, async |fleet, load| {
+        for place in 0..3 {
+            fleet.processes[place].stop();
+            load.answered_more(50).await;
+            fleet.start_again(place);
+            load.answered_more(100).await;
+        }
+    })
+    .await;
+    assert_eq!(asked_back, 0, "nobody is asked to come back while one of them restarts");
+}

@@ -1,0 +1,281 @@
+//! Several services on one store: what one is told, all know; what is told to all at once has
+//! one effect; budgets hold.
+
+use crate::world::redis::{RedisCluster, RedisServer, wait_for};
+use crate::world::{self, Folder, Service, event};
+use ringfence::domain::{Currency, MemberId, OfferId};
+use std::collections::BTreeMap;
+
+/// Starts services on one store: the first makes its secrets, the others have a copy.
+pub async fn services(url: &str, count: usize) -> Vec<Service> {
+    let mut all: Vec<Service> = Vec::new();
+    for _ in 0..count {
+        let folder = Folder::new("together");
+        if let Some(first) = all.first() {
+            share_secrets(&first.folder, &folder);
+        }
+        all.push(Service::start_in(folder, &[("RINGFENCE_STORE__URL", url)]).await);
+    }
+    all
+}
+
+pub fn share_secrets(from: &Folder, to: &Folder) {
+    std::fs::create_dir_all(to.0.join("journal")).unwrap();
+    std::fs::copy(from.0.join("journal/store.secrets"), to.0.join("journal/store.secrets")).unwrap();
+}
+
+/// A shop with an offer of five percent.
+pub async fn open_shop(service: &Service, budget: Option<i64>) {
+    let engine = service.engine();
+    engine.put_merchant(world::merchant("shop", &["123456"]), None).await.unwrap();
+    let terms = ringfence::domain::offer::Terms { budget_minor: budget, ..world::terms("shop") };
+    world::publish(engine, "five", terms).await;
+}
+
+/// Comes back when a service has seen the shop's offer.
+pub async fn until_seen(service: &Service) {
+    let five = OfferId::new("five").unwrap();
+    while service.engine().catalogue().offer(&five).is_none_or(|offer| offer.newest_published().is_none()) {
+        tokio::task::yield_now().await;
+    }
+}
+
+const AT: &str = "2026-11-21T11:00:00Z";
+
+/// The posted and pending cashback of a member, as a service reads it.
+pub async fn cashback(service: &Service, member: &str) -> i64 {
+    let state = service.engine().load(&MemberId::new(member).unwrap()).await.unwrap().unwrap();
+    let balance = state.head.balance(Currency::parse("USD").unwrap());
+    balance.pending_minor + balance.posted_minor + balance.available_minor
+}
+
+pub fn purchase(member: usize, nth: usize) -> String {
+    let id = format!("{member}-{nth}");
+    event(&format!("e{id}"), "clearing", &format!("p{id}"), &format!("tok_{member}"), 2_000, AT, "123456")
+}
+
+async fn tells_each_other(url: &str) {
+    let all = services(url, 2).await;
+    let (one, two) = (&all[0], &all[1]);
+    open_shop(one, None).await;
+    world::member(one.engine(), "m0", "tok_0").await;
+    until_seen(two).await;
+    // A person registered at one with a birthday is known at the other.
+    let (status, _) = one.call("PUT", "/v1/members/ann", r#"{"region":"EU-DE","birthday":"--02-29"}"#).await;
+    assert_eq!(status, 201);
+    let (status, ann) = two.call("GET", "/v1/members/ann", "").await;
+    assert_eq!((status, &ann["region"]), (200, &serde_json::json!("EU-DE")), "{ann}");
+    // A purchase told to the second, its refund to the first, its repetition to both.
+    let (status, answer) = two.post("visa-eu", purchase(0, 1)).await;
+    assert_eq!((status, &answer["outcome"]), (200, &serde_json::json!("credited")), "{answer}");
+    for service in &all {
+        let (_, answer) = service.post("visa-eu", purchase(0, 1)).await;
+        assert_eq!(answer["outcome"], "duplicate", "{answer}");
+        assert_eq!(cashback(service, "m0").await, 100);
+    }
+    let refund = event("r1", "refund", "p0-1", "tok_0", 2_000, AT, "123456");
+    let (status, answer) = one.post("visa-eu", refund).await;
+    assert_eq!((status, &answer["outcome"]), (200, &serde_json::json!("clawed_back")), "{answer}");
+    assert_eq!(cashback(two, "m0").await, 0);
+    // An offer that pauses at the second pauses at the first.
+    let (status, _) = two.call("POST", "/v1/offers/five/pause", "{}").await;
+    assert_eq!(status, 200);
+    let five = OfferId::new("five").unwrap();
+    while one.engine().catalogue().offer(&five).unwrap().life.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // The person is erased at one, and says nothing at the other.
+    assert_eq!(one.call("DELETE", "/v1/members/ann", "").await.0, 204);
+    assert_eq!(two.call("GET", "/v1/members/ann", "").await.1["erased"], true);
+    for service in all {
+        assert!(service.engine().trial_balance().await.unwrap().out_of_balance().is_empty());
+        service.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_on_one_redis_tell_each_other() {
+    let server = RedisServer::start();
+    tells_each_other(&server.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_on_a_cluster_tell_each_other() {
+    let cluster = RedisCluster::start(false, 5_000, false);
+    tells_each_other(&cluster.url()).await;
+}
+
+const MEMBERS: usize = 24;
+const EACH: usize = 8;
+
+/// Every event is told to every service at about the same time.
+async fn takes_each_event_once(url: &str, services_count: usize) {
+    let all = services(url, services_count).await;
+    // Enough for half of what is bought.
+    let budget = i64::try_from(MEMBERS * EACH * 100 / 2).unwrap();
+    open_shop(&all[0], Some(budget)).await;
+    for member in 0..MEMBERS {
+        world::member(all[0].engine(), &format!("m{member}"), &format!("tok_{member}")).await;
+    }
+    for service in &all {
+        until_seen(service).await;
+    }
+    let source = world::source();
+    let sendings = all.iter().enumerate().map(|(place, service)| {
+        let (engine, source) = (service.engine().clone(), &source);
+        async move {
+            let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
+            for nth in 0..EACH {
+                // Each service takes the members in another order.
+                let members = (0..MEMBERS).map(|member| (member * 7 + place * 5) % MEMBERS);
+                let sent = members.map(|member| {
+                    let engine = engine.clone();
+                    async move { world::receive(&engine, source, &purchase(member, nth)).await }
+                });
+                for received in futures_util::future::join_all(sent).await {
+                    let outcome = received.results[0].as_ref().map(|outcome| outcome.outcome.as_str());
+                    *outcomes.entry(outcome.expect("taken").to_owned()).or_default() += 1;
+                }
+            }
+            outcomes
+        }
+    });
+    let outcomes = futures_util::future::join_all(sendings).await;
+    let count = |name: &str| outcomes.iter().map(|of| of.get(name).copied().unwrap_or(0)).sum::<usize>();
+    // Of each event one telling had the effect, the others were duplicates.
+    let effects = count("credited") + count("no_reward");
+    assert_eq!(effects, MEMBERS * EACH, "{outcomes:?}");
+    assert_eq!(count("duplicate"), MEMBERS * EACH * (all.len() - 1), "{outcomes:?}");
+    let mut granted = 0;
+    for member in 0..MEMBERS {
+        granted += cashback(&all[0], &format!("m{member}")).await;
+    }
+    assert!(granted <= budget, "the budget is passed: {outcomes:?}");
+    // What was reserved in vain is there for the next.
+    let mut nth = EACH;
+    while granted < budget {
+        let received = world::receive(all[nth % all.len()].engine(), &source, &purchase(0, nth)).await;
+        granted += received.results[0].as_ref().unwrap().rewards.iter().map(|(line, _)| line.change_minor).sum::<i64>();
+        nth += 1;
+    }
+    let more = world::receive(all[0].engine(), &source, &purchase(0, nth)).await;
+    assert_eq!(more.results[0].as_ref().unwrap().outcome.as_str(), "no_reward");
+    assert_eq!(granted, budget);
+    // Every process agrees on what is left: nothing stays reserved.
+    let five = OfferId::new("five").unwrap();
+    for service in &all {
+        service.engine().settle_budgets().await.unwrap();
+    }
+    for service in &all {
+        let used = service.engine().offer_use(&five).await.unwrap();
+        assert_eq!((used.granted, used.reserved, used.raised), (budget, 0, budget));
+        assert!(service.engine().trial_balance().await.unwrap().out_of_balance().is_empty());
+    }
+    for service in all {
+        service.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_02_inv_05_four_services_on_one_redis_take_each_event_once_and_keep_the_budget() {
+    let server = RedisServer::start();
+    takes_each_event_once(&server.url(), 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_02_inv_05_four_services_on_a_cluster_take_each_event_once_and_keep_the_budget() {
+    let cluster = RedisCluster::start(false, 5_000, false);
+    takes_each_event_once(&cluster.url(), 4).await;
+}
+
+/// A pay-out that Redis forgot is not made a second time, whoever asks for it again; and what
+/// a process did that does nothing any more comes back by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_02_a_redemption_that_redis_forgot_is_not_paid_twice() {
+    let mut server = RedisServer::forgetful();
+    let all = services(&server.url(), 2).await;
+    open_shop(&all[0], None).await;
+    world::member(all[0].engine(), "m0", "tok_0").await;
+    until_seen(&all[1]).await;
+    all[0].post("visa-eu", purchase(0, 1)).await;
+    for service in &all {
+        service.clock.set(world::begin().plus_days(3));
+    }
+    let balance =
+        async |service: &Service| service.call("GET", "/v1/members/m0/balance", "").await.1["balances"][0].clone();
+    while balance(&all[0]).await["available_minor"] != 100 {
+        tokio::task::yield_now().await;
+    }
+    let key = [("idempotency-key", "pay-1")];
+    let pay = r#"{"currency":"USD","amount_minor":60}"#;
+    let path = "/v1/members/m0/redemptions";
+    let paid = all[0].call_with("POST", path, world::BOOTSTRAP, &key, pay).await;
+    assert_eq!(paid.status, 201, "{}", paid.json());
+    server.restart();
+    // The second asks for the same; the first, which paid, is idle.
+    let again = loop {
+        let again = all[1].call_with("POST", path, world::BOOTSTRAP, &key, pay).await;
+        if again.status != 503 {
+            break again;
+        }
+    };
+    assert_eq!((again.status, again.json()), (201, paid.json()), "it is answered as the first time");
+    for service in &all {
+        let balance = balance(service).await;
+        assert_eq!((&balance["available_minor"], &balance["paid_minor"]), (&40.into(), &60.into()), "{balance}");
+    }
+    for service in all {
+        service.stop().await;
+    }
+}
+
+/// A Redis without a disk is killed: everything it held comes back from the journals, without
+/// anybody telling it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_07_a_redis_that_forgot_everything_gets_it_back_from_the_journals() {
+    let mut server = RedisServer::forgetful();
+    let all = services(&server.url(), 2).await;
+    open_shop(&all[0], Some(10_000)).await;
+    for member in 0..4 {
+        world::member(all[member % 2].engine(), &format!("m{member}"), &format!("tok_{member}")).await;
+    }
+    until_seen(&all[1]).await;
+    for nth in 0..6 {
+        for member in 0..4 {
+            let (status, answer) = all[(member + nth) % 2].post("visa-eu", purchase(member, nth)).await;
+            assert_eq!((status, &answer["outcome"]), (200, &serde_json::json!("credited")), "{answer}");
+        }
+    }
+    let five = OfferId::new("five").unwrap();
+    server.restart();
+    wait_for(|| server.cli(&["ping"]) == "PONG");
+    // Who comes meanwhile is asked to come back; then everything is there.
+    for service in &all {
+        loop {
+            let (status, answer) = service.post("visa-eu", purchase(1, 99)).await;
+            if status == 200 {
+                assert!(matches!(answer["outcome"].as_str(), Some("credited" | "duplicate")), "{answer}");
+                break;
+            }
+            assert_eq!(status, 503, "{answer}");
+        }
+    }
+    for member in 0..4_usize {
+        let purchases = if member == 1 { 7 } else { 6 };
+        for service in &all {
+            assert_eq!(cashback(service, &format!("m{member}")).await, purchases * 100, "m{member}");
+        }
+        let (_, answer) = all[0].post("visa-eu", purchase(member, 0)).await;
+        assert_eq!(answer["outcome"], "duplicate", "{answer}");
+    }
+    for service in &all {
+        assert!(service.engine().trial_balance().await.unwrap().out_of_balance().is_empty());
+        let used = async || service.engine().offer_use(&five).await.map(|used| (used.granted, used.reserved));
+        while !matches!(used().await, Ok((2_500, 0))) {
+            tokio::task::yield_now().await;
+        }
+    }
+    for service in all {
+        service.stop().await;
+    }
+}
