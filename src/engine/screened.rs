@@ -10,6 +10,8 @@ use crate::domain::purchase::Stage;
 use crate::domain::{MemberId, Timestamp};
 use crate::journal::{Position, ReadError};
 use crate::record::MemberInput;
+use compact_str::CompactString;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,6 +50,8 @@ pub struct Screening {
     pass_wanted: AtomicBool,
     /// One change of cases at a time.
     pub(super) cases: tokio::sync::Mutex<()>,
+    /// Versions of detectors withdrawn since the start: the follower may not have read it yet.
+    pub(super) withdrawn: Mutex<BTreeSet<(CompactString, u32)>>,
 }
 
 impl Screening {
@@ -63,6 +67,7 @@ impl Screening {
             woken: Condvar::new(),
             pass_wanted: AtomicBool::new(false),
             cases: tokio::sync::Mutex::default(),
+            withdrawn: Mutex::default(),
         }
     }
 

@@ -728,6 +728,10 @@ impl Replay<'_> {
                 self.commit(Batch { partition, puts: vec![(keys::mark(), Some(value))], ..Batch::default() })?;
             }
             Body::Withdrawn { .. } => {}
+            Body::DetectorWithdrawn(withdrawal) => {
+                // Done twice it changes nothing.
+                self.commit(Job::Withdraw { withdrawal: withdrawal.as_ref().clone() }.batch(&record))?;
+            }
             Body::Case(case) => {
                 // Whoever was to follow it may not have: the start goes on.
                 if self.version_of(&keys::case(case.id))? < record.envelope.version {

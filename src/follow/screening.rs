@@ -246,6 +246,10 @@ impl Kept {
                 self.learn(case);
                 None
             }
+            Body::DetectorWithdrawn(withdrawal) => {
+                self.resident.withdraw(&withdrawal.detector, withdrawal.version);
+                None
+            }
             Body::Merchant { merchant, .. } => {
                 if merchant.competitors.is_empty() {
                     self.rivals.remove(&merchant.id);

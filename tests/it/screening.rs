@@ -252,6 +252,16 @@ async fn outside_the_risk_desk_nobody_learns_anything() {
     assert_eq!(status, 404);
     let (status, answer) = town.post(&format!("/v1/cases/{id}/undo"), json!({"reason": "x"})).await;
     assert_eq!((status, answer["code"].as_str()), (409, Some("not_in_this_state")), "nothing to take back");
+    // A detector's version is withdrawn: it leaves the case and does not come back.
+    let withdrawal = json!({"version": 1, "reason": "it mistakes families"});
+    let (status, answer) = town.post("/v1/detectors/nobody/withdraw", withdrawal.clone()).await;
+    assert!(status == 404 && answer["detail"].as_str().unwrap().contains("self-referral"), "{answer}");
+    assert_eq!(town.post("/v1/detectors/shared-instrument/withdraw", withdrawal).await.0, 200);
+    town.followed().await;
+    town.screened().await;
+    let case = town.get(&format!("/v1/cases/{id}")).await;
+    assert!(case["evidence"].as_array().unwrap().iter().all(|seen| seen["detector"] != "shared-instrument"));
+    assert!(!case["families"].to_string().contains("instruments"), "{case:#}");
     town.service.stop().await;
 }
 

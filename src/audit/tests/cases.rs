@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::cases::triage::{Automatic, Group, TriagePolicy};
-use crate::cases::{Case, Evidence as Seen, Status, Suspect, Verdict};
+use crate::cases::{Case, Evidence as Seen, Status, Suspect, Verdict, Withdrawal};
 use crate::engine::cases::Reviewing;
 
 fn policy() -> TriagePolicy {
@@ -161,4 +161,35 @@ async fn what_became_available_before_it_was_screened_is_found() {
     let gated = AuditOptions::new(Policy { screened: true, ..Policy::default() });
     let report = audit(&[folder.journal()], &gated).unwrap();
     assert_eq!(failed(&report), [Named::Screened], "{report}");
+}
+
+#[tokio::test]
+async fn what_a_detectors_version_did_is_taken_back_with_it() {
+    let (town, id) = held().await;
+    assert_eq!(balance(&town.engine, "ann").await, (0, 200));
+    let withdraw = async |detector: &str| {
+        let withdrawal = Withdrawal {
+            detector: detector.into(),
+            version: 1,
+            by: "key".to_owned(),
+            reason: "it mistakes families".to_owned(),
+            at: town.clock.now(),
+        };
+        town.engine.withdraw_detector(withdrawal).await.unwrap();
+        Arc::new(crate::again::Again::default()).go_on(&town.engine, |_| true).await.unwrap();
+        Arc::new(crate::again::Again::default()).go_on(&town.engine, |_| true).await.unwrap();
+    };
+    withdraw("something-else").await;
+    assert_eq!(balance(&town.engine, "ann").await, (0, 200), "of another detector");
+    withdraw("instruments").await;
+    assert_eq!(balance(&town.engine, "ann").await, (200, 0), "one kind of evidence is not enough");
+    let case = town.engine.case(id).await.unwrap().unwrap();
+    assert_eq!((case.status, case.evidence.len(), case.acts[0].undone), (Status::Open, 1, true));
+    // What the same version says comes in no more, by itself it is no case.
+    assert!(town.engine.enter_group(group(), &policy()).await.unwrap().is_empty());
+    assert_eq!(town.engine.case(id).await.unwrap().unwrap(), case);
+    let folder = town.stop();
+    require_clean(&folder.audit());
+    let kept = |records: &mut Vec<Record>| last_case(records).acts[0].undone = false;
+    assert_eq!(failed(&forge(&folder, kept).await), [Named::Causes]);
 }

@@ -1,6 +1,7 @@
 //! Proving partitions: what a store forgot is found by asking it, and offered again from the
 //! journal by its input, so that another process' records in between do no harm.
 
+use super::super::again::Job;
 use super::super::{Engine, EngineError};
 use super::Shared;
 use crate::decide::MemberState;
@@ -204,6 +205,10 @@ impl Engine {
                     self.put_again(batch.partition, batch.puts, Vec::new()).await?;
                 }
                 Ok(true)
+            }
+            Body::DetectorWithdrawn(withdrawal) => {
+                let job = Job::Withdraw { withdrawal: withdrawal.as_ref().clone() }.batch(record);
+                self.put_again(job.partition, job.puts, Vec::new()).await
             }
             Body::DeadLetter(letter) => {
                 let key = keys::dead_letter(letter.id);
