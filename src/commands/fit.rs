@@ -172,9 +172,12 @@ pub fn fit(args: &FitArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A network, what is known of its members, and where from.
+type Learnt = (Network, HashMap<Box<str>, Label>, String);
+
 /// The network and the labels of a store's own reviews, with how groups came to be looked at: a
 /// detector's precision is what its reviews confirm.
-fn of_reviews(config: &ConfigArgs) -> Result<(Network, HashMap<Box<str>, Label>, String), Failure> {
+fn of_reviews(config: &ConfigArgs) -> Result<Learnt, Failure> {
     let settings = config.settings()?;
     let screener = Arc::new(Screener::new(settings.screening.clone()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
