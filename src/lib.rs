@@ -52,9 +52,9 @@
 //! | [`sightings`] | the events of the last days as they came, and what leads to them | |
 //! | [`again`] | what was seen and becomes ours: found, decided, previewed | |
 //! | [`journal`] | frames, hash chain, group commit, recovery; members' keys; disks that fail on purpose | |
-//! | [`store`] | the narrow promise of state, what is kept under which key, the embedded keeper | |
+//! | [`store`] | the narrow promise of state, what is kept under which key; the keepers: embedded, Redis | |
 //! | [`follow`] | the follower of screening: what it keeps of the records, sees live, finds in a pass | |
-//! | [`engine`] | journal, state, catalogue and clock in one hand: turns, budgets, daily marks, start and stop | |
+//! | [`engine`] | journal, state, catalogue and clock in one hand: turns, budgets, daily marks, start and stop; `shared`: many processes on one state | |
 //! | [`pipeline`] | the webhook path | |
 //! | [`ingest`], [`pull`] | bodies by an operator's authority: from files, from a source's pages | |
 //! | [`health`] | what a source sent by day and type, against its own totals; its silence against its own habit | |

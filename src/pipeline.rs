@@ -321,6 +321,27 @@ async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>
     }
     let id = event.purchase.clone().unwrap_or_else(|| own_purchase(event));
     let purchase = PurchaseKey { source: seen.source.clone(), id };
+    if is_ours
+        && !again
+        && let Some(member) = engine.remembered_holder(seen.card, occurred_at).await?
+    {
+        // Nobody else ever had the card, so nobody else has the purchase.
+        let Seen { event, card, received_at, retells_shop, .. } = seen;
+        let (place, content) = (place.unwrap_or_default(), content_of(retells_shop, &event));
+        let ours = Ours {
+            place,
+            event,
+            card,
+            purchase,
+            indexed: false,
+            matched,
+            occurred_at,
+            received_at,
+            content,
+            moves: false,
+        };
+        return Ok(Gathered::Ours(member, Box::new(ours)));
+    }
     // One that is held although its shop is nobody's any more is its holder's.
     let holder = if asks { engine.purchase_owner(&purchase).await? } else { None };
     if !is_ours && holder.is_none() {
@@ -396,6 +417,13 @@ async fn decide_events(
             break;
         }
         engine.refresh_mark(engine.partition(member)).await?;
+        for event in &events {
+            // It may have been another process that gave the card to somebody else.
+            engine.forget_holder(event.card);
+            if !engine.card_claims(event.card).await?.iter().any(|claim| &claim.member == member) {
+                return Err(EngineError::Contended);
+            }
+        }
         decided = decide_once(engine, engine.turn(member).await?, events.clone()).await;
     }
     decided
@@ -634,7 +662,8 @@ async fn join_waiting(engine: &Arc<Engine>, turn: &mut Turn, purchase: &Purchase
 
 async fn decide_event(engine: &Arc<Engine>, turn: &mut Turn, ours: Ours) -> Result<Outcome, EngineError> {
     let Ours { event, card, purchase, indexed, matched, occurred_at, received_at, content, .. } = ours;
-    if !indexed {
+    // Of a shared store nobody asked the index: it knows what the member holds.
+    if !indexed && !(engine.is_shared() && turn.member.find(&purchase).is_some()) {
         turn.index_with_commit(purchase.clone());
     }
     if turn.member.purchases.len() >= engine.options.open_purchases_max && turn.member.find(&purchase).is_none() {

@@ -14,6 +14,7 @@ mod matching;
 mod members;
 mod normalising;
 mod server;
+mod shared;
 mod stage;
 mod town;
 mod traffic;
@@ -55,6 +56,8 @@ enum What {
     Normalise(normalising::Args),
     /// Time and memory of the whole-graph algorithms on a drawn network, other libraries beside
     Graph(graph::Args),
+    /// A crediting webhook on a Redis: CPU there and here beside the embedded store, commands, memory
+    Shared(shared::Args),
     #[command(hide = true)]
     ServeBare(bounds::Args),
     #[command(hide = true)]
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         What::Webhooks(args) => webhooks::run(&args),
         What::Cpu(args) => cpu::run(&args),
         What::Disk(args) => disk::run(&args),
+        What::Shared(args) => shared::run(&args),
         What::Members(args) => members::run(&args),
         What::Match(args) => {
             matching::run(&args);

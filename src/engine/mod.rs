@@ -225,6 +225,11 @@ impl Engine {
             State::Shared(shared) => Some(shared),
         }
     }
+    /// Who this process is, in its journal and in a shared store.
+    #[must_use]
+    pub fn journal_process(&self) -> u32 {
+        self.journal.process()
+    }
     /// The journal's end on disk.
     #[must_use]
     pub fn journal_end(&self) -> Position {

@@ -457,6 +457,11 @@ impl Turn {
                 self.engine.tell_of_budget(offer, crossed);
             }
         }
+        for record in &self.records {
+            if let Body::Member { input, .. } = &record.body {
+                self.engine.forget_changed_holders(input);
+            }
+        }
         self.engine.members.insert(member.head.id.clone(), Arc::clone(member));
         if self.leaves_jobs {
             self.engine.jobs_left.notify_one();
@@ -560,13 +565,14 @@ pub(super) async fn hints(
     record: &Record,
 ) -> Result<Vec<Batch>, EngineError> {
     let Body::Member { member, input, .. } = &record.body else { return Ok(Vec::new()) };
+    let index = CardIndex { partitions, shared: !processes.is_empty() };
     match input.as_ref() {
         MemberInput::CardLinked { link, replaces, .. } => {
             let mut batches = Vec::new();
             if let Some(old) = replaces {
-                batches.push(claim(keeper, partitions, *old, member, None, Some(link.from)).await?);
+                batches.push(claim(keeper, index, *old, member, None, Some(link.from)).await?);
             }
-            batches.push(claim(keeper, partitions, link.card, member, Some(link.from), None).await?);
+            batches.push(claim(keeper, index, link.card, member, Some(link.from), None).await?);
             // Dated into the past: what was seen of it since then is looked for.
             if link.from < record.envelope.at {
                 let jobs = Job::card(link.card, link.from).spread(processes);
@@ -574,9 +580,7 @@ pub(super) async fn hints(
             }
             Ok(batches)
         }
-        MemberInput::CardUnlinked { card, at } => {
-            Ok(vec![claim(keeper, partitions, *card, member, None, Some(*at)).await?])
-        }
+        MemberInput::CardUnlinked { card, at } => Ok(vec![claim(keeper, index, *card, member, None, Some(*at)).await?]),
         MemberInput::Event(input) => {
             let known = owner_of(keeper, partitions, &input.purchase).await?.is_some();
             Ok(if known { Vec::new() } else { vec![owner_hint(partitions, &input.purchase, member)] })
@@ -604,17 +608,26 @@ fn opens(input: &MemberInput) -> Option<(PurchaseKey, bool)> {
     }
 }
 
+/// Where cards' holders are kept.
+#[derive(Clone, Copy)]
+struct CardIndex {
+    partitions: u16,
+    /// Other processes may change it too.
+    shared: bool,
+}
+
 /// A change of a card's holders: begins (`from`) or ends (`to`) the member's claim.
 async fn claim(
     keeper: &dyn Keeper,
-    partitions: u16,
+    index: CardIndex,
     card: CardHash,
     member: &MemberId,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
 ) -> Result<Batch, EngineError> {
-    let partition = keys::partition_of(&card.0, partitions);
-    let mut claims = claims_of(keeper, partitions, card).await?;
+    let partition = keys::partition_of(&card.0, index.partitions);
+    let found = keeper.get(partition, &keys::card(card)).await?;
+    let mut claims: Vec<CardClaim> = found.as_ref().map(|bytes| record::decode(bytes)).transpose()?.unwrap_or_default();
     if let Some(to) = to {
         for claim in claims.iter_mut().filter(|claim| &claim.member == member && claim.to.is_none_or(|old| to < old)) {
             claim.to = Some(to.max(claim.from));
@@ -627,7 +640,9 @@ async fn claim(
         claims.push(CardClaim { member: member.clone(), from, to: None });
     }
     let value = record::encode(&claims).into();
-    Ok(Batch { partition, puts: vec![(keys::card(card), Some(value))], ..Batch::default() })
+    // Another process may claim the card at the same time: one of both is refused.
+    let same = if index.shared { vec![(keys::card(card), found)] } else { Vec::new() };
+    Ok(Batch { partition, same, puts: vec![(keys::card(card), Some(value))], ..Batch::default() })
 }
 
 async fn claims_of(keeper: &dyn Keeper, partitions: u16, card: CardHash) -> Result<Vec<CardClaim>, EngineError> {

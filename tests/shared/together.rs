@@ -188,6 +188,32 @@ async fn inv_02_inv_05_four_services_on_a_cluster_take_each_event_once_and_keep_
     takes_each_event_once(&cluster.url(), 4).await;
 }
 
+/// Two members want the same card at two services at once: one of them gets it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_card_linked_at_two_services_at_once_has_one_owner() {
+    let server = RedisServer::start();
+    let all = services(&server.url(), 2).await;
+    for member in ["ann", "bob"] {
+        assert_eq!(all[0].call("PUT", &format!("/v1/members/{member}"), "{}").await.0, 201);
+    }
+    for card in 0..40 {
+        let link = async |service: &Service, member: &str| loop {
+            let path = format!("/v1/members/{member}/cards/visa-eu/tok_{card}");
+            let (status, answer) = service.call("PUT", &path, "{}").await;
+            if status != 503 {
+                break (status, answer);
+            }
+        };
+        let (ann, bob) = tokio::join!(link(&all[0], "ann"), link(&all[1], "bob"));
+        let mut statuses = [ann.0, bob.0];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409], "{ann:?} {bob:?}");
+    }
+    for service in all {
+        service.stop().await;
+    }
+}
+
 /// A pay-out that Redis forgot is not made a second time, whoever asks for it again; and what
 /// a process did that does nothing any more comes back by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,10 +19,11 @@ use super::turn::Turn;
 use super::{Engine, EngineError, State};
 use crate::clock::Clock;
 use crate::decide::{MemberState, Policy};
-use crate::domain::OfferId;
+use crate::domain::{CardHash, MemberId, OfferId, Timestamp};
 use crate::journal::Position;
 use crate::journal::disk::Disk;
-use crate::record::{self, Body, Envelope, Record};
+use crate::record::{self, Body, Envelope, MemberInput, Record};
+use crate::store::keys::CardClaim;
 use crate::store::redis::Redis;
 use crate::store::{Batch, By, Committed, Keeper, Partition, StoreError, keys};
 use crate::telemetry::Metrics;
@@ -35,6 +36,8 @@ pub use crate::store::redis::Processes;
 
 /// A process that has not said so for this long is taken for dead.
 pub const ALIVE_MS: u64 = 5_000;
+/// Cards whose holder is remembered.
+const HOLDERS_MAX: usize = 262_144;
 /// By then every other process has heard of a new one.
 const HEARD_AFTER: Duration = Duration::from_millis(500);
 /// A catalogue that was not looked at for this long may lack a version that counts.
@@ -100,6 +103,9 @@ pub struct Shared {
     unsure: Mutex<BTreeSet<OfferId>>,
     /// Every budget this process may have taken from is to be said again.
     unsure_of_all: AtomicBool,
+    /// Cards that only one member ever held, by what was last read of them: a commit that rests
+    /// on one that is not so any more is refused.
+    holders: quick_cache::sync::Cache<CardHash, Arc<CardClaim>>,
     /// Processes whose budgets were settled after they died.
     swept: Mutex<BTreeSet<u32>>,
 }
@@ -208,6 +214,42 @@ impl Engine {
     /// The epoch in which records of a partition are offered.
     pub(super) fn epoch(&self, partition: Partition) -> u32 {
         self.shared().map_or(1, |shared| shared.redis.standings().of(partition).epoch())
+    }
+
+    /// Who holds a card at a time, when nobody else ever held it: remembered, so that most events
+    /// ask no index. Nobody where the store is this process' alone: there the index is as near.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn remembered_holder(&self, card: CardHash, at: Timestamp) -> Result<Option<MemberId>, EngineError> {
+        let Some(shared) = self.shared() else { return Ok(None) };
+        let holds = |claim: &CardClaim| claim.from <= at && claim.to.is_none_or(|to| at < to);
+        if let Some(claim) = shared.holders.get(&card) {
+            return Ok(holds(&claim).then(|| claim.member.clone()));
+        }
+        let claims = self.card_claims(card).await?;
+        let [only] = claims.as_slice() else { return Ok(None) };
+        shared.holders.insert(card, Arc::new(only.clone()));
+        Ok(holds(only).then(|| only.member.clone()))
+    }
+
+    /// Asks the index for a card's holder the next time.
+    pub fn forget_holder(&self, card: CardHash) {
+        if let Some(shared) = self.shared() {
+            shared.holders.remove(&card);
+        }
+    }
+
+    /// Forgets the holders that a committed input changed.
+    pub(super) fn forget_changed_holders(&self, input: &MemberInput) {
+        match input {
+            MemberInput::CardLinked { link, replaces } => {
+                self.forget_holder(link.card);
+                replaces.iter().for_each(|card| self.forget_holder(*card));
+            }
+            MemberInput::CardUnlinked { card, .. } => self.forget_holder(*card),
+            _ => {}
+        }
     }
 
     /// Whether a partition waits to be proved.
@@ -387,6 +429,7 @@ async fn join(
         unsure: Mutex::default(),
         unsure_of_all: AtomicBool::new(true),
         swept: Mutex::default(),
+        holders: quick_cache::sync::Cache::new(HOLDERS_MAX),
     };
     let members = member_cache(options);
     let parts = Parts { keys, state: State::Shared(shared), members, numbers, partitions };

@@ -31,6 +31,7 @@ end
 --   e field version   a field of a hash must have this version (eight bytes before its value)
 --   v version         a document must have this version
 --   q field value     a field must have this value ('' when it must be absent)
+--   Q value           a text must be this ('' when it must be absent)
 --   f field value     sets a field        F field   removes one
 --   t value           sets a text         T         removes it
 --   a field by        raises a counter
@@ -61,6 +62,9 @@ local function commit(keys, args)
       at = at + 4
     elseif op == 'v' then
       if (redis.call('HGET', key, 'version') or '0') ~= args[at + 2] then return CONFLICT end
+      at = at + 3
+    elseif op == 'Q' then
+      if (redis.call('GET', key) or '') ~= args[at + 2] then return CONFLICT end
       at = at + 3
     elseif op == 'q' then
       if (redis.call('HGET', key, args[at + 2]) or '') ~= args[at + 3] then return CONFLICT end

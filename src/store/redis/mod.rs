@@ -245,8 +245,12 @@ impl Redis {
             }
         }
         for (key, value) in &batch.same {
-            let Place::Line(line) = place(partition, key) else { return Err(StoreError::Broken { partition }) };
-            call.on("q", &[named(partition, &[b"lines"])]).arg(line).arg(value.as_deref().unwrap_or_default());
+            let value = value.as_deref().unwrap_or_default();
+            match place(partition, key) {
+                Place::Line(line) => call.on("q", &[named(partition, &[b"lines"])]).arg(line).arg(value),
+                Place::Text(text) => call.on("Q", &[text]).arg(value),
+                _ => return Err(StoreError::Broken { partition }),
+            };
         }
         for (key, value) in batch.puts {
             put(&mut call, partition, place(partition, &key), value);

@@ -1,0 +1,461 @@
+//! `shared`: what a crediting webhook costs on a Redis, beside the embedded store and beside the
+//! same function calls alone; how many commands and round trips it takes; what a member takes in
+//! memory there. Everything in one run, sides alternating.
+#![expect(clippy::float_arithmetic, reason = "figures for people")]
+
+use crate::fault::{Fault, fault};
+use crate::figures::{Spread, micros_each, ratio};
+use crate::server::Folder;
+use futures_util::StreamExt;
+use ringfence::authenticate::VerifiedBody;
+use ringfence::clock::Clock;
+use ringfence::decide::Policy;
+use ringfence::domain::merchant::{Location, Merchant, Mid};
+use ringfence::domain::offer::{Reward, Terms};
+use ringfence::domain::{Currency, LocationId, MemberId, MerchantId, OfferId, SourceName, Timestamp};
+use ringfence::engine::acts::{Linking, Registration};
+use ringfence::engine::catalogue::Step;
+use ringfence::engine::{Engine, EngineOptions};
+use ringfence::pipeline::{Chain, Source};
+use ringfence::store::redis::connection::ConnectOptions;
+use ringfence::telemetry::Metrics;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Options.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Turns of each side, after one to warm up
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Crediting webhooks of one turn
+    #[arg(long, default_value_t = 5_000)]
+    webhooks: usize,
+    /// Members who buy
+    #[arg(long, default_value_t = 1_000)]
+    members: usize,
+    /// Webhooks under way at once
+    #[arg(long, default_value_t = 64)]
+    at_once: usize,
+    /// Folder of the journals: on a RAM disk, so that disks are not what is measured
+    #[arg(long, default_value = "/dev/shm")]
+    dir: PathBuf,
+}
+
+const PURCHASES: usize = 10;
+
+struct Server {
+    child: Child,
+    client: redis::Client,
+    port: u16,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    fn start(dir: &Path) -> Result<Self, Fault> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+            .arg(dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| {
+                fault(format!("redis-server: {error}; install it with: sudo apt-get install redis-server"))
+            })?;
+        let mut lines = BufReader::new(child.stdout.take().ok_or_else(|| fault("no output"))?).lines();
+        while let Some(Ok(line)) = lines.next() {
+            if line.contains("Ready to accept connections") {
+                break;
+            }
+        }
+        std::thread::spawn(move || lines.for_each(drop));
+        let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).map_err(said)?;
+        Ok(Self { child, client, port })
+    }
+
+    fn info(&self, section: &str) -> Result<BTreeMap<String, String>, Fault> {
+        let mut connection = self.client.get_connection().map_err(said)?;
+        let text: String = redis::cmd("INFO").arg(section).query(&mut connection).map_err(said)?;
+        Ok(text.lines().filter_map(|line| line.split_once(':')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
+    }
+
+    /// CPU time of the thread that runs commands.
+    fn cpu(&self) -> Result<Duration, Fault> {
+        let info = self.info("cpu")?;
+        let of = |key: &str| info.get(key).and_then(|value| value.trim().parse::<f64>().ok()).unwrap_or(0.0);
+        Ok(Duration::from_secs_f64(of("used_cpu_user_main_thread") + of("used_cpu_sys_main_thread")))
+    }
+
+    /// Calls of each command so far; those of scripts are not clients'.
+    fn calls(&self) -> Result<BTreeMap<String, u64>, Fault> {
+        let info = self.info("commandstats")?;
+        let calls = |value: &str| value.strip_prefix("calls=")?.split(',').next()?.parse().ok();
+        Ok(info
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix("cmdstat_")?.to_owned(), calls(value)?)))
+            .collect())
+    }
+}
+
+fn said(error: redis::RedisError) -> Fault {
+    fault(error.to_string())
+}
+
+fn own_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+struct Side {
+    engine: Arc<Engine>,
+    next: usize,
+    cpu: Vec<f64>,
+    rate: Vec<f64>,
+}
+
+impl Side {
+    async fn open(options: EngineOptions, members: usize) -> Result<Self, Fault> {
+        let source = SourceName::new("network").map_err(|error| fault(error.to_string()))?;
+        let metrics = Arc::new(Metrics::new(std::slice::from_ref(&source)));
+        let started = tokio::task::spawn_blocking(move || {
+            Engine::start(options, Policy::default(), Clock::Machine, metrics)
+                .map_err(|error| fault(Chain(&error).to_string()))
+        });
+        let (engine, _) = started.await.map_err(|error| fault(error.to_string()))??;
+        let refused = |error: &dyn std::error::Error| fault(error.to_string());
+        engine.put_merchant(shop(), None).await.map_err(|error| refused(&error))?;
+        let usd = Currency::parse("USD").map_err(|error| refused(&error))?;
+        let shop = MerchantId::new("shop").map_err(|error| refused(&error))?;
+        let terms =
+            Terms { budget_minor: Some(1 << 50), ..Terms::new(shop, "5% back", usd, Reward::percent(500, None)) };
+        let offer = OfferId::new("five").map_err(|error| refused(&error))?;
+        engine.put_offer(&offer, terms, None).await.map_err(|error| refused(&error))?;
+        engine.step_offer(&offer, Step::Publish, Some(Timestamp::from_ms(0))).await.map_err(|error| refused(&error))?;
+        for member in 0..members {
+            let id = MemberId::new(format!("member-{member:07}")).map_err(|error| refused(&error))?;
+            engine.register(&id, Registration::default(), None).await.map_err(|error| refused(&error))?;
+            let token = format!("tok_{member:07}");
+            let source = source.clone();
+            let linking =
+                Linking { source, token, from: Some(Timestamp::from_ms(0)), same_card_as: None, replaces: None };
+            engine.link_card(&id, linking).await.map_err(|error| refused(&error))?;
+        }
+        // As the service does beside the webhooks.
+        let beside = Arc::clone(&engine);
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(Duration::from_millis(200));
+            loop {
+                tick.tick().await;
+                let done =
+                    beside.beat().await.and(beside.read_changes().await.map(drop)).and(beside.settle_budgets().await);
+                if done.and(beside.prove_all().await).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { engine, next: 0, cpu: Vec::new(), rate: Vec::new() })
+    }
+
+    /// The next purchases, all at once up to a bound; every one must be credited.
+    async fn credit(
+        &mut self,
+        source: &Source,
+        count: usize,
+        at_once: usize,
+        members: usize,
+    ) -> Result<Duration, Fault> {
+        let from = self.next;
+        self.next += count;
+        let engine = &self.engine;
+        let begun = Instant::now();
+        let sent = futures_util::stream::iter(from..from + count).map(|n| async move {
+            let body = VerifiedBody::by_operator(bytes::Bytes::from(purchase(n, n % members)));
+            let received = ringfence::pipeline::receive(engine, source, &body).await;
+            let outcome = received.ok().and_then(|mut received| received.results.pop()).and_then(Result::ok);
+            outcome.is_some_and(|outcome| outcome.outcome.as_str() == "credited")
+        });
+        let credited = sent.buffer_unordered(at_once).filter(|credited| std::future::ready(*credited)).count().await;
+        if credited != count {
+            return Err(fault(format!("{credited} of {count} were credited")));
+        }
+        Ok(begun.elapsed())
+    }
+}
+
+fn shop() -> Merchant {
+    let mid = Mid { scheme: None, acquirer: None, mid: "123456".into(), from: None, to: None, shared: false };
+    let location = Location {
+        id: LocationId::new("main").expect("a short id"),
+        name: None,
+        time_zone: None,
+        country: None,
+        postcode: None,
+        city: None,
+        mcc: None,
+        store_numbers: Vec::new(),
+        mids: vec![mid],
+        store_ids: Vec::new(),
+        descriptors: Vec::new(),
+    };
+    Merchant {
+        id: MerchantId::new("shop").expect("a short id"),
+        name: "Shop".to_owned(),
+        time_zone: "America/New_York".into(),
+        locations: vec![location],
+        competitors: Vec::new(),
+    }
+}
+
+fn purchase(n: usize, member: usize) -> String {
+    let at = Timestamp::start_of_day(Clock::Machine.now().day() - 1);
+    format!(
+        r#"{{"id":"evt_{n:09}","type":"clearing","purchase_id":"pur_{n:09}","card":"tok_{member:07}","amount":{{"minor":4250,"currency":"USD"}},"occurred_at":"{at}","posted_at":"{at}","merchant":{{"scheme":"visa","mid":"123456","descriptor":"SHOP 0123","mcc":"5814"}}}}"#
+    )
+}
+
+/// The calls of our functions that one webhook makes, as Redis saw them.
+fn captured(lines: &[String]) -> Vec<redis::Cmd> {
+    let ours = lines
+        .iter()
+        .filter(|line| line.contains("\"FCALL\"") && (line.contains("_commit\"") || line.contains("_reserve\"")));
+    ours.map(|line| {
+        let mut command = redis::Cmd::new();
+        let mut parts = parts(line);
+        // A version that was put is what the next call of the same expects.
+        if let Some(at) = parts.iter().position(|part| part == b"e")
+            && let Some(put) = parts.iter().skip(at + 4).position(|part| part == b"h").map(|place| at + 4 + place + 1)
+        {
+            let version = parts[put].get(..8).map(<[u8]>::to_vec).unwrap_or_default();
+            parts[at + 3] = version;
+        }
+        parts.iter().for_each(|part| {
+            command.arg(part.as_slice());
+        });
+        command
+    })
+    .collect()
+}
+
+/// The quoted parts of a line of `MONITOR`, taken out of their quotes.
+fn parts(line: &str) -> Vec<Vec<u8>> {
+    let mut parts = Vec::new();
+    let mut bytes = line.bytes().skip_while(|byte| *byte != b'"').peekable();
+    while bytes.find(|byte| *byte == b'"').is_some() {
+        let mut part = Vec::new();
+        while let Some(byte) = bytes.next().filter(|byte| *byte != b'"') {
+            if byte != b'\\' {
+                part.push(byte);
+                continue;
+            }
+            match bytes.next() {
+                Some(b'x') => {
+                    let digits: String = bytes.by_ref().take(2).map(char::from).collect();
+                    part.push(u8::from_str_radix(&digits, 16).unwrap_or(0));
+                }
+                Some(b'n') => part.push(b'\n'),
+                Some(b'r') => part.push(b'\r'),
+                Some(b't') => part.push(b'\t'),
+                Some(b'a') => part.push(7),
+                Some(b'b') => part.push(8),
+                Some(other) => part.push(other),
+                None => {}
+            }
+        }
+        parts.push(part);
+    }
+    parts
+}
+
+/// Redis' time for these calls alone, sixteen at a time, per webhook.
+fn alone(server: &Server, calls: &[redis::Cmd], times: usize) -> Result<f64, Fault> {
+    let mut connection = server.client.get_connection().map_err(said)?;
+    let mut batch = redis::pipe();
+    for call in std::iter::repeat_n(calls, 16).flatten() {
+        batch.add_command(call.clone()).ignore();
+    }
+    let before = server.cpu()?;
+    for _ in 0..times / 16 {
+        batch.query::<()>(&mut connection).map_err(said)?;
+    }
+    Ok(micros_each(server.cpu()?.saturating_sub(before), times / 16 * 16))
+}
+
+fn memory(server: &Server, members: usize) -> Result<BTreeMap<&'static str, u64>, Fault> {
+    let mut connection = server.client.get_connection().map_err(said)?;
+    let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("rf:*").query(&mut connection).map_err(said)?;
+    let mut bytes: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for key in keys {
+        let name = String::from_utf8_lossy(&key).into_owned();
+        let kind = match name.split_once("}:").map_or("", |(_, rest)| rest.split(':').next().unwrap_or("")) {
+            "m" => "head and purchases",
+            "t" => "statement",
+            "c" => "card",
+            "u" => "owners of purchases",
+            "members" => "list of members",
+            "index" | "lines" => "agenda",
+            _ => "else",
+        };
+        let size: Option<u64> =
+            redis::cmd("MEMORY").arg("USAGE").arg(&key).arg("SAMPLES").arg(0).query(&mut connection).map_err(said)?;
+        *bytes.entry(kind).or_default() += size.unwrap_or(0);
+    }
+    bytes.values_mut().for_each(|sum| *sum /= members as u64);
+    Ok(bytes)
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> Result<(), Fault> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(measure(args))
+}
+
+async fn measure(args: &Args) -> Result<(), Fault> {
+    let folder = Folder::new(&args.dir)?;
+    let server = Server::start(folder.path())?;
+    let source = Source {
+        name: SourceName::new("network").map_err(|error| fault(error.to_string()))?,
+        index: 0,
+        format: ringfence::normalise::Format::Ringfence,
+        verifier: verifier()?,
+        default_scheme: None,
+    };
+    let options = |name: &str| {
+        let dir = folder.path().join(name);
+        EngineOptions { sightings_days: 0, ..EngineOptions::new(&dir) }
+    };
+    let connect = ConnectOptions::parse(&format!("redis://127.0.0.1:{}", server.port)).map_err(said)?;
+    let mut embedded = Side::open(options("embedded"), args.members).await?;
+    let mut shared = Side::open(EngineOptions { shared: Some(connect), ..options("shared") }, args.members).await?;
+    let mut redis_cpu = Vec::new();
+    let mut calls = BTreeMap::new();
+    for round in 0..=args.rounds {
+        for is_shared in [false, true] {
+            let side = if is_shared { &mut shared } else { &mut embedded };
+            let (own, theirs, counted) = (own_cpu(), server.cpu()?, server.calls()?);
+            let took = side.credit(&source, args.webhooks, args.at_once, args.members).await?;
+            let (own, theirs) = (own_cpu().saturating_sub(own), server.cpu()?.saturating_sub(theirs));
+            if round == 0 {
+                continue;
+            }
+            side.cpu.push(micros_each(own, args.webhooks));
+            side.rate.push(crate::figures::per_second(args.webhooks, took));
+            if is_shared {
+                redis_cpu.push(micros_each(theirs, args.webhooks));
+                for (command, count) in server.calls()? {
+                    *calls.entry(command.clone()).or_insert(0) += count - counted.get(&command).copied().unwrap_or(0);
+                }
+            }
+        }
+    }
+    // One at a time: how many times the way to Redis and back an answer waits for.
+    let mut each = Vec::new();
+    for _ in 0..500 {
+        each.push(shared.credit(&source, 1, 1, args.members).await?.as_secs_f64() * 1e6);
+    }
+    let monitor = tokio::task::spawn_blocking({
+        let port = server.port;
+        move || watch(port)
+    });
+    // The watcher says when it watches; one webhook later it has seen what it is asked for.
+    let (watcher, lines) = monitor.await.map_err(|error| fault(error.to_string()))??;
+    shared.credit(&source, 1, 1, args.members).await?;
+    let seen = tokio::task::spawn_blocking(move || collect(watcher, lines))
+        .await
+        .map_err(|error| fault(error.to_string()))??;
+    let functions = captured(&seen);
+    let alone: Vec<f64> = (0..args.rounds).map(|_| alone(&server, &functions, 16_000)).collect::<Result<_, _>>()?;
+    let per_webhook = |count: &u64| crate::figures::float(*count) / (args.rounds * args.webhooks) as f64;
+    println!("crediting, {} webhooks a turn, {} at once, {} turns", args.webhooks, args.at_once, args.rounds);
+    let (cpu, own, beside) = (Spread::of(redis_cpu), Spread::of(shared.cpu.clone()), Spread::of(embedded.cpu.clone()));
+    let alone = Spread::of(alone);
+    println!(
+        "  service CPU, µs each: embedded {}, Redis {}: ratio {:.2}",
+        beside.text(1),
+        own.text(1),
+        ratio(own.median, beside.median)
+    );
+    println!(
+        "  per second: embedded {}, Redis {}",
+        Spread::of(embedded.rate.clone()).text(0),
+        Spread::of(shared.rate.clone()).text(0)
+    );
+    println!(
+        "  Redis main thread, µs each: {}; its {} function calls alone, 16 at a time: {}: ratio {:.2}",
+        cpu.text(1),
+        functions.len(),
+        alone.text(1),
+        ratio(cpu.median, alone.median)
+    );
+    println!("  one at a time, µs: {}", Spread::of(each).text(0));
+    for (command, count) in calls.iter().filter(|(_, count)| per_webhook(count) >= 0.01) {
+        println!("  {command}: {:.2} per webhook", per_webhook(count));
+    }
+    // Ten purchases each, of members who have nothing else.
+    let fresh = 500;
+    let before = memory(&server, 1)?;
+    let engine = Arc::clone(&shared.engine);
+    for member in 0..fresh {
+        let id = MemberId::new(format!("fresh-{member:07}")).map_err(|error| fault(error.to_string()))?;
+        engine.register(&id, Registration::default(), None).await.map_err(|error| fault(error.to_string()))?;
+        let (source, token) = (source.name.clone(), format!("tok_{:07}", args.members + member));
+        let linking = Linking { source, token, from: Some(Timestamp::from_ms(0)), same_card_as: None, replaces: None };
+        engine.link_card(&id, linking).await.map_err(|error| fault(error.to_string()))?;
+    }
+    for nth in 0..fresh * PURCHASES {
+        let body = purchase(shared.next + nth, args.members + nth % fresh);
+        let body = VerifiedBody::by_operator(bytes::Bytes::from(body));
+        ringfence::pipeline::receive(&engine, &source, &body).await.map_err(|error| fault(error.to_string()))?;
+    }
+    let after = memory(&server, 1)?;
+    println!("memory of a member with a card and {PURCHASES} purchases, bytes:");
+    let mut whole = 0;
+    for (kind, bytes) in after {
+        let each = bytes.saturating_sub(before.get(kind).copied().unwrap_or(0)) / fresh as u64;
+        whole += each;
+        println!("  {kind}: {each}");
+    }
+    println!("  in all: {whole}");
+    Ok(())
+}
+
+fn verifier() -> Result<ringfence::authenticate::Verifier, Fault> {
+    use ringfence::authenticate::{Scheme, Secret, Verifier};
+    let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=".to_owned());
+    Verifier::new(&[Scheme::StandardWebhooks], vec![secret], 300).map_err(|error| fault(error.to_string()))
+}
+
+type Lines = std::io::Lines<BufReader<std::process::ChildStdout>>;
+
+fn watch(port: u16) -> Result<(Child, Lines), Fault> {
+    let mut watcher =
+        Command::new("redis-cli").args(["-p", &port.to_string(), "monitor"]).stdout(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(watcher.stdout.take().ok_or_else(|| fault("no output"))?).lines();
+    lines.next();
+    Ok((watcher, lines))
+}
+
+fn collect(mut watcher: Child, lines: Lines) -> Result<Vec<String>, Fault> {
+    let mut seen = Vec::new();
+    // The process' own beat ends what is looked at: it comes a few times a second.
+    for line in lines {
+        let line = line?;
+        let beat = line.contains("_beat\"");
+        seen.push(line);
+        if beat {
+            break;
+        }
+    }
+    watcher.kill()?;
+    watcher.wait()?;
+    Ok(seen)
+}
