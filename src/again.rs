@@ -127,6 +127,11 @@ impl Again {
                 engine.note_job(key, None).await?;
                 Done::default()
             }
+            Some(Job::Withdraw { withdrawal }) => {
+                engine.withdraw_from_cases(&withdrawal).await?;
+                engine.note_job(key, None).await?;
+                Done::default()
+            }
             Some(Job::Case { case }) => {
                 engine.follow_case(case).await?;
                 engine.note_job(key, None).await?;

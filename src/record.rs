@@ -5,7 +5,7 @@
 //! It is encoded with `postcard` behind a version byte. Fields are only ever added in a
 //! new version.
 
-use crate::cases::Case;
+use crate::cases::{Case, Withdrawal};
 use crate::decide::GrantChange;
 use crate::domain::member::{
     ActivationStep, CardLink, LinkFact, RecordRef, ReferrerTold, SealedProfile, SealedTotal, StandingStep,
@@ -134,6 +134,8 @@ pub enum Body {
     },
     /// A case as it is from now on.
     Case(Box<Case>),
+    /// A detector's version counts for nothing from now on.
+    DetectorWithdrawn(Box<Withdrawal>),
 }
 
 /// Something that happened to a member.

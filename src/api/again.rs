@@ -209,7 +209,9 @@ pub(super) async fn jobs(doors: &Doors, request: &Request) -> Result<Reply, Repl
         Job::Referral { .. } | Job::Referrer { .. } => {
             JobView { kind: "referrals", merchant: None, clues: None, since: None }
         }
-        Job::Case { .. } => JobView { kind: "standings", merchant: None, clues: None, since: None },
+        Job::Case { .. } | Job::Withdraw { .. } => {
+            JobView { kind: "standings", merchant: None, clues: None, since: None }
+        }
     };
     let jobs = doors.engine.jobs().await?.into_iter().map(|(_, job)| view(job)).collect();
     Ok(Reply::ok(&JobsView { jobs }))

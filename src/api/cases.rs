@@ -6,10 +6,12 @@ use super::money::UnitView;
 use super::reply::{self, Reply};
 use super::{Doors, access, page, read};
 use crate::authenticate::keys::Role::{Operator, Risk};
-use crate::cases::{Case, Chosen, Evidence, Happened, PolicyAct, Review, Status, Suspect, Tie, Verdict};
+use crate::cases::{Case, Chosen, Evidence, Happened, PolicyAct, Review, Status, Suspect, Tie, Verdict, Withdrawal};
 use crate::domain::member::Standing;
 use crate::domain::{MemberId, MerchantId, Timestamp, Unit};
 use crate::engine::cases::{CaseError, Reviewing, Stake};
+use crate::follow::rivals::COMPETITOR_STAFF;
+use crate::graph::detectors::{ALL, Detector};
 use crate::wire::Request;
 use hyper::StatusCode;
 use matchit::Params;
@@ -193,6 +195,8 @@ pub struct PolicyActView {
     /// When it ends by itself.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
+    /// It was taken back with the detector's version that it rested on.
+    pub undone: bool,
 }
 
 /// An entry of the timeline.
@@ -375,7 +379,7 @@ impl ReviewView {
 
 impl PolicyActView {
     fn of(act: &PolicyAct) -> Self {
-        Self { standing: act.standing, members: texts(&act.members), at: act.at, until: act.until }
+        Self { standing: act.standing, members: texts(&act.members), at: act.at, until: act.until, undone: act.undone }
     }
 }
 
@@ -557,4 +561,56 @@ pub(super) async fn object(doors: &Doors, params: &Params<'_, '_>, request: &Req
     let by = caller.key_id.to_string();
     let answer = doors.engine.object(id, &document.member, &by, &reason, named, changed).await?;
     Ok(Reply::json_text(StatusCode::OK, answer))
+}
+
+/// Which version of a detector, and why.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct WithdrawDocument {
+    /// As evidence says it.
+    pub version: u32,
+    /// Why, for those who read it later.
+    pub reason: String,
+}
+
+/// A detector's version that counts for nothing.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WithdrawnView {
+    /// The detector.
+    pub detector: String,
+    /// Its version.
+    pub version: u32,
+}
+
+/// Withdraws a version of a detector.
+///
+/// It counts for nothing from now on. Its evidence leaves every case, one by one, and what the
+/// policy did on it by itself is taken back where what is left would not have been enough; reviews
+/// stay. `GET /v1/jobs` shows while that goes on. A newer version of the detector is not concerned.
+#[utoipa::path(
+    post, path = "/v1/detectors/{name}/withdraw", operation_id = "withdraw_detector", tag = "Risk",
+    params(("name" = String, Path, description = "As evidence says it, such as shared-instrument")),
+    request_body = WithdrawDocument,
+    responses((status = 200, description = "Withdrawn", body = WithdrawnView)),
+)]
+pub(super) async fn withdraw(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Risk])?;
+    let name: String = read::part(params, "name")?;
+    let document: WithdrawDocument = read::document(request)?;
+    let reason = reason(&document.reason)?;
+    let known = detectors().any(|detector| detector.name == name);
+    if !known {
+        let names: Vec<&str> = detectors().map(|detector| detector.name).collect();
+        return Err(reply::not_found(format!("no detector has this name; there are {}", names.join(", "))));
+    }
+    let (version, by) = (document.version, caller.key_id.to_string());
+    let at = doors.engine.clock.now();
+    let withdrawal = Withdrawal { detector: name.as_str().into(), version, by, reason, at };
+    doors.engine.withdraw_detector(withdrawal).await?;
+    tracing::info!(request = %request.id, key = %caller.key_id, detector = name, version, "a detector was withdrawn");
+    Ok(Reply::ok(&WithdrawnView { detector: name, version }))
+}
+
+fn detectors() -> impl Iterator<Item = &'static Detector> {
+    ALL.into_iter().chain([&COMPETITOR_STAFF])
 }

@@ -78,6 +78,8 @@ pub enum Route {
     Undo,
     /// A member's objection.
     Objections,
+    /// A detector's version that is to count for nothing.
+    WithdrawDetector,
     /// What is known of a member's risk.
     Risk,
     /// This interface, for machines.
@@ -90,7 +92,7 @@ pub enum Route {
 
 impl Route {
     /// Every route with its path and what it takes.
-    pub(super) const ALL: [(&'static str, Self, &'static str); 38] = [
+    pub(super) const ALL: [(&'static str, Self, &'static str); 39] = [
         ("/healthz", Self::Health, "GET"),
         ("/readyz", Self::Ready, "GET"),
         ("/metrics", Self::Metrics, "GET"),
@@ -124,6 +126,7 @@ impl Route {
         ("/v1/cases/{id}/review", Self::Review, "POST"),
         ("/v1/cases/{id}/undo", Self::Undo, "POST"),
         ("/v1/cases/{id}/objections", Self::Objections, "POST"),
+        ("/v1/detectors/{name}/withdraw", Self::WithdrawDetector, "POST"),
         ("/v1/members/{id}/risk", Self::Risk, "GET"),
         ("/openapi.json", Self::OpenApi, "GET"),
         ("/docs", Self::Docs, "GET"),
@@ -203,6 +206,7 @@ pub(super) async fn answer(doors: &Doors, route: Route, params: &Params<'_, '_>,
         (Route::Review, "POST") => cases::review(doors, params, request).await,
         (Route::Undo, "POST") => cases::undo(doors, params, request).await,
         (Route::Objections, "POST") => cases::object(doors, params, request).await,
+        (Route::WithdrawDetector, "POST") => cases::withdraw(doors, params, request).await,
         (Route::Risk, "GET") => risk::get(doors, params, request).await,
         (Route::OpenApi, "GET") => Ok(docs::openapi()),
         (Route::Docs, "GET") => Ok(docs::redirect()),

@@ -358,6 +358,7 @@ impl<'a> Books<'a> {
             }
             Body::Withdrawn { .. } => {}
             Body::Case(case) => self.case(name, record.envelope.version, *case),
+            Body::DetectorWithdrawn(_) => {}
         }
     }
 

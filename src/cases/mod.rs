@@ -58,10 +58,12 @@ pub enum Step {
     Object,
     /// It turned out to be the same group as another.
     Merge,
+    /// Evidence of a detector's version was withdrawn; people judge what is left.
+    Withdraw,
 }
 
 /// Every move that a case may make.
-pub const MOVES: [(Status, Step, Status); 21] = [
+pub const MOVES: [(Status, Step, Status); 25] = [
     (Status::Open, Step::Grow, Status::Open),
     (Status::Open, Step::Confirm, Status::Confirmed),
     (Status::Open, Step::Dismiss, Status::Dismissed),
@@ -83,6 +85,10 @@ pub const MOVES: [(Status, Step, Status); 21] = [
     (Status::Dismissed, Step::Reopen, Status::Open),
     (Status::Dismissed, Step::Undo, Status::Open),
     (Status::Dismissed, Step::Object, Status::Open),
+    (Status::Open, Step::Withdraw, Status::Open),
+    (Status::Watching, Step::Withdraw, Status::Watching),
+    (Status::Confirmed, Step::Withdraw, Status::Confirmed),
+    (Status::Dismissed, Step::Withdraw, Status::Dismissed),
 ];
 
 impl Status {
@@ -125,6 +131,7 @@ impl Step {
             Self::Undo => "undo",
             Self::Object => "object",
             Self::Merge => "merge",
+            Self::Withdraw => "withdraw",
         }
     }
 }
@@ -270,6 +277,8 @@ pub struct PolicyAct {
     pub at: Timestamp,
     /// When it ends by itself; `None` for standings that do not.
     pub until: Option<Timestamp>,
+    /// It was withdrawn with the detector's version that it rested on.
+    pub undone: bool,
 }
 
 /// An entry of the timeline.
@@ -287,6 +296,21 @@ pub struct Happened {
     pub by: String,
     /// In words.
     pub words: String,
+}
+
+/// A detector's version that counts for nothing any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// Which detector.
+    pub detector: CompactString,
+    /// Which version.
+    pub version: u32,
+    /// Who: the id of their key.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A case.
@@ -320,6 +344,9 @@ pub struct Case {
     pub merged_into: Option<u64>,
 }
 
+/// Families of evidence without which nothing acts by itself, whatever is configured.
+pub const FAMILIES_TO_ACT: usize = 2;
+
 /// Who acts when nobody does.
 pub const SCREENING: &str = "screening";
 
@@ -350,6 +377,33 @@ impl Case {
         if self.timeline.len() > TIMELINE_MAX {
             let grown = self.timeline.iter().position(|happened| happened.step == Some(Step::Grow));
             self.timeline.remove(grown.unwrap_or(1));
+        }
+        Ok(())
+    }
+
+    /// Whether any of its evidence is of a detector's version.
+    #[must_use]
+    pub fn rests_on(&self, detector: &str, version: u32) -> bool {
+        self.evidence.iter().any(|seen| seen.detector == detector && seen.version == version)
+    }
+
+    /// Takes the evidence of a detector's version out. What the policy did by itself is taken back
+    /// when what is left would not have been enough; reviews are people's and stay.
+    ///
+    /// # Errors
+    /// [`NotNow`] of a case that is part of another.
+    pub fn withdraw(
+        &mut self,
+        detector: &str,
+        version: u32,
+        by: &str,
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<(), NotNow> {
+        self.step(Step::Withdraw, by, format!("{detector} {version} is withdrawn: {reason}"), at)?;
+        self.evidence.retain(|seen| !(seen.detector == detector && seen.version == version));
+        if self.families().len() < FAMILIES_TO_ACT {
+            self.acts.iter_mut().for_each(|act| act.undone = true);
         }
         Ok(())
     }
@@ -400,7 +454,7 @@ impl Case {
             until: act.until,
             ask_back: false,
             at: act.at,
-            undone: false,
+            undone: act.undone,
             members: &act.members,
         });
         let mut all: Vec<_> = reviews.chain(acts).collect();

@@ -2,7 +2,9 @@
 //! and what the written policy does with it. A dismissal remembers its evidence: the same
 //! evidence never reopens it, only a family of evidence that it had not seen.
 
-use super::{Case, EVIDENCE_MAX, Evidence, Happened, PolicyAct, SCORE, SCREENING, Status, Step, Suspect, Tie};
+use super::{
+    Case, EVIDENCE_MAX, Evidence, FAMILIES_TO_ACT, Happened, PolicyAct, SCORE, SCREENING, Status, Step, Suspect, Tie,
+};
 use crate::domain::member::Standing;
 use crate::domain::{MerchantId, Timestamp};
 use std::collections::BTreeSet;
@@ -243,13 +245,14 @@ fn act(case: &mut Case, policy: &TriagePolicy, at: Timestamp) {
         Automatic::Hold => Standing::Held,
     };
     // At least two families must agree before anybody is held, whatever was configured.
-    if case.status != Status::Open || case.score < policy.automatic_score_min || case.families().len() < 2 {
+    if case.status != Status::Open || case.score < policy.automatic_score_min || case.families().len() < FAMILIES_TO_ACT
+    {
         return;
     }
-    let acted: BTreeSet<_> = case.acts.iter().flat_map(|act| &act.members).cloned().collect();
+    let acted: BTreeSet<_> = case.acts.iter().filter(|act| !act.undone).flat_map(|act| &act.members).cloned().collect();
     let members: Vec<_> = case.meant().into_iter().filter(|member| !acted.contains(member)).collect();
     if !members.is_empty() {
         let until = (standing == Standing::Held).then(|| at.plus_days(policy.hold_days));
-        case.acts.push(PolicyAct { standing, members, at, until });
+        case.acts.push(PolicyAct { standing, members, at, until, undone: false });
     }
 }

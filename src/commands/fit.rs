@@ -1,35 +1,73 @@
 //! `ringfence fit`: fits the explained model from labels and says how well it does on
 //! communities it has not seen.
 
-use super::Failure;
 use super::network_files::{self, Bars, Label, NetworkArgs};
+use super::{ConfigArgs, Failure};
+use crate::app;
+use crate::cases::{Chosen, Verdict};
+use crate::clock::Clock;
+use crate::follow::screening::Screener;
 use crate::graph::features::Table;
 use crate::graph::found::Found;
 use crate::graph::measure::{Figures, Interval, Judged, figures, intervals};
 use crate::graph::model::fit::{HeldOut, Labelled, fit_model};
+use crate::graph::network::Network;
 use hashbrown::HashMap;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
+/// Cases read at a time.
+const CASES_AT_ONCE: usize = 500;
 /// Draws of communities behind an interval.
 const DRAWS: usize = 400;
 
 /// What can be said to `ringfence fit`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct FitArgs {
-    /// The network.
+    /// From this store's own network and reviews in place of files; the service is stopped.
+    #[arg(long, conflicts_with_all = ["links", "labels", "members", "infrastructure"])]
+    pub reviews: bool,
+    /// Which store.
     #[command(flatten)]
-    pub network: NetworkArgs,
-    /// `member,label`, 1 bad, 0 good; may have `source` and `group`, the group that was reviewed.
+    pub config: ConfigArgs,
+    /// `from,to,kind,at[,weight]`
+    #[arg(long, value_name = "FILE", required_unless_present = "reviews")]
+    pub links: Option<PathBuf>,
+    /// `member,joined_at,purchases,spend_minor,…`: any columns of numbers.
     #[arg(long, value_name = "FILE")]
-    pub labels: PathBuf,
+    pub members: Option<PathBuf>,
+    /// `member,kind`: nodes that are shared services. Without it they are found.
+    #[arg(long, value_name = "FILE")]
+    pub infrastructure: Option<PathBuf>,
+    /// `member,label`, 1 bad, 0 good; may have `source` and `group`, the group that was reviewed.
+    #[arg(long, value_name = "FILE", required_unless_present = "reviews")]
+    pub labels: Option<PathBuf>,
     /// Seed of the folds and of the draws behind the intervals.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Where the model goes.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+impl FitArgs {
+    /// From files.
+    #[must_use]
+    pub fn of_files(network: NetworkArgs, labels: PathBuf, out: PathBuf) -> Self {
+        let NetworkArgs { links, members, infrastructure } = network;
+        let config = ConfigArgs { config: None, store: None };
+        let (links, labels) = (Some(links), Some(labels));
+        Self { reviews: false, config, links, members, infrastructure, labels, seed: 1, out }
+    }
+
+    /// From a store's reviews.
+    #[must_use]
+    pub fn of_reviews(config: ConfigArgs, out: PathBuf) -> Self {
+        Self { reviews: true, config, links: None, members: None, infrastructure: None, labels: None, seed: 1, out }
+    }
 }
 
 /// One line of figures, for programs.
@@ -69,8 +107,15 @@ struct Measured {
 pub fn fit(args: &FitArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let bars = Bars::new();
-    let network = network_files::network(&args.network, &bars)?;
-    let labels = network_files::labels(&args.labels, &bars)?;
+    let (network, labels, place) = match (&args.links, &args.labels) {
+        (Some(links), Some(path)) => {
+            let (members, infrastructure) = (args.members.clone(), args.infrastructure.clone());
+            let files = NetworkArgs { links: links.clone(), members, infrastructure };
+            let labels = network_files::labels(path, &bars)?;
+            (network_files::network(&files, &bars)?, labels, path.display().to_string())
+        }
+        _ => of_reviews(&args.config)?,
+    };
     let rows = network.rows_by_name();
     let stage = bars.stage("looking for groups");
     let found = Found::of(&network);
@@ -86,8 +131,7 @@ pub fn fit(args: &FitArgs) -> Result<(), Failure> {
         })
         .collect();
     stage.set_message("fitting");
-    let outcome = fit_model(&found, &table, &labelled, args.seed)
-        .map_err(|fault| format!("{}: {fault}", args.labels.display()))?;
+    let outcome = fit_model(&found, &table, &labelled, args.seed).map_err(|fault| format!("{place}: {fault}"))?;
     stage.finish_and_clear();
     std::fs::write(&args.out, outcome.model.write())
         .map_err(|error| format!("{}: cannot be written: {error}", args.out.display()))?;
@@ -126,6 +170,60 @@ pub fn fit(args: &FitArgs) -> Result<(), Failure> {
     };
     println!("{}", serde_json::to_string(&line)?);
     Ok(())
+}
+
+/// A network, what is known of its members, and where from.
+type Learnt = (Network, HashMap<Box<str>, Label>, String);
+
+/// The network and the labels of a store's own reviews, with how groups came to be looked at: a
+/// detector's precision is what its reviews confirm.
+fn of_reviews(config: &ConfigArgs) -> Result<Learnt, Failure> {
+    let settings = config.settings()?;
+    let screener = Arc::new(Screener::new(settings.screening.clone()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let found = runtime.block_on(app::beside_service(&settings, Clock::Machine, async |doors| {
+        let engine = Arc::clone(&doors.engine);
+        let reader = Arc::clone(&screener);
+        let log = Arc::clone(&engine);
+        tokio::task::spawn_blocking(move || reader.read_all(log.as_ref())).await??;
+        let mut cases = Vec::new();
+        let mut after = None;
+        loop {
+            let (page, next) = engine.cases(after, CASES_AT_ONCE, |case| !case.reviews.is_empty()).await?;
+            cases.extend(page);
+            after = next;
+            if after.is_none() {
+                return Ok::<_, Failure>(cases);
+            }
+        }
+    }))??;
+    let (network, said) = screener.reviewed(Clock::Machine.now())?;
+    let mut origins: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    let mut group_of: HashMap<Box<str>, (u32, Box<str>)> = HashMap::new();
+    for (group, case) in (0..).zip(&found) {
+        for review in case.reviews.iter().filter(|review| !review.undone) {
+            let origin = match &review.chosen {
+                Chosen::Detector { name, version } => format!("{name} {version}"),
+                Chosen::Random => "random".to_owned(),
+                // As files of labels say it.
+                Chosen::Report => network_files::REPORTED.to_owned(),
+            };
+            for member in &review.members {
+                group_of.insert(member.as_str().into(), (group, origin.as_str().into()));
+            }
+            let (confirmed, all) = origins.entry(origin).or_default();
+            (*confirmed, *all) = (*confirmed + u64::from(review.verdict == Verdict::Confirm), *all + 1);
+        }
+    }
+    println!("Reviews by how the group came to be looked at");
+    for (origin, (confirmed, all)) in &origins {
+        println!("  {origin:<28}{confirmed:>5} of {all:>5} confirmed");
+    }
+    let label = |(name, bad): (String, bool)| {
+        let (group, source) = group_of.get(name.as_str()).cloned().unzip();
+        (name.into_boxed_str(), Label { bad, source: source.unwrap_or_default(), group })
+    };
+    Ok((network, said.into_iter().map(label).collect(), "reviews of this store".to_owned()))
 }
 
 fn print_folds(held_out: &HeldOut) {

@@ -95,6 +95,11 @@ pub enum StandingOrigin {
     },
     /// The end of a hold, by the daily mark.
     Ended,
+    /// The policy's act was taken back, with the detector's version that it rested on.
+    Withdrawn {
+        /// The case.
+        case: u64,
+    },
 }
 
 impl StandingOrigin {
@@ -102,7 +107,10 @@ impl StandingOrigin {
     #[must_use]
     pub fn case(self) -> Option<u64> {
         match self {
-            Self::Review { case, .. } | Self::Undone { case, .. } | Self::Policy { case } => Some(case),
+            Self::Review { case, .. }
+            | Self::Undone { case, .. }
+            | Self::Policy { case }
+            | Self::Withdrawn { case } => Some(case),
             Self::Said | Self::Ended => None,
         }
     }

@@ -4,6 +4,7 @@
 //! that a restart goes on with it; done twice it changes nothing.
 
 use super::{Engine, EngineError};
+use crate::cases::Withdrawal;
 use crate::decide::MemberState;
 use crate::decide::member::Placed;
 use crate::domain::{CardHash, MemberId, MerchantId, Timestamp};
@@ -66,6 +67,11 @@ pub enum Job {
         /// Which.
         case: u64,
     },
+    /// A detector's version leaves the cases.
+    Withdraw {
+        /// Which.
+        withdrawal: Withdrawal,
+    },
 }
 
 impl Job {
@@ -97,7 +103,7 @@ impl Job {
             Self::Seen { process, .. } => of_seen(envelope.partition, envelope.number, *process),
             Self::Erase { process, slot } => [&b"je"[..], &process.to_be_bytes(), &slot.to_be_bytes()].concat(),
             // Of its own for each change, as of referrals.
-            Self::Case { .. } => of_record(b"jx", envelope.partition, envelope.number),
+            Self::Case { .. } | Self::Withdraw { .. } => of_record(b"jx", envelope.partition, envelope.number),
             // A key of its own for each change: one that is just done does not take the next
             // one with it.
             Self::Referral { referrer, .. } | Self::Referrer { referrer } => {
@@ -134,7 +140,7 @@ impl Job {
     /// Whether it tells members what was said elsewhere, and nobody waits for it.
     #[must_use]
     pub fn tells(&self) -> bool {
-        matches!(self, Self::Referral { .. } | Self::Referrer { .. } | Self::Case { .. })
+        matches!(self, Self::Referral { .. } | Self::Referrer { .. } | Self::Case { .. } | Self::Withdraw { .. })
     }
 }
 

@@ -5,7 +5,7 @@ use super::acts::Named;
 use super::again::Job;
 use super::{Engine, EngineError};
 use crate::cases::triage::{Group, TriagePolicy, triage};
-use crate::cases::{Case, Chosen, Consequence, NotNow, REVIEWS_MAX, Review, Step, Verdict};
+use crate::cases::{Case, Chosen, Consequence, NotNow, REVIEWS_MAX, Review, Status, Step, Verdict, Withdrawal};
 use crate::decide::MemberState;
 use crate::domain::member::{Standing, StandingOrigin, StandingStep};
 use crate::domain::{MemberId, MerchantId, Timestamp, Unit};
@@ -13,7 +13,7 @@ use crate::record::{self, Body, MemberInput, Record, RequestKey};
 use crate::store::{Batch, CATALOGUE, keys};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// Members who follow side by side.
 const FOLLOWERS_AT_ONCE: usize = 64;
@@ -164,7 +164,13 @@ impl Engine {
     ///
     /// # Errors
     /// When the journal or the state refuses.
-    pub async fn enter_group(self: &Arc<Self>, group: Group, policy: &TriagePolicy) -> Result<Vec<Case>, EngineError> {
+    pub async fn enter_group(
+        self: &Arc<Self>,
+        mut group: Group,
+        policy: &TriagePolicy,
+    ) -> Result<Vec<Case>, EngineError> {
+        let withdrawn = self.screening.withdrawn.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        group.evidence.retain(|seen| !withdrawn.contains(&(seen.detector.clone(), seen.version)));
         if !group.is_case(policy) {
             return Ok(Vec::new());
         }
@@ -302,6 +308,46 @@ impl Engine {
         Ok(answer)
     }
 
+    /// Withdraws a detector's version: from here on it counts for nothing, and by a job its evidence
+    /// leaves every case, with what the policy did on it.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses.
+    pub async fn withdraw_detector(self: &Arc<Self>, withdrawal: Withdrawal) -> Result<(), EngineError> {
+        let key = (withdrawal.detector.clone(), withdrawal.version);
+        self.screening.withdrawn.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        let record = self.catalogue_record(Body::DetectorWithdrawn(Box::new(withdrawal.clone())), 0);
+        let batch = Job::Withdraw { withdrawal }.batch(&record);
+        self.commit_apart(record, vec![batch]).await?;
+        self.jobs_left.notify_one();
+        Ok(())
+    }
+
+    /// Takes a withdrawn version's evidence out of every case. Done twice it changes nothing.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses; the job stays.
+    pub async fn withdraw_from_cases(self: &Arc<Self>, withdrawal: &Withdrawal) -> Result<(), EngineError> {
+        let Withdrawal { detector, version, by, reason, .. } = withdrawal;
+        let mut after = None;
+        loop {
+            let rests = |case: &Case| case.status != Status::Merged && case.rests_on(detector, *version);
+            let (found, next) = self.cases(after, FOLLOWERS_AT_ONCE, rests).await?;
+            for id in found.iter().map(|case| case.id) {
+                let _one = self.screening.cases.lock().await;
+                // As it is now: it may have grown meanwhile.
+                let Some(mut case) = self.case(id).await?.filter(rests) else { continue };
+                if case.withdraw(detector, *version, by, reason, self.clock.now()).is_ok() {
+                    self.commit_case(&case, None).await?;
+                }
+            }
+            after = next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Called with the cases' lock held: the version cannot move.
     async fn commit_case(self: &Arc<Self>, case: &Case, request: Option<RequestKey>) -> Result<(), EngineError> {
         let has = self.case_document(case.id).await?.map_or(0, |(version, _)| version);
@@ -392,11 +438,14 @@ fn step_of(member: &MemberState, asked: &Consequence<'_>, now: Timestamp) -> Opt
         origin,
     };
     if asked.undone {
-        let StandingOrigin::Review { case, review } = asked.origin else { return None };
+        let origin = match asked.origin {
+            StandingOrigin::Review { case, review } => StandingOrigin::Undone { case, review },
+            StandingOrigin::Policy { case } => StandingOrigin::Withdrawn { case },
+            _ => return None,
+        };
         // Only what this review set is taken back.
         newest.filter(|step| step.origin == asked.origin)?;
         let before = steps.iter().copied().filter(|step| step.origin != asked.origin).max_by_key(|step| step.set_at);
-        let origin = StandingOrigin::Undone { case, review };
         return Some(match before {
             Some(before) => step(before.standing, before.since, before.until, before.ask_back, origin),
             None => step(Standing::Clear, asked.since, None, false, origin),

@@ -107,6 +107,10 @@ impl Replay<'_> {
                 self.commit(Batch { partition, puts, ..Batch::default() }).await?;
             }
             Body::Withdrawn { .. } => {}
+            Body::DetectorWithdrawn(withdrawal) => {
+                // Done twice it changes nothing.
+                self.commit(Job::Withdraw { withdrawal: withdrawal.as_ref().clone() }.batch(record)).await?;
+            }
             Body::Case(case) => {
                 // Whoever was to follow it may not have: the start goes on.
                 if self.version_of(&keys::case(case.id)).await? < record.envelope.version {

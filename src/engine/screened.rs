@@ -10,6 +10,8 @@ use crate::domain::purchase::Stage;
 use crate::domain::{MemberId, Timestamp};
 use crate::journal::{Position, ReadError};
 use crate::record::MemberInput;
+use compact_str::CompactString;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +19,9 @@ use tokio::sync::watch;
 
 /// How long a request waits for screening to come up before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the follower rests before commits wake it.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// How far screening has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,6 +50,8 @@ pub struct Screening {
     pass_wanted: AtomicBool,
     /// One change of cases at a time.
     pub(super) cases: tokio::sync::Mutex<()>,
+    /// Versions of detectors withdrawn since the start: the follower may not have read it yet.
+    pub(super) withdrawn: Mutex<BTreeSet<(CompactString, u32)>>,
 }
 
 impl Screening {
@@ -60,6 +67,7 @@ impl Screening {
             woken: Condvar::new(),
             pass_wanted: AtomicBool::new(false),
             cases: tokio::sync::Mutex::default(),
+            withdrawn: Mutex::default(),
         }
     }
 
@@ -80,14 +88,24 @@ impl Screening {
 
     /// Sleeps until somebody commits or wants something, or for so long. `is_more` is asked once
     /// the follower counts as asleep, so that no commit falls between.
-    pub fn sleep(&self, at_most: Duration, is_more: impl FnOnce() -> bool) {
+    pub fn sleep(&self, at_most: Duration, is_more: impl Fn() -> bool) {
+        // A while in which commits wake nobody, only those who wait do: a busy service wakes the
+        // follower some times a second, not with each commit.
+        if self.rest(LINGER) || is_more() {
+            return;
+        }
         self.asleep.store(true, Ordering::SeqCst);
         if !is_more() {
-            let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner);
-            let waited = self.woken.wait_timeout_while(wake, at_most, |wake| !*wake);
-            *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+            self.rest(at_most);
         }
         self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether somebody woke it.
+    fn rest(&self, at_most: Duration) -> bool {
+        let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.woken.wait_timeout_while(wake, at_most, |wake| !*wake);
+        std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// Everything before a place was passed, so many records of this process's own commits.

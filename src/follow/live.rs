@@ -81,6 +81,7 @@ pub fn look(
         [instruments(resident, &component), referrals(resident, &component), burst(resident, &component, arrivals)]
             .into_iter()
             .flatten()
+            .filter(|seen| resident.counts(seen.detector))
             .collect();
     let mut scores = BTreeMap::new();
     for &member in &component {

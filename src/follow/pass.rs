@@ -62,7 +62,8 @@ pub fn pass(resident: &Resident, policy: &TriagePolicy, at: Timestamp) -> Result
     let seeds = seeds(resident, &who);
     let found = Found::of(&network);
     let table = Table::of(&found);
-    let findings = detect(&found, seeds.as_ref());
+    let mut findings = detect(&found, seeds.as_ref());
+    findings.retain(|finding| resident.counts(finding.detector));
     // Who is near a known member is told as evidence; the score itself does not move with it.
     let scorer = Scorer::new(&found, &table, None, None, &findings);
     let mut passed =

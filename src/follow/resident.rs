@@ -9,9 +9,11 @@
 use crate::domain::member::{LinkFact, Standing};
 use crate::domain::{CardHash, MemberId, Timestamp};
 use crate::engine::derived::is_derived;
+use crate::graph::detectors::Detector;
 use crate::graph::network::{Builder, NO_TIME, Network, NetworkFault};
 use compact_str::CompactString;
 use hashbrown::HashTable;
+use std::collections::BTreeSet;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A member's number.
@@ -107,6 +109,8 @@ pub struct Resident {
     free: Option<u32>,
     link_count: usize,
     kinds: Vec<CompactString>,
+    /// Versions of detectors that count for nothing.
+    withdrawn: BTreeSet<(CompactString, u32)>,
 }
 
 /// Makes room in steps of an eighth: doubling would keep half of a large network empty.
@@ -126,6 +130,16 @@ impl Resident {
     #[must_use]
     pub fn new() -> Self {
         Self { kinds: WORDS.iter().map(|&word| word.into()).collect(), ..Self::default() }
+    }
+
+    /// A detector's version counts for nothing from now on.
+    pub fn withdraw(&mut self, detector: &str, version: u32) {
+        self.withdrawn.insert((detector.into(), version));
+    }
+    /// Whether a detector counts.
+    #[must_use]
+    pub fn counts(&self, detector: &Detector) -> bool {
+        !self.withdrawn.contains(&(detector.name.into(), detector.version))
     }
 
     /// How many members.

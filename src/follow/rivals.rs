@@ -10,6 +10,7 @@ use crate::cases::{Evidence, Suspect};
 use crate::domain::merchant::Competitor;
 use crate::domain::{CardHash, MerchantId, Timestamp};
 use crate::engine::derived::{DOMAIN, NETWORK, parts};
+use crate::graph::detectors::Detector;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Members of one mark that are looked at.
@@ -22,6 +23,15 @@ const BREADTH_TIMES: u32 = 10;
 const HALF: f64 = 10.0;
 /// Score from which it is a case: a mark and one more sign.
 const SCORE_MIN: u16 = 400;
+
+/// Competitor staff: a case of its own scope, apart from the score.
+pub static COMPETITOR_STAFF: Detector = Detector {
+    name: "competitor-staff",
+    version: 1,
+    family: "rival",
+    scored: false,
+    clears: "a reason for each sign, as it says",
+};
 
 /// One sign: its family, its weight, its words, and what would clear it.
 struct Sign {
@@ -74,6 +84,9 @@ pub fn groups(
     at: Timestamp,
 ) -> Vec<Group> {
     let mut groups = Vec::new();
+    if !resident.counts(&COMPETITOR_STAFF) {
+        return groups;
+    }
     for (merchant, competitors) in rivals {
         for rival in competitors {
             groups.extend(group(resident, merchant, rival, hash, at));
@@ -117,8 +130,8 @@ fn group(
     let evidence = SIGNS.iter().zip(by_sign).filter_map(|(sign, marked)| {
         let members: Vec<_> = marked.iter().filter(|who| told(who)).map(|&who| resident.id(who)).collect();
         (!members.is_empty()).then(|| Evidence {
-            detector: "competitor-staff".into(),
-            version: 1,
+            detector: COMPETITOR_STAFF.name.into(),
+            version: COMPETITOR_STAFF.version,
             family: sign.family.into(),
             strength: super::pass::rounded(100.0 * sign.weight),
             words: format!("{} ({}): {} members", sign.words, rival.name, members.len()),

@@ -16,7 +16,8 @@ use crate::config::ScreeningSettings;
 use crate::domain::merchant::Competitor;
 use crate::domain::purchase::Stage;
 use crate::domain::{EventKind, MemberId, MerchantId, Timestamp};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
+use crate::graph::network::{Network, NetworkFault};
 use crate::journal::Position;
 use crate::pipeline::Chain;
 use crate::record::{Body, MemberInput, Record};
@@ -117,6 +118,38 @@ impl Screener {
         Self { settings, kept, stopping: AtomicBool::new(false), cases_opened: AtomicU64::new(0) }
     }
 
+    /// Reads a log to its end, without looking at anything: for those who want the network alone.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_all(&self, log: &dyn Log) -> Result<(), EngineError> {
+        let mut at = Position::default();
+        loop {
+            let read = log.read(at, PAGE)?;
+            if read.records.is_empty() {
+                return Ok(());
+            }
+            let mut kept = self.write();
+            for (_, record) in &read.records {
+                let _ = kept.feed(record);
+            }
+            at = read.next;
+        }
+    }
+
+    /// The network as it was read, and what reviews said of its members: true is bad.
+    ///
+    /// # Errors
+    /// When it has more nodes or kinds than the graph numbers.
+    pub fn reviewed(&self, now: Timestamp) -> Result<(Network, Vec<(String, bool)>), NetworkFault> {
+        let kept = self.read();
+        let network = kept.resident.network(now)?;
+        let numbers = 0..u32::try_from(kept.resident.len()).expect("numbered by u32");
+        let said =
+            numbers.filter_map(|who| Some((kept.resident.name(who).to_owned(), kept.resident.member(who).known?)));
+        Ok((network, said.collect()))
+    }
+
     /// What it was told.
     #[must_use]
     pub fn settings(&self) -> &ScreeningSettings {
@@ -211,6 +244,10 @@ impl Kept {
             Body::Member { member, input, .. } => self.feed_member(member, input),
             Body::Case(case) => {
                 self.learn(case);
+                None
+            }
+            Body::DetectorWithdrawn(withdrawal) => {
+                self.resident.withdraw(&withdrawal.detector, withdrawal.version);
                 None
             }
             Body::Merchant { merchant, .. } => {
@@ -348,10 +385,11 @@ impl Work {
                     continue;
                 }
             };
-            let is_idle = read.records.is_empty();
+            let (is_idle, is_at_end) = (read.records.is_empty(), read.records.len() < PAGE);
             self.take(read);
             self.end_pass();
-            if is_idle {
+            // Not only when nothing comes: a service that is always busy is looked at too.
+            if is_at_end {
                 self.begin_pass();
             }
             self.let_go();
@@ -426,7 +464,7 @@ impl Work {
                 // Before the gate opens for what was looked at.
                 self.engine.follow_case(case.id).await?;
             }
-            Ok::<_, crate::engine::EngineError>(changed)
+            Ok::<_, EngineError>(changed)
         });
         match entered {
             Ok(changed) => {

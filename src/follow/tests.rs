@@ -123,6 +123,7 @@ fn inv_09_a_link_takes_48_bytes_and_a_member_120() {
     }
     let (members, links) = all.bytes();
     let (per_member, per_link) = (members / all.len(), links / all.link_count());
+    println!("{per_member} bytes a member, {per_link} a link");
     assert!(per_member <= 120 && per_link <= 48, "{per_member} bytes a member, {per_link} a link");
 }
 

@@ -70,13 +70,8 @@ fn the_sample_is_screened_without_labels_then_with_a_fitted_model() {
     }
 
     let model = folder.join("model.json");
-    fit(&FitArgs {
-        network: network(sample("links.csv"), Some(sample("members.csv"))),
-        labels: sample("labels.csv"),
-        seed: 1,
-        out: model.clone(),
-    })
-    .unwrap();
+    let files = network(sample("links.csv"), Some(sample("members.csv")));
+    fit(&FitArgs::of_files(files, sample("labels.csv"), model.clone())).unwrap();
     args.model = Some(model);
     args.seeds = Some(sample("labels.csv"));
     screen(&args).unwrap();
@@ -165,7 +160,7 @@ fn labels_that_are_none_or_too_few_are_refused() {
     let labels = folder.join("labels.csv");
     let fitting = || {
         let network = network(sample("links.csv"), Some(sample("members.csv")));
-        let args = FitArgs { network, labels: labels.clone(), seed: 1, out: folder.join("model.json") };
+        let args = FitArgs::of_files(network, labels.clone(), folder.join("model.json"));
         fit(&args).unwrap_err().to_string()
     };
     std::fs::write(&labels, "member,label\np0000,maybe\n").unwrap();

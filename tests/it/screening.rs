@@ -5,6 +5,8 @@ use crate::world::{self, BOOTSTRAP, Service};
 use ringfence::audit::{AuditOptions, audit};
 use ringfence::authenticate::keys::{KEY_RANDOM_BYTES, NewKey, Role};
 use ringfence::clock::Clock;
+use ringfence::commands::ConfigArgs;
+use ringfence::commands::fit::{FitArgs, fit};
 use ringfence::config::ScreeningSettings;
 use ringfence::decide::Policy;
 use ringfence::domain::{Currency, MemberId, Unit};
@@ -250,6 +252,16 @@ async fn outside_the_risk_desk_nobody_learns_anything() {
     assert_eq!(status, 404);
     let (status, answer) = town.post(&format!("/v1/cases/{id}/undo"), json!({"reason": "x"})).await;
     assert_eq!((status, answer["code"].as_str()), (409, Some("not_in_this_state")), "nothing to take back");
+    // A detector's version is withdrawn: it leaves the case and does not come back.
+    let withdrawal = json!({"version": 1, "reason": "it mistakes families"});
+    let (status, answer) = town.post("/v1/detectors/nobody/withdraw", withdrawal.clone()).await;
+    assert!(status == 404 && answer["detail"].as_str().unwrap().contains("self-referral"), "{answer}");
+    assert_eq!(town.post("/v1/detectors/shared-instrument/withdraw", withdrawal).await.0, 200);
+    town.followed().await;
+    town.screened().await;
+    let case = town.get(&format!("/v1/cases/{id}")).await;
+    assert!(case["evidence"].as_array().unwrap().iter().all(|seen| seen["detector"] != "shared-instrument"));
+    assert!(!case["families"].to_string().contains("instruments"), "{case:#}");
     town.service.stop().await;
 }
 
@@ -385,6 +397,54 @@ async fn a_competitors_staff_loses_that_merchants_offers_and_no_others() {
     let body = world::event("p2", "clearing", "p2", "tok_scout", 4_000, "2026-11-21T11:00:00Z", "777");
     assert_eq!(town.service.post("visa-eu", body).await.1["outcome"], "credited");
     town.audited_and_rebuilt().await.stop().await;
+}
+
+/// What people said of cases becomes a model; what they took back, and what policy did, does not.
+#[tokio::test]
+async fn a_model_is_fitted_from_reviews_alone() {
+    let town = Town::open(&[HOLD, HOLD_FROM]).await;
+    for ring in 0..9 {
+        town.ring(&format!("ring{ring}")).await;
+    }
+    town.screened().await;
+    let queue = town.get("/v1/cases?limit=100").await;
+    let cases = queue["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 9, "{queue:#}");
+    let folder = world::Folder::new("reviews");
+    let config = folder.0.join("ringfence.toml");
+    let model = folder.0.join("model.json");
+    let fit_now = async |dir: &world::Folder| {
+        let text = format!(
+            "[store]\nurl = \"embedded:{0}\"\npartitions = 16\n[journal]\ndir = \"{0}/journal\"\n",
+            dir.0.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let args = FitArgs::of_reviews(ConfigArgs { config: Some(config.clone()), store: None }, model.clone());
+        tokio::task::spawn_blocking(move || fit(&args)).await.unwrap().map_err(|error| error.to_string())
+    };
+    for (place, case) in cases.iter().enumerate() {
+        let verdict = if place % 2 == 0 { "confirm" } else { "dismiss" };
+        let path = format!("/v1/cases/{}", case["id"]);
+        let (status, answer) =
+            town.post(&format!("{path}/review"), json!({"verdict": verdict, "reason": "judged"})).await;
+        assert_eq!(status, 200, "{answer}");
+        if place == 8 {
+            assert_eq!(town.post(&format!("{path}/undo"), json!({"reason": "unsure"})).await.0, 200);
+        }
+    }
+    town.followed().await;
+    let dir = town.service.stop().await;
+    fit_now(&dir).await.unwrap();
+    let fitted: Value = serde_json::from_str(&std::fs::read_to_string(&model).unwrap()).unwrap();
+    let text = fitted.to_string();
+    assert!(text.contains("\"members\":96") && text.contains("\"bad\":48"), "eight cases of twelve: {text}");
+    // Without reviews there is nothing to learn, and it says so.
+    let town = Town::open(&[HOLD, HOLD_FROM]).await;
+    town.ring("ring").await;
+    town.screened().await;
+    let dir = town.service.stop().await;
+    let refused = fit_now(&dir).await.unwrap_err();
+    assert!(refused.contains("reviews of this store") && refused.contains("0 bad and 0 good"), "{refused}");
 }
 
 /// An engine without a screener: what becomes of money when screening has stopped.

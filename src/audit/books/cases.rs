@@ -17,6 +17,7 @@ fn leads(from: Status, step: Step) -> Option<Status> {
         Step::Dismiss if before_people => Some(Status::Dismissed),
         Step::Watch if before_people => Some(Status::Watching),
         Step::Reopen if !matches!(from, Status::Open | Status::Merged) => Some(Status::Open),
+        Step::Withdraw if from != Status::Merged => Some(from),
         Step::Undo | Step::Object if from != Status::Merged => Some(Status::Open),
         _ => None,
     }
@@ -36,7 +37,11 @@ impl Books<'_> {
                     && before.reviews.iter().zip(&case.reviews).all(|(old, new)| {
                         old.verdict == new.verdict && old.members == new.members && (!old.undone || new.undone)
                     })
-                    && case.acts.starts_with(&before.acts);
+                    && before.acts.len() <= case.acts.len()
+                    && before.acts.iter().zip(&case.acts).all(|(old, new)| {
+                        (old.standing, &old.members, old.until) == (new.standing, &new.members, new.until)
+                            && (!old.undone || new.undone)
+                    });
                 last.from == before.status && last.to == case.status && step == Some(case.status) && kept
             }
             (_, None) => false,
@@ -79,6 +84,9 @@ impl Books<'_> {
                         && step.standing <= Standing::Held
                         && (step.standing < Standing::Held || step.until.is_some())
                 }),
+                StandingOrigin::Withdrawn { .. } => {
+                    case.is_some_and(|case| case.acts.iter().any(|act| act.undone && act.members.contains(id)))
+                }
                 StandingOrigin::Ended => member.head.standings.iter().any(|held| {
                     held.merchant == step.merchant && held.until.is_some_and(|until| until <= envelope.mark)
                 }),

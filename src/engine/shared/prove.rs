@@ -1,6 +1,8 @@
 //! Proving partitions: what a store forgot is found by asking it, and offered again from the
 //! journal by its input, so that another process' records in between do no harm.
 
+use super::super::again::Job;
+use super::super::again::Job;
 use super::super::{Engine, EngineError};
 use super::Shared;
 use crate::decide::MemberState;
@@ -213,6 +215,10 @@ impl Engine {
                 }
                 Ok(true)
             }
+            Body::DetectorWithdrawn(withdrawal) => {
+                let job = Job::Withdraw { withdrawal: withdrawal.as_ref().clone() }.batch(record);
+                self.put_again(job.partition, job.puts, Vec::new()).await
+            }
             Body::DeadLetter(letter) => {
                 let key = keys::dead_letter(letter.id);
                 if self.keeper().get(CATALOGUE, &key).await?.is_some() {
@@ -222,6 +228,11 @@ impl Engine {
             }
             Body::DeadLetterSettled { id, .. } => {
                 self.put_again(CATALOGUE, vec![(keys::dead_letter(*id), None)], Vec::new()).await
+            }
+            Body::DetectorWithdrawn(withdrawal) => {
+                // Done twice it changes nothing.
+                let batch = Job::Withdraw { withdrawal: withdrawal.as_ref().clone() }.batch(record);
+                self.put_again(batch.partition, batch.puts, Vec::new()).await
             }
             // Time brings it again by itself: the mark was forgotten with what it did.
             Body::DayMarked { .. } | Body::Withdrawn { .. } => Ok(false),

@@ -38,6 +38,20 @@ pub struct Detector {
     pub clears: &'static str,
 }
 
+/// All of them.
+pub static ALL: [&Detector; 10] = [
+    &referral_ring::REFERRAL_RING,
+    &referral_chain::REFERRAL_CHAIN,
+    &referral_star::REFERRAL_STAR,
+    &self_referral::SELF_REFERRAL,
+    &shared_instrument::SHARED_INSTRUMENT,
+    &signup_burst::SIGNUP_BURST,
+    &qualify_and_vanish::QUALIFY_AND_VANISH,
+    &refund_abuse::REFUND_ABUSE,
+    &dense_block::DENSE_BLOCK,
+    &confirmed_path::CONFIRMED_PATH,
+];
+
 /// One finding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
