@@ -76,6 +76,8 @@ pub struct Doors {
     pub keys: KeyRing,
     /// Who is signed in to the consoles.
     pub sessions: console::session::Sessions,
+    /// Who saw and did what there.
+    pub console_audit: console::audit::Audit,
     /// How fast.
     pub limits: Limits,
     /// Whose forwarded addresses are believed.
@@ -104,6 +106,7 @@ impl Doors {
         let ready = AtomicBool::new(false);
         let again = Arc::default();
         let sessions = console::session::Sessions::default();
+        let console_audit = console::audit::Audit::at(keys.path().with_file_name(console::audit::FILE));
         let screener = Arc::new(Screener::new(ScreeningSettings::default()));
         Self {
             engine,
@@ -113,6 +116,7 @@ impl Doors {
             screener,
             keys,
             sessions,
+            console_audit,
             limits,
             proxies,
             ready,

@@ -3,6 +3,7 @@
 //! how it looks. Scripts and styles come with the program, and nothing is loaded from elsewhere.
 
 mod assets;
+pub mod audit;
 mod form;
 mod member;
 mod merchant;
@@ -15,6 +16,7 @@ mod words;
 use crate::api::Doors;
 use crate::api::read;
 use crate::api::reply::{self, Reply};
+use crate::authenticate::keys::Caller;
 use crate::authenticate::keys::Role::{self, Merchant, Operator, Risk};
 use crate::domain::Timestamp;
 use crate::wire::Request;
@@ -37,7 +39,10 @@ pub async fn answer(doors: &Doors, request: &Request) -> Reply {
     let Some(visitor) = visitor(doors, request, now) else { return page::see_other("/console/sign-in", None) };
     match inside(doors, &visitor, &parts).await {
         Ok(reply @ Reply::Problem(_)) | Err(reply) => page::problem(Some(&visitor), request, reply),
-        Ok(reply) => reply,
+        Ok(reply) => match written_down(doors, &visitor, &parts) {
+            Ok(()) => reply,
+            Err(refused) => page::problem(Some(&visitor), request, refused),
+        },
     }
 }
 
@@ -76,6 +81,14 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
                 _ => Err(no_page()),
             }
         }
+        ("GET", ["audit"]) => {
+            visitor.one_of(&[Operator])?;
+            audit::show(doors, visitor)
+        }
+        ("GET", ["audit.jsonl"]) => {
+            visitor.one_of(&[Operator])?;
+            audit::export(doors)
+        }
         ("GET", ["members", id]) => {
             desk(visitor)?;
             member::show(doors, visitor, id).await
@@ -96,6 +109,20 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
         }
         _ => Err(no_page()),
     }
+}
+
+/// Puts what was seen or done on the audit list. What cannot be put there is not shown.
+fn written_down(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<(), Reply> {
+    let method = visitor.request.method.as_str();
+    let Some(did) = audit::deed(method, parts, visitor.form.get("verdict")) else { return Ok(()) };
+    note(doors, &visitor.caller, did, visitor.request, visitor.now)
+}
+
+fn note(doors: &Doors, caller: &Caller, did: String, request: &Request, now: Timestamp) -> Result<(), Reply> {
+    doors.console_audit.note(&audit::Entry::of(caller, did, &request.id, now)).map_err(|error| {
+        tracing::error!(%error, "the audit list of the consoles cannot be written");
+        reply::come_back("the audit list cannot be written, so nothing is shown; what was decided stands")
+    })
 }
 
 /// Where somebody of a role begins.

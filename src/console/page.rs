@@ -87,6 +87,10 @@ impl Chrome {
     pub(super) fn portal(&self) -> bool {
         matches!(self.role, Some(Role::Operator | Role::Merchant))
     }
+    /// Whether the audit list is theirs.
+    pub(super) fn overseer(&self) -> bool {
+        self.role == Some(Role::Operator)
+    }
     /// Of the files.
     #[expect(clippy::unused_self, reason = "templates ask what they have at hand")]
     pub(super) fn files(&self) -> &'static str {

@@ -51,6 +51,9 @@ pub(super) fn enter(doors: &Doors, request: &Request, now: Timestamp) -> Reply {
 fn begin(doors: &Doors, request: &Request, caller: Caller, now: Timestamp) -> Reply {
     let place = super::home(caller.role);
     tracing::info!(request = %request.id, key = %caller.key_id, role = %caller.role, "somebody signed in to the console");
+    if let Err(refused) = super::note(doors, &caller, "sign in".to_owned(), request, now) {
+        return page::problem(None, request, refused);
+    }
     match doors.sessions.open(caller, now) {
         Ok(token) => page::see_other(place, Some(&page::session_cookie(request, &token))),
         Err(_) => reply::come_back("sign in again"),
