@@ -60,6 +60,7 @@
 //! | [`ingest`], [`pull`] | bodies by an operator's authority: from files, from a source's pages | |
 //! | [`health`] | what a source sent by day and type, against its own totals; its silence against its own habit | |
 //! | [`api`] | the doors, one file per audience; `reply` alone knows HTTP statuses | |
+//! | [`console`] | pages for the risk desk and for merchants, over the same calls as the doors | |
 //! | [`audit`] | the books proved from the journal alone, by code that shares nothing with the writer's | |
 //! | [`demo`] | a seeded town and a day of its traffic | |
 //! | [`programmes`] | ten loyalty programmes as data | |
@@ -102,6 +103,7 @@ pub mod catalogue;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod console;
 pub mod decide;
 pub mod demo;
 pub mod descriptor;

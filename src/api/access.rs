@@ -44,7 +44,7 @@ pub(super) fn one_of(doors: &Doors, request: &Request, roles: &[Role]) -> Result
 ///
 /// # Errors
 /// The reply to give instead; the same as for a merchant that is not there.
-pub(super) fn own_merchant(caller: &Caller, merchant: &MerchantId) -> Result<(), Reply> {
+pub(crate) fn own_merchant(caller: &Caller, merchant: &MerchantId) -> Result<(), Reply> {
     match (&caller.role, &caller.merchant) {
         (Role::Merchant, Some(own)) if own == merchant => Ok(()),
         (Role::Merchant, _) => Err(reply::not_found("there is no such merchant")),

@@ -5,6 +5,7 @@ use super::check::{self, Fault};
 use super::money::UnitView;
 use super::reply::{self, Reply};
 use super::{Doors, access, page, read};
+use crate::authenticate::keys::Caller;
 use crate::authenticate::keys::Role::{Operator, Risk};
 use crate::cases::{Case, Chosen, Evidence, Happened, PolicyAct, Review, Status, Suspect, Tie, Verdict, Withdrawal};
 use crate::domain::member::Standing;
@@ -290,7 +291,7 @@ fn texts<T: ToString>(list: &[T]) -> Vec<String> {
 }
 
 impl CaseLine {
-    fn of(case: &Case) -> Self {
+    pub(crate) fn of(case: &Case) -> Self {
         Self {
             id: case.id,
             status: case.status.as_str(),
@@ -445,21 +446,27 @@ pub(super) async fn list(doors: &Doors, request: &Request) -> Result<Reply, Repl
 pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
     let caller = access::one_of(doors, request, &[Operator, Risk])?;
     let id: u64 = read::id(params, "id")?;
+    let case = doors.engine.case(id).await?.ok_or(CaseError::Unknown)?;
+    tracing::info!(request = %request.id, key = %caller.key_id, case = id, "a case was read");
+    Ok(Reply::ok(&whole(doors, &case).await?))
+}
+
+/// A case with all that there is to say of it.
+pub(crate) async fn whole(doors: &Doors, case: &Case) -> Result<CaseView, Reply> {
     let engine = &doors.engine;
-    let case = engine.case(id).await?.ok_or(CaseError::Unknown)?;
-    let stake = engine.stake(&case).await?;
+    let stake = engine.stake(case).await?;
     let mut standings: BTreeMap<MemberId, Standing> = BTreeMap::new();
     for suspect in &case.members {
         if let Some(state) = engine.load(&suspect.member).await? {
             standings.insert(suspect.member.clone(), state.head.standing_now(case.merchant.as_ref()));
         }
     }
-    tracing::info!(request = %request.id, key = %caller.key_id, case = id, "a case was read");
     let standing = |member: &MemberId| standings.get(member).copied().unwrap_or(Standing::Clear);
-    Ok(Reply::ok(&CaseView::of(&case, &stake, standing)))
+    Ok(CaseView::of(case, &stake, standing))
 }
 
-fn reason(text: &str) -> Result<String, Reply> {
+/// Why something is done, when it can be kept.
+pub(crate) fn reason(text: &str) -> Result<String, Reply> {
     Ok(check::lines("reason", text, REASON_BYTES_MAX)?)
 }
 
@@ -481,6 +488,14 @@ pub(super) async fn review(doors: &Doors, params: &Params<'_, '_>, request: &Req
     let id: u64 = read::id(params, "id")?;
     let document: ReviewDocument = read::document(request)?;
     let named = read::named(request, &caller, &document, false)?;
+    let said = reviewing(doors, &caller, document)?;
+    let answer = doors.engine.review_case(id, said, named, changed).await?;
+    tracing::info!(request = %request.id, key = %caller.key_id, case = id, "a case was reviewed");
+    Ok(Reply::json_text(StatusCode::OK, answer))
+}
+
+/// What a caller says by a review, when it can be meant.
+pub(crate) fn reviewing(doors: &Doors, caller: &Caller, document: ReviewDocument) -> Result<Reviewing, Reply> {
     check::at_most("members", &document.members, MEMBERS_MAX)?;
     let merchant = match document.scope.as_deref() {
         None | Some("program") => None,
@@ -497,7 +512,7 @@ pub(super) async fn review(doors: &Doors, params: &Params<'_, '_>, request: &Req
     if document.ask_back && document.verdict != Verdict::Confirm {
         return Err(Fault::contradiction("ask_back", "goes with the verdict `confirm` alone; leave it out").into());
     }
-    let said = Reviewing {
+    Ok(Reviewing {
         verdict: document.verdict,
         whole_programme: document.scope.as_deref() == Some("program"),
         merchant,
@@ -507,13 +522,11 @@ pub(super) async fn review(doors: &Doors, params: &Params<'_, '_>, request: &Req
         ask_back: document.ask_back,
         by: caller.key_id.to_string(),
         score_shown: document.score_shown,
-    };
-    let answer = doors.engine.review_case(id, said, named, changed).await?;
-    tracing::info!(request = %request.id, key = %caller.key_id, case = id, "a case was reviewed");
-    Ok(Reply::json_text(StatusCode::OK, answer))
+    })
 }
 
-fn changed(case: &Case) -> String {
+/// What became of a case, in JSON.
+pub(crate) fn changed(case: &Case) -> String {
     let members = case.reviews.last().map_or(0, |review| review.members.len());
     let view = CaseChanged { id: case.id, status: case.status.as_str(), members };
     serde_json::to_string(&view).expect("our documents have a JSON form")

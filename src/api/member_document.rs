@@ -231,7 +231,7 @@ impl MemberView {
     ///
     /// # Errors
     /// When the key file fails.
-    pub(super) fn of(engine: &Engine, member: &MemberState, now: Timestamp) -> Result<Self, EngineError> {
+    pub(crate) fn of(engine: &Engine, member: &MemberState, now: Timestamp) -> Result<Self, EngineError> {
         let head = &member.head;
         let open = |sealed: &crate::domain::member::Sealed| engine.open_sealed(member, sealed);
         let cards = head.cards.iter().map(|card| {

@@ -36,7 +36,7 @@ pub struct ActivationView {
 }
 
 /// The member, or 404.
-pub(super) async fn known(doors: &Doors, id: &MemberId) -> Result<Arc<MemberState>, Reply> {
+pub(crate) async fn known(doors: &Doors, id: &MemberId) -> Result<Arc<MemberState>, Reply> {
     doors.engine.load(id).await?.ok_or_else(|| reply::not_found("no member has this id"))
 }
 

@@ -18,7 +18,7 @@ pub mod money;
 pub mod offer_document;
 pub mod offers;
 pub mod operations;
-mod page;
+pub(crate) mod page;
 mod prospects;
 pub mod purchases;
 pub mod read;
@@ -34,6 +34,7 @@ pub mod webhooks;
 use crate::again::Again;
 use crate::authenticate::keys::KeyRing;
 use crate::config::ScreeningSettings;
+use crate::console;
 use crate::engine::Engine;
 use crate::follow::screening::Screener;
 use crate::health::{Health, HealthOptions};
@@ -73,6 +74,10 @@ pub struct Doors {
     pub screener: Arc<Screener>,
     /// Who may call.
     pub keys: KeyRing,
+    /// Who is signed in to the consoles.
+    pub sessions: console::session::Sessions,
+    /// Who saw and did what there.
+    pub console_audit: console::audit::Audit,
     /// How fast.
     pub limits: Limits,
     /// Whose forwarded addresses are believed.
@@ -100,8 +105,24 @@ impl Doors {
         let sources = sources.into_iter().map(|source| (source.name.to_string(), source)).collect();
         let ready = AtomicBool::new(false);
         let again = Arc::default();
+        let sessions = console::session::Sessions::default();
+        let console_audit = console::audit::Audit::at(keys.path().with_file_name(console::audit::FILE));
         let screener = Arc::new(Screener::new(ScreeningSettings::default()));
-        Self { engine, again, sources, health, screener, keys, limits, proxies, ready, wire, router: routes::router() }
+        Self {
+            engine,
+            again,
+            sources,
+            health,
+            screener,
+            keys,
+            sessions,
+            console_audit,
+            limits,
+            proxies,
+            ready,
+            wire,
+            router: routes::router(),
+        }
     }
 
     /// With the health of these same sources from elsewhere, such as a folder.
@@ -134,6 +155,14 @@ impl Doors {
                 Err(reply) => reply,
             };
             return (RouteGroup::Webhooks, "/v1/webhooks/{source}", reply);
+        }
+        // Pages for people have a table of their own.
+        if path == "/console" || path.starts_with("/console/") {
+            let reply = match self.address_may(request) {
+                Ok(()) => console::answer(self, request).await,
+                Err(reply) => reply,
+            };
+            return (RouteGroup::Api, "/console", reply);
         }
         let Ok(found) = self.router.at(path) else {
             return (RouteGroup::Unknown, "none", reply::no_route());

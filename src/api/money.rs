@@ -4,6 +4,7 @@ use super::check::{self, Fault};
 use super::reply::{self, Reply};
 use super::{Doors, access, members, page, read};
 use crate::authenticate::keys::Role::{App, Operator};
+use crate::decide::MemberState;
 use crate::domain::purchase::Grant;
 use crate::domain::{Code, Currency, MemberId, OfferId, Timestamp, Unit};
 use crate::engine::look::{StatementLine, StatementTransfer};
@@ -31,6 +32,17 @@ pub struct UnitView {
     /// A perk: its code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perk: Option<String>,
+}
+
+impl UnitView {
+    /// An amount of it for a person.
+    #[must_use]
+    pub fn shown(&self, minor: i64) -> String {
+        let money = self.currency.as_deref().and_then(|code| Currency::parse(code).ok()).map(Unit::Money);
+        let points = self.unit.as_deref().and_then(|code| Code::parse(code).ok()).map(Unit::Points);
+        let perk = self.perk.as_deref().and_then(|code| Code::parse(code).ok()).map(Unit::Perk);
+        money.or(points).or(perk).map_or_else(|| minor.to_string(), |unit| unit.shown(minor))
+    }
 }
 
 impl From<Unit> for UnitView {
@@ -293,11 +305,19 @@ pub(super) async fn balance(doors: &Doors, params: &Params<'_, '_>, request: &Re
 pub(super) async fn statement(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
     access::one_of(doors, request, &[Operator, App])?;
     let member = members::known(doors, &read::id(params, "id")?).await?;
+    Ok(Reply::ok(&statement_of(doors, &member, &page::page(request)?).await?))
+}
+
+/// A member's transfers, newest first.
+pub(crate) async fn statement_of(
+    doors: &Doors,
+    member: &MemberState,
+    page: &page::Page<(u64, usize)>,
+) -> Result<StatementPage, Reply> {
     // The version whose record is next, and how many of its transfers were shown.
-    let page = page::page::<(u64, usize)>(request)?;
     let (newest, shown) = page.after.unwrap_or((member.head.version, 0));
     let before = newest.checked_add(1).ok_or_else(page::bad_cursor)?;
-    let lines = doors.engine.statement(&member, before, page.limit).await?;
+    let lines = doors.engine.statement(member, before, page.limit).await?;
     let mut transfers = Vec::new();
     let mut next = None;
     let mut oldest = newest;
@@ -315,7 +335,7 @@ pub(super) async fn statement(doors: &Doors, params: &Params<'_, '_>, request: &
     if next.is_none() && lines.len() == page.limit && oldest > 1 {
         next = Some((oldest - 1, 0));
     }
-    Ok(Reply::ok(&StatementPage { transfers, next_cursor: next.map(|place| page::cursor(&place)) }))
+    Ok(StatementPage { transfers, next_cursor: next.map(|place| page::cursor(&place)) })
 }
 
 fn of_line(line: &StatementLine, transfer: &StatementTransfer) -> TransferView {

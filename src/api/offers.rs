@@ -8,6 +8,7 @@ use crate::authenticate::keys::Caller;
 use crate::authenticate::keys::Role::{Merchant, Operator};
 use crate::domain::offer::{LifeChange, LifeStep, Offer};
 use crate::domain::{MerchantId, OfferId, Timestamp};
+use crate::engine::acts::Named;
 use crate::engine::again::Job;
 use crate::engine::budgets::{Budget, Use, used_percent};
 use crate::engine::catalogue::{Asked, Step};
@@ -88,7 +89,7 @@ pub enum OfferState {
 
 impl OfferState {
     /// A state by its word.
-    fn read(word: &str) -> Result<Self, Fault> {
+    pub(crate) fn read(word: &str) -> Result<Self, Fault> {
         let known = Self::deserialize(word.into_deserializer());
         known.map_err(|error: serde::de::value::Error| Fault::bad("state", error.to_string()))
     }
@@ -230,14 +231,15 @@ fn life(step: &LifeStep) -> LifeView {
 }
 
 /// The offer with its version, when the caller may see it.
-async fn seen(doors: &Doors, caller: &Caller, id: &OfferId) -> Result<(u64, Offer), Reply> {
+pub(crate) async fn seen(doors: &Doors, caller: &Caller, id: &OfferId) -> Result<(u64, Offer), Reply> {
     let none = || reply::not_found("there is no such offer");
     let (version, offer) = doors.engine.offer_document(id).await?.ok_or_else(none)?;
     access::own_merchant(caller, offer.merchant()).map_err(|_| none())?;
     Ok((version, offer))
 }
 
-async fn whole(doors: &Doors, version: u64, offer: &Offer) -> Result<OfferView, Reply> {
+/// The offer with all that there is to say of it.
+pub(crate) async fn whole(doors: &Doors, version: u64, offer: &Offer) -> Result<OfferView, Reply> {
     let used = doors.engine.offer_use(&offer.id).await?;
     let budget = budget(offer);
     let left = |minor: i64, used: i64| (minor != i64::MAX).then(|| (minor - used).max(0));
@@ -273,11 +275,22 @@ pub(super) async fn put(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     let id: OfferId = read::id(params, "id")?;
     let if_match = read::if_match(request)?;
     let document: OfferDocument = read::document(request)?;
-    access::own_merchant(&caller, &document.merchant)?;
-    let terms = document.into_terms(&id)?;
-    let (_, created) = doors.engine.put_offer(&id, terms, if_match).await?;
+    let created = put_as(doors, &caller, &id, document, if_match).await?;
     let (version, offer) = seen(doors, &caller, &id).await?;
     Ok(Reply::put(created, &whole(doors, version, &offer).await?, version))
+}
+
+/// Writes an offer by a caller's word; true when there was none.
+pub(crate) async fn put_as(
+    doors: &Doors,
+    caller: &Caller,
+    id: &OfferId,
+    document: OfferDocument,
+    if_match: Option<u64>,
+) -> Result<bool, Reply> {
+    access::own_merchant(caller, &document.merchant)?;
+    let terms = document.into_terms(id)?;
+    Ok(doors.engine.put_offer(id, terms, if_match).await?.1)
 }
 
 /// An offer as it is.
@@ -324,7 +337,17 @@ pub(super) async fn list(doors: &Doors, request: &Request) -> Result<Reply, Repl
         access::own_merchant(&caller, merchant)?;
     }
     let merchant = asked.or_else(|| caller.merchant.clone());
-    let found = doors.engine.offer_documents(merchant.as_ref(), page.after.as_ref(), page.limit).await?;
+    Ok(Reply::ok(&listed(doors, merchant.as_ref(), wanted, &page).await?))
+}
+
+/// Offers of a merchant, or all.
+pub(crate) async fn listed(
+    doors: &Doors,
+    merchant: Option<&MerchantId>,
+    wanted: Option<OfferState>,
+    page: &page::Page<OfferId>,
+) -> Result<OfferPage, Reply> {
+    let found = doors.engine.offer_documents(merchant, page.after.as_ref(), page.limit).await?;
     let full = found.len() == page.limit;
     let next_cursor = found.last().filter(|_| full).map(|(_, offer)| page::cursor(&offer.id));
     let mut offers = Vec::with_capacity(found.len());
@@ -335,7 +358,7 @@ pub(super) async fn list(doors: &Doors, request: &Request) -> Result<Reply, Repl
             offers.push(OfferView::of(offer, *version, used));
         }
     }
-    Ok(Reply::ok(&OfferPage { offers, next_cursor }))
+    Ok(OfferPage { offers, next_cursor })
 }
 
 /// Takes an offer a step through its life.
@@ -370,19 +393,32 @@ pub(super) async fn step(doors: &Doors, params: &Params<'_, '_>, request: &Reque
     let id: OfferId = read::id(params, "id")?;
     let if_match = read::if_match(request)?;
     let document: StepDocument = read::document_or_default(request)?;
+    let named = read::named(request, &caller, &document, false)?;
+    let answer = step_as(doors, &caller, &id, word, document, (named, if_match)).await?;
+    Ok(Reply::json_text(StatusCode::OK, answer))
+}
+
+/// Takes a step by a caller's word; what the request named itself and rests on comes last.
+pub(crate) async fn step_as(
+    doors: &Doors,
+    caller: &Caller,
+    id: &OfferId,
+    word: &str,
+    document: StepDocument,
+    (named, if_match): (Option<Named>, Option<u64>),
+) -> Result<String, Reply> {
     let step = document.step(word)?;
     let now = doors.engine.clock.now();
     if let Some(from) = document.effective_from {
-        access::operator_word(&caller, "effective_from")?;
+        access::operator_word(caller, "effective_from")?;
         if from > now {
             let detail = "must lie in the past; leave it out for now, and use `starts` and `ends` for the future";
             return Err(Fault::bad("effective_from", detail).into());
         }
-        tracing::info!(request = %request.id, key = %caller.key_id, offer = %id, from = %from, "an operator dates a step of an offer into the past");
+        tracing::info!(key = %caller.key_id, offer = %id, from = %from, "an operator dates a step of an offer into the past");
     }
-    seen(doors, &caller, &id).await?;
-    let named = read::named(request, &caller, &document, false)?;
-    let granted = doors.engine.offer_use(&id).await?.granted;
+    seen(doors, caller, id).await?;
+    let granted = doors.engine.offer_use(id).await?.granted;
     let answer = move |offer: &Offer, effective: Timestamp| {
         let view = StepView {
             offer: offer.id.to_string(),
@@ -393,11 +429,11 @@ pub(super) async fn step(doors: &Doors, params: &Params<'_, '_>, request: &Reque
         serde_json::to_string(&view).expect("our documents have a JSON form")
     };
     let asked = Asked { step, from: document.effective_from, by_merchant: caller.role == Merchant, if_match };
-    let answer = doors.engine.step_offer_named(&id, asked, named, answer).await?;
+    let answer = doors.engine.step_offer_named(id, asked, named, answer).await?;
     if document.effective_from.is_some() {
         doors.again.go_on(&doors.engine, |job| matches!(job, Job::Seen { .. })).await?;
     }
-    Ok(Reply::json_text(StatusCode::OK, answer))
+    Ok(answer)
 }
 
 impl StepDocument {

@@ -16,7 +16,7 @@ pub(super) const LIMIT_MAX: usize = 200;
 
 /// What part of a list is asked for.
 #[derive(Debug)]
-pub(super) struct Page<C> {
+pub(crate) struct Page<C> {
     /// At most so many entries.
     pub limit: usize,
     /// After which place; `None` from the start.
@@ -24,7 +24,7 @@ pub(super) struct Page<C> {
 }
 
 /// Reads limit and cursor.
-pub(super) fn page<C: DeserializeOwned>(request: &Request) -> Result<Page<C>, Reply> {
+pub(crate) fn page<C: DeserializeOwned>(request: &Request) -> Result<Page<C>, Reply> {
     let limit = limit(request)?;
     let after = match read::query(request, "cursor")? {
         None => None,
@@ -45,7 +45,7 @@ pub(super) fn limit(request: &Request) -> Result<usize, Reply> {
 }
 
 /// The place where the next page begins.
-pub(super) fn cursor(place: &impl Serialize) -> String {
+pub(crate) fn cursor(place: &impl Serialize) -> String {
     URL_SAFE_NO_PAD.encode(crate::record::encode(place))
 }
 

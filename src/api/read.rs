@@ -198,7 +198,7 @@ fn fault(path: &str, message: &str) -> Fault {
 
 /// Undoes percent-encoding; `None` when what follows a percent sign is not two hexadecimal
 /// digits, or the result is not UTF-8.
-fn decoded(text: &str, plus_is_space: bool) -> Option<String> {
+pub(crate) fn decoded(text: &str, plus_is_space: bool) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -238,7 +238,7 @@ where
 }
 
 /// A part of the query; `None` when it is not there or empty.
-pub(super) fn query(request: &Request, name: &str) -> Result<Option<String>, Reply> {
+pub(crate) fn query(request: &Request, name: &str) -> Result<Option<String>, Reply> {
     let query = request.uri.query().unwrap_or("");
     let found = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name);
     let Some((_, raw)) = found.filter(|(_, raw)| !raw.is_empty()) else { return Ok(None) };

@@ -100,6 +100,8 @@ pub enum Reply {
     Empty,
     /// Look there instead.
     Elsewhere(&'static str),
+    /// A page for people, as it goes out.
+    Page(Box<Response<Full<Bytes>>>),
     /// Not done, and why.
     Problem(Box<Problem>),
 }
@@ -139,6 +141,7 @@ impl Reply {
             Self::Text { .. } => 200,
             Self::Empty => 204,
             Self::Elsewhere(_) => 308,
+            Self::Page(page) => page.status().as_u16(),
             Self::Problem(problem) => problem.status.as_u16(),
         }
     }
@@ -176,6 +179,7 @@ impl Reply {
                 response.headers_mut().insert(hyper::header::LOCATION, HeaderValue::from_static(place));
                 response
             }
+            Self::Page(page) => *page,
             Self::Problem(problem) => problem.to_response(request),
         }
     }

@@ -3,6 +3,7 @@
 use super::reply::Reply;
 use super::{Doors, access, members, read};
 use crate::authenticate::keys::Role::{Operator, Risk};
+use crate::decide::MemberState;
 use crate::domain::member::{Standing, StandingStep};
 use crate::domain::{MemberId, Timestamp};
 use crate::follow::screening::Neighbour;
@@ -110,9 +111,15 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     let caller = access::one_of(doors, request, &[Operator, Risk])?;
     let id: MemberId = read::id(params, "id")?;
     let state = members::known(doors, &id).await?;
-    let cases = doors.engine.cases_of(&id).await?.iter().map(|case| case.id).collect();
-    let risk = doors.screener.risk(&id);
     tracing::info!(request = %request.id, key = %caller.key_id, "a member's risk was read");
+    Ok(Reply::ok(&view(doors, &state).await?))
+}
+
+/// What is known of a member's risk.
+pub(crate) async fn view(doors: &Doors, state: &MemberState) -> Result<RiskView, Reply> {
+    let id = &state.head.id;
+    let cases = doors.engine.cases_of(id).await?.iter().map(|case| case.id).collect();
+    let risk = doors.screener.risk(id);
     let (scored, pass_at, live_at, neighbours) = match risk {
         Some(risk) => (risk.scored, risk.pass_at, risk.live_at, risk.neighbours),
         None => Default::default(),
@@ -122,7 +129,7 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
         adds: part.adds,
         words: part.words,
     });
-    Ok(Reply::ok(&RiskView {
+    Ok(RiskView {
         member: id.to_string(),
         score: crate::follow::pass::rounded(scored.score),
         standing: state.head.standing_now(None),
@@ -132,5 +139,5 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
         live_at,
         cases,
         neighbours: neighbours.into_iter().map(neighbour).collect(),
-    }))
+    })
 }

@@ -3,7 +3,7 @@
 //! Reads a known number of bytes and nothing shorter or longer.
 
 /// The bytes in lower case digits.
-pub(super) fn encoded(bytes: &[u8]) -> String {
+pub(crate) fn encoded(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
     for byte in bytes {
         for nibble in [byte >> 4, byte & 15] {

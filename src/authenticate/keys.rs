@@ -354,6 +354,16 @@ impl KeyRing {
         self.is_bootstrap(bearer).then(|| Caller { key_id: KeyId::bootstrap(), role: Role::Operator, merchant: None })
     }
 
+    /// Whether the key by which somebody was let in is valid still.
+    #[must_use]
+    pub fn stands(&self, caller: &Caller) -> bool {
+        let loaded = self.loaded.load();
+        if caller.key_id == KeyId::bootstrap() {
+            return self.bootstrap.is_some() && loaded.records.is_empty();
+        }
+        loaded.find(caller.key_id.as_str()).is_some_and(|record| record.revoked_at.is_none())
+    }
+
     fn is_bootstrap(&self, bearer: &str) -> bool {
         let Some(bootstrap) = &self.bootstrap else { return false };
         if !self.loaded.load().records.is_empty() || !bootstrap.is(&SecretHash::of(bearer)) {

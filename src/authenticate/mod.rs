@@ -15,7 +15,7 @@ mod base64_tag;
 mod basic;
 mod fidel;
 mod header;
-mod hex;
+pub(crate) mod hex;
 mod kard;
 pub mod keys;
 mod mac;

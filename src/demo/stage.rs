@@ -214,6 +214,15 @@ pub fn operator_key(keys: &crate::authenticate::KeyRing, now: Timestamp) -> Resu
     Ok(keys.create(new, now, &random::<KEY_RANDOM_BYTES>()?)?.1)
 }
 
+/// A sign-in to the consoles that is good once.
+///
+/// # Errors
+/// When the system gives no random number.
+pub fn once(doors: &crate::api::Doors, key: &Secret, now: Timestamp) -> Result<String, Failure> {
+    let caller = doors.keys.verify(key.expose()).ok_or("the key was revoked")?;
+    Ok(doors.sessions.offer_once(caller, now)?)
+}
+
 /// Enters merchants, offers and people, as of some days before the town's day.
 ///
 /// # Errors

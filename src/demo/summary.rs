@@ -332,10 +332,12 @@ impl Told<'_> {
 
 /// What next, while the service is there.
 #[must_use]
-pub fn next_steps(address: &str, key: &str, person: &Person, sign: &str) -> String {
+pub fn next_steps(address: &str, (key, once): (&str, &str), person: &Person, sign: &str) -> String {
     let Person { id, name, .. } = person;
     format!(
-        "\nStill serving on http://{address} until Ctrl-C. In another terminal, {name} buys one more coffee:\n\n\
+        "\nconsole: http://{address}/console/sign-in?once={once}\n\
+         \x20 good once, for 10 minutes; after that sign in with a key, such as the one below\n\n\
+         Still serving on http://{address} until Ctrl-C. In another terminal, {name} buys one more coffee:\n\n\
          \x20 {sign}\n\n\
          `ringfence sign` prints the curl command with the signature of the network; `sh` runs it. Then:\n\n\
          \x20 export KEY={key}\n\

@@ -7,7 +7,7 @@ use super::{Engine, EngineError};
 use crate::cases::triage::{Group, TriagePolicy, triage};
 use crate::cases::{Case, Chosen, Consequence, NotNow, REVIEWS_MAX, Review, Status, Step, Verdict, Withdrawal};
 use crate::decide::MemberState;
-use crate::domain::member::{Standing, StandingOrigin, StandingStep};
+use crate::domain::member::{Balance, Standing, StandingOrigin, StandingStep};
 use crate::domain::{MemberId, MerchantId, Timestamp, Unit};
 use crate::record::{self, Body, MemberInput, Record, RequestKey};
 use crate::store::{Batch, CATALOGUE, keys};
@@ -19,6 +19,8 @@ use std::sync::{Arc, PoisonError};
 const FOLLOWERS_AT_ONCE: usize = 64;
 /// Cases that one look at the list reads at most.
 const LOOKED_AT_MAX: usize = 2_000;
+/// Members whom a preview of a review looks at.
+const SUPPOSED_MAX: usize = 200;
 /// Cases of one member.
 const PER_MEMBER_MAX: usize = 100;
 /// Steps of a member's standing that are kept: beyond them none is set by itself.
@@ -71,6 +73,35 @@ pub struct Reviewing {
     pub by: String,
     /// Whether they saw the score.
     pub score_shown: bool,
+}
+
+impl Reviewing {
+    /// For which merchant.
+    fn scope(&self, case: &Case) -> Option<MerchantId> {
+        if self.whole_programme { None } else { self.merchant.clone().or_else(|| case.merchant.clone()) }
+    }
+    /// Who is meant, by id.
+    fn meant(&self, case: &Case) -> Vec<MemberId> {
+        let mut members = if self.members.is_empty() { case.meant() } else { self.members.clone() };
+        members.sort();
+        members.dedup();
+        members
+    }
+}
+
+/// What a review would do to the money of those it means.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Effect {
+    /// Members who are meant.
+    pub meant: usize,
+    /// Those who were looked at: the rest is more than a preview looks at.
+    pub looked_at: usize,
+    /// Those whose standing would change.
+    pub changed: usize,
+    /// What they have together now, and would have.
+    pub balances: BTreeMap<Unit, (Balance, Balance)>,
+    /// Paid already and not asked back: booked as fraud loss, now and then.
+    pub lost: BTreeMap<Unit, (i64, i64)>,
 }
 
 /// What a case's members have in one unit that is at stake.
@@ -210,9 +241,7 @@ impl Engine {
         if let Some(stranger) = said.members.iter().find(|member| case.suspect(member).is_none()) {
             return Err(CaseError::NotAMember(stranger.clone()));
         }
-        let mut members = if said.members.is_empty() { case.meant() } else { said.members };
-        members.sort();
-        members.dedup();
+        let members = said.meant(&case);
         let at = self.clock.now();
         let words = format!("{} members: {}", members.len(), said.reason);
         case.step(said.verdict.step(), &said.by, words, at)?;
@@ -222,7 +251,7 @@ impl Engine {
         });
         case.reviews.push(Review {
             verdict: said.verdict,
-            merchant: if said.whole_programme { None } else { said.merchant.or_else(|| case.merchant.clone()) },
+            merchant: said.scope(&case),
             members,
             reason: said.reason,
             since: said.since,
@@ -235,6 +264,44 @@ impl Engine {
             score_shown: said.score_shown,
         });
         self.commit_answered(case, named, answer).await
+    }
+
+    /// What a review would do to the money of those it means, by the decision itself. Nothing
+    /// is changed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn effect_of_review(self: &Arc<Self>, case: &Case, said: &Reviewing) -> Result<Effect, EngineError> {
+        let (members, merchant) = (said.meant(case), said.scope(case));
+        let asked = Consequence {
+            origin: StandingOrigin::Review { case: case.id, review: u32::try_from(case.reviews.len()).unwrap_or(0) },
+            merchant: merchant.as_ref(),
+            standing: said.verdict.standing(),
+            since: said.since,
+            until: None,
+            ask_back: said.ask_back,
+            at: self.clock.now(),
+            undone: false,
+            members: &members,
+        };
+        let looked_at = &members[..members.len().min(SUPPOSED_MAX)];
+        let mut effect = Effect { meant: members.len(), looked_at: looked_at.len(), ..Effect::default() };
+        for member in looked_at {
+            if self.load(member).await?.is_none() {
+                continue;
+            }
+            let mut turn = self.turn(member).await?;
+            turn.suppose(self.catalogue());
+            effect.add(&turn.member, false);
+            if let Some(step) = step_of(&turn.member, &asked, turn.now()) {
+                turn.step(MemberInput::StandingSet(step), None).await?;
+                effect.changed += 1;
+            }
+            effect.add(&turn.member, true);
+        }
+        effect.balances.retain(|_, both| *both != (Balance::default(), Balance::default()));
+        effect.lost.retain(|_, both| *both != (0, 0));
+        Ok(effect)
     }
 
     /// Takes the last review back: its label is withdrawn and its members stand as before it.
@@ -411,6 +478,26 @@ impl Engine {
         }
         stakes.retain(|_, stake| *stake != Stake::default());
         Ok(stakes)
+    }
+}
+
+impl Effect {
+    /// Adds what a member has, before the review or after it.
+    fn add(&mut self, member: &MemberState, after: bool) {
+        for (unit, balance) in &member.head.balances {
+            let both = self.balances.entry(*unit).or_default();
+            let sum = if after { &mut both.1 } else { &mut both.0 };
+            sum.pending_minor += balance.pending_minor;
+            sum.posted_minor += balance.posted_minor;
+            sum.held_minor += balance.held_minor;
+            sum.available_minor += balance.available_minor;
+            sum.paid_minor += balance.paid_minor;
+            sum.owed_minor += balance.owed_minor;
+        }
+        for grant in member.purchases.iter().flat_map(|placed| &placed.purchase.grants).filter(|grant| grant.lost) {
+            let both = self.lost.entry(grant.unit).or_default();
+            *(if after { &mut both.1 } else { &mut both.0 }) += grant.excess_minor();
+        }
     }
 }
 

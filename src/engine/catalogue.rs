@@ -298,7 +298,8 @@ impl Engine {
 
     /// Whether any offer of a merchant was ever published: by an operator or with one's
     /// approval, since nobody else can publish the first.
-    fn has_published(&self, merchant: &MerchantId) -> bool {
+    #[must_use]
+    pub fn has_published(&self, merchant: &MerchantId) -> bool {
         self.catalogue().offers_of(merchant).iter().any(|offer| offer.newest_published().is_some())
     }
 

@@ -7,6 +7,7 @@ mod world;
 mod api;
 mod budgets;
 mod conformance;
+mod console;
 mod decide_language;
 mod decide_offers;
 mod decide_order;

@@ -276,7 +276,7 @@ impl OfferDocument {
     }
 
     /// The document of some terms.
-    pub(super) fn of(terms: &Terms) -> Self {
+    pub(crate) fn of(terms: &Terms) -> Self {
         let translation = |translation: &Translation| TranslationDocument {
             language: translation.language.to_string(),
             title: translation.title.clone(),

@@ -2,7 +2,6 @@
 //! journal by its input, so that another process' records in between do no harm.
 
 use super::super::again::Job;
-use super::super::again::Job;
 use super::super::{Engine, EngineError};
 use super::Shared;
 use crate::decide::MemberState;
@@ -228,11 +227,6 @@ impl Engine {
             }
             Body::DeadLetterSettled { id, .. } => {
                 self.put_again(CATALOGUE, vec![(keys::dead_letter(*id), None)], Vec::new()).await
-            }
-            Body::DetectorWithdrawn(withdrawal) => {
-                // Done twice it changes nothing.
-                let batch = Job::Withdraw { withdrawal: withdrawal.as_ref().clone() }.batch(record);
-                self.put_again(batch.partition, batch.puts, Vec::new()).await
             }
             // Time brings it again by itself: the mark was forgotten with what it did.
             Body::DayMarked { .. } | Body::Withdrawn { .. } => Ok(false),

@@ -1,0 +1,198 @@
+//! Writing an offer: from a programme or from what there is, as the document that
+//! `PUT /v1/offers/{id}` takes, read by the same reader while one types.
+
+use super::offer::offer_id;
+use crate::api::Doors;
+use crate::api::offer_document::{OfferDocument, Warning, warnings};
+use crate::api::offers;
+use crate::api::read;
+use crate::api::reply::Reply;
+use crate::console::page::{self, Chrome, Visitor, encoded};
+use crate::domain::offer::Terms;
+use crate::domain::{MerchantId, OfferId};
+use crate::programmes;
+use askama::Template;
+use hyper::StatusCode;
+
+/// What a member sees of an offer, on a card as wide as a phone.
+pub(super) struct Card {
+    /// What it is called.
+    pub title: String,
+    /// Whose it is.
+    pub merchant: String,
+    /// What it gives.
+    pub words: String,
+    /// Until when; empty when it has no end.
+    pub until: String,
+    /// Whether members must opt in.
+    pub opt_in: bool,
+    /// The terms; empty when there are none.
+    pub terms_text: String,
+}
+
+impl Card {
+    /// The card of some terms.
+    pub(super) fn of(terms: &Terms) -> Self {
+        Self {
+            title: terms.title.clone(),
+            merchant: terms.merchant.to_string(),
+            words: terms.in_words(),
+            until: terms.ends.map_or_else(String::new, |ends| ends.strftime("%-d %B %Y, %H:%M").to_string()),
+            opt_in: terms.activation == crate::domain::offer::Activation::Required,
+            terms_text: terms.shown.terms.clone().unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "offer_edit.html")]
+struct EditPage {
+    chrome: Chrome,
+    is_new: bool,
+    id: String,
+    link: String,
+    rests_on: u64,
+    document: String,
+    programmes: Vec<ProgrammeRow>,
+    read: ReadPart,
+}
+
+struct ProgrammeRow {
+    name: &'static str,
+    about: String,
+    offers: Vec<(String, String)>,
+}
+
+/// What the reader says to a document.
+#[derive(Template)]
+#[template(path = "offer_read.html")]
+struct ReadPart {
+    faults: Vec<(String, String)>,
+    warnings: Vec<Warning>,
+    card: Option<Card>,
+}
+
+impl ReadPart {
+    fn nothing() -> Self {
+        Self { faults: Vec::new(), warnings: Vec::new(), card: None }
+    }
+    fn faulty(reply: Reply) -> Self {
+        let faults = match reply {
+            Reply::Problem(problem) => page::faults(&problem),
+            _ => Vec::new(),
+        };
+        Self { faults, ..Self::nothing() }
+    }
+}
+
+/// Reads a document as `PUT /v1/offers/{id}` does, for a merchant its own alone.
+fn read_document(visitor: &Visitor<'_>, text: &str) -> Result<OfferDocument, Reply> {
+    let document: OfferDocument = read::parse(text.as_bytes())?;
+    crate::api::access::own_merchant(&visitor.caller, &document.merchant)?;
+    Ok(document)
+}
+
+fn told(visitor: &Visitor<'_>, text: &str) -> ReadPart {
+    let id = OfferId::new("preview").expect("a plain word is an id");
+    let read = read_document(visitor, text).and_then(|document| Ok(document.into_terms(&id)?));
+    match read {
+        Ok(terms) => ReadPart { faults: Vec::new(), warnings: warnings(&terms), card: Some(Card::of(&terms)) },
+        Err(reply) => ReadPart::faulty(reply),
+    }
+}
+
+/// Says what is wrong with the document in the form, or shows it as members will see it.
+pub(in crate::console) fn validate(visitor: &Visitor<'_>) -> Result<Reply, Reply> {
+    Ok(page::page(StatusCode::OK, &told(visitor, visitor.form.get("document"))))
+}
+
+/// A new offer: choose a programme, or begin with its document.
+pub(in crate::console) async fn begin(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
+    let from = read::query(visitor.request, "from")?.unwrap_or_default();
+    let copied = read::query(visitor.request, "copy")?;
+    let (mut id, mut document) = (String::new(), None);
+    if let Some(copied) = copied {
+        let (_, offer) = offers::seen(doors, &visitor.caller, &offer_id(&copied)?).await?;
+        id = format!("{copied}-copy");
+        document = Some(OfferDocument::of(&offer.newest().terms));
+    } else if let Some((name, offer)) = from.split_once('/') {
+        let found = programmes::find(name).and_then(|programme| {
+            programme.offers.into_iter().find(|(known, _)| known.as_str() == offer).map(|(_, document)| document)
+        });
+        id = if found.is_some() { offer.to_owned() } else { String::new() };
+        document = found.map(|found| as_own(found, visitor.caller.merchant.as_ref()));
+    }
+    let document = document.and_then(|document| serde_json::to_string_pretty(&document).ok()).unwrap_or_default();
+    Ok(edit_page(visitor, StatusCode::OK, true, id, 0, document, None))
+}
+
+/// A programme's offer as one of the merchant's own.
+fn as_own(mut document: OfferDocument, own: Option<&MerchantId>) -> OfferDocument {
+    if let Some(own) = own {
+        document.merchant = own.clone();
+    }
+    document
+}
+
+/// An offer that is there.
+pub(in crate::console) async fn open(doors: &Doors, visitor: &Visitor<'_>, id: &str) -> Result<Reply, Reply> {
+    let (version, offer) = offers::seen(doors, &visitor.caller, &offer_id(id)?).await?;
+    let document = serde_json::to_string_pretty(&OfferDocument::of(&offer.newest().terms)).unwrap_or_default();
+    Ok(edit_page(visitor, StatusCode::OK, false, id.to_owned(), version, document, None))
+}
+
+/// Enters a new offer.
+pub(in crate::console) async fn create(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
+    let id = visitor.form.get("id").trim().to_owned();
+    write(doors, visitor, id, 0).await
+}
+
+/// Enters what was changed.
+pub(in crate::console) async fn save(doors: &Doors, visitor: &Visitor<'_>, id: &str) -> Result<Reply, Reply> {
+    let rests_on = visitor.form.get("document_version").parse().unwrap_or(u64::MAX);
+    write(doors, visitor, id.to_owned(), rests_on).await
+}
+
+async fn write(doors: &Doors, visitor: &Visitor<'_>, id: String, rests_on: u64) -> Result<Reply, Reply> {
+    let text = visitor.form.get("document").to_owned();
+    let written = async {
+        let offer =
+            OfferId::new(&id).map_err(|error| crate::api::reply::impossible("bad_value", "id", error.to_string()))?;
+        let document = read_document(visitor, &text)?;
+        offers::put_as(doors, &visitor.caller, &offer, document, Some(rests_on)).await
+    };
+    match written.await {
+        Ok(_) => Ok(page::see_other(&format!("/console/offers/{}", encoded(&id)), None)),
+        // What was typed stays before whoever typed it.
+        Err(Reply::Problem(problem)) => {
+            let status = problem.status;
+            let read = ReadPart::faulty(Reply::Problem(problem));
+            Ok(edit_page(visitor, status, rests_on == 0, id, rests_on, text, Some(read)))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+fn edit_page(
+    visitor: &Visitor<'_>,
+    status: StatusCode,
+    is_new: bool,
+    id: String,
+    rests_on: u64,
+    document: String,
+    read: Option<ReadPart>,
+) -> Reply {
+    let read = read.unwrap_or_else(|| if document.is_empty() { ReadPart::nothing() } else { told(visitor, &document) });
+    let programmes = if is_new { programmes::all().map(programme_row).collect() } else { Vec::new() };
+    let link = encoded(&id);
+    let chrome = visitor.chrome("offers");
+    page::page(status, &EditPage { chrome, is_new, id, link, rests_on, document, programmes, read })
+}
+
+fn programme_row((name, programme): (&'static str, programmes::Programme)) -> ProgrammeRow {
+    let offers = programme.offers.into_iter().map(|(id, document)| {
+        let title = document.title.clone();
+        (id.to_string(), title)
+    });
+    ProgrammeRow { name, about: programme.about, offers: offers.collect() }
+}

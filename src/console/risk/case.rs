@@ -1,0 +1,264 @@
+//! A case on one screen: what happened, the picture, the evidence, the money, and the decision.
+
+use super::picture::{Known, NODES_MAX, Picture, leads_to_member, word};
+use super::{said, timeline};
+use crate::api::Doors;
+use crate::api::reply::Reply;
+use crate::cases::{Case, Chosen, Evidence, Step, Suspect, Tie, Verdict};
+use crate::console::page::{self, Chrome, Visitor, encoded};
+use crate::console::words;
+use crate::decide::MemberState;
+use crate::domain::Unit;
+use crate::domain::member::Standing;
+use crate::engine::again::Job;
+use crate::engine::cases::{CaseError, Stake};
+use askama::Template;
+use hyper::StatusCode;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Members of one piece of evidence that are named.
+const NAMED_MAX: usize = 12;
+
+/// Why a case is confirmed, dismissed or watched, for those who say the same often.
+pub(super) const REASONS: [&str; 6] = [
+    "One hand behind several accounts",
+    "Fake referrals: the referred accounts are not real people",
+    "Purchases made for the reward and returned",
+    "A household or family: they share a home, not a scheme",
+    "A shared place of work or network",
+    "Not enough to decide; look again when more is known",
+];
+
+#[derive(Template)]
+#[template(path = "case.html")]
+struct CasePage {
+    chrome: Chrome,
+    id: u64,
+    status: &'static str,
+    scope: String,
+    score: u16,
+    opened: String,
+    age: String,
+    sentence: String,
+    stakes: Vec<StakeRow>,
+    suspects: Vec<SuspectRow>,
+    own: usize,
+    graph: String,
+    left_out: usize,
+    nodes_max: usize,
+    ties: Vec<TieRow>,
+    evidence: Vec<EvidenceRow>,
+    reviews: Vec<ReviewRow>,
+    timeline: Vec<timeline::Entry>,
+    timeline_left_out: usize,
+    verdicts: Vec<(&'static str, &'static str)>,
+    merchants: Vec<String>,
+    own_scope: String,
+    reasons: &'static [&'static str],
+    may_undo: bool,
+    following: bool,
+    merged_into: Option<u64>,
+}
+
+struct StakeRow {
+    pending: String,
+    held: String,
+    available: String,
+    paid: String,
+}
+
+struct SuspectRow {
+    member: String,
+    link: String,
+    score: u16,
+    own: bool,
+    standing: &'static str,
+    since: String,
+    money: String,
+}
+
+struct TieRow {
+    from: String,
+    to: String,
+    to_link: Option<String>,
+    kind: String,
+    verified: bool,
+    at: String,
+}
+
+struct EvidenceRow {
+    detector: String,
+    version: u32,
+    family: String,
+    strength: u16,
+    words: String,
+    clears: String,
+    members: Vec<(String, String)>,
+    more: usize,
+    seen: String,
+}
+
+struct ReviewRow {
+    verdict: &'static str,
+    scope: String,
+    members: usize,
+    reason: String,
+    by: String,
+    at: String,
+    undone: bool,
+    chosen: String,
+}
+
+/// The page.
+pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<Reply, Reply> {
+    let engine = &doors.engine;
+    let case = engine.case(id).await?.ok_or(CaseError::Unknown)?;
+    tracing::info!(request = %visitor.request.id, key = %visitor.caller.key_id, case = id, "a case was read");
+    let mut members: Vec<Arc<MemberState>> = Vec::with_capacity(case.members.len());
+    for suspect in &case.members {
+        members.extend(engine.load(&suspect.member).await?);
+    }
+    let stake = engine.stake(&case).await?;
+    let known = known(&case, &members);
+    let picture = Picture::of(&case, &known);
+    let (timeline, timeline_left_out) = timeline::timeline(&case, &members);
+    // The members follow one by one; a page that comes meanwhile says so.
+    let jobs = engine.jobs().await?;
+    let following = jobs.iter().any(|(_, job)| matches!(job, Job::Case { case } if *case == id));
+    Ok(page::page(
+        StatusCode::OK,
+        &CasePage {
+            chrome: visitor.chrome("cases"),
+            id,
+            status: case.status.as_str(),
+            scope: scope(&case),
+            score: case.score,
+            opened: words::when(case.opened_at),
+            age: words::age(case.opened_at, visitor.now),
+            sentence: said::sentence(&case, &stake),
+            stakes: stake.iter().map(stake_row).collect(),
+            suspects: case.members.iter().map(|suspect| suspect_row(suspect, &known)).collect(),
+            own: case.meant().len(),
+            graph: picture.to_json(),
+            left_out: picture.left_out,
+            nodes_max: NODES_MAX,
+            ties: case.ties.iter().map(tie_row).collect(),
+            evidence: case.evidence.iter().map(evidence_row).collect(),
+            reviews: case.reviews.iter().rev().map(review_row).collect(),
+            timeline,
+            timeline_left_out,
+            verdicts: verdicts(&case),
+            merchants: merchants(&case, &members),
+            own_scope: case.merchant.as_ref().map_or_else(|| "program".to_owned(), |id| format!("merchant:{id}")),
+            reasons: &REASONS,
+            may_undo: case.last_review().is_some() && case.status.after(Step::Undo).is_some(),
+            following,
+            merged_into: case.merged_into,
+        },
+    ))
+}
+
+fn scope(case: &Case) -> String {
+    case.merchant.as_ref().map_or_else(|| "the whole programme".to_owned(), |id| format!("competitors of {id}"))
+}
+
+/// What is known of each member besides the case.
+fn known(case: &Case, members: &[Arc<MemberState>]) -> BTreeMap<String, Known> {
+    let one = |member: &Arc<MemberState>| {
+        let sums = member.head.balances.iter().map(|(unit, had)| {
+            (*unit, had.pending_minor + had.posted_minor + had.held_minor + had.available_minor + had.paid_minor)
+        });
+        let sums: Vec<(Unit, i64)> = sums.filter(|(_, minor)| *minor != 0).collect();
+        let money_minor = sums.iter().filter(|(unit, _)| unit.currency().is_some()).map(|(_, minor)| minor).sum();
+        let money = words::list(&sums.iter().map(|(unit, minor)| unit.shown(*minor)).collect::<Vec<_>>());
+        let standing = member.head.standing_now(case.merchant.as_ref());
+        (member.head.id.to_string(), Known { standing, money_minor, money })
+    };
+    members.iter().map(one).collect()
+}
+
+/// Which reviews the case may take now.
+fn verdicts(case: &Case) -> Vec<(&'static str, &'static str)> {
+    let all = [
+        (Verdict::Confirm, ("confirm", "Confirm: fraud. What is not paid is not due.")),
+        (Verdict::Dismiss, ("dismiss", "Dismiss: honest. The same evidence is not shown again.")),
+        (Verdict::Watch, ("watch", "Watch: wait and see, without consequence.")),
+    ];
+    let may = all.into_iter().filter(|(verdict, _)| case.status.after(verdict.step()).is_some());
+    may.map(|(_, words)| words).collect()
+}
+
+/// Merchants where the members have rewards, or whom the case is about: a review may be for one alone.
+fn merchants(case: &Case, members: &[Arc<MemberState>]) -> Vec<String> {
+    let rewards = members.iter().flat_map(|member| &member.purchases).flat_map(|placed| &placed.purchase.grants);
+    let mut all: BTreeSet<String> = rewards.map(|grant| grant.merchant.to_string()).collect();
+    all.extend(case.merchant.as_ref().map(ToString::to_string));
+    all.into_iter().take(200).collect()
+}
+
+fn stake_row((unit, had): (&Unit, &Stake)) -> StakeRow {
+    StakeRow {
+        pending: unit.shown(had.pending_minor),
+        held: unit.shown(had.held_minor),
+        available: unit.shown(had.available_minor),
+        paid: unit.shown(had.paid_minor),
+    }
+}
+
+fn suspect_row(suspect: &Suspect, known: &BTreeMap<String, Known>) -> SuspectRow {
+    let member = suspect.member.to_string();
+    let had = known.get(&member);
+    SuspectRow {
+        link: encoded(&member),
+        score: suspect.score,
+        own: suspect.own,
+        standing: word(had.map_or(Standing::Clear, |had| had.standing)),
+        since: words::when(suspect.since),
+        money: had.map(|had| had.money.clone()).unwrap_or_default(),
+        member,
+    }
+}
+
+fn tie_row(tie: &Tie) -> TieRow {
+    TieRow {
+        from: tie.from.to_string(),
+        to: tie.to.clone(),
+        to_link: leads_to_member(&tie.kind).then(|| encoded(&tie.to)),
+        kind: words::kind(&tie.kind),
+        verified: tie.verified,
+        at: words::when(tie.at),
+    }
+}
+
+fn evidence_row(seen: &Evidence) -> EvidenceRow {
+    let named = seen.members.iter().take(NAMED_MAX).map(|member| (member.to_string(), encoded(member.as_str())));
+    EvidenceRow {
+        detector: words::plain(&seen.detector),
+        version: seen.version,
+        family: words::plain(&seen.family),
+        strength: seen.strength,
+        words: seen.words.clone(),
+        clears: seen.clears.clone(),
+        members: named.collect(),
+        more: seen.members.len().saturating_sub(NAMED_MAX),
+        seen: words::when(seen.seen_at),
+    }
+}
+
+fn review_row(review: &crate::cases::Review) -> ReviewRow {
+    ReviewRow {
+        verdict: review.verdict.step().as_str(),
+        scope: review.merchant.as_ref().map_or_else(|| "the whole programme".to_owned(), ToString::to_string),
+        members: review.members.len(),
+        reason: review.reason.clone(),
+        by: review.by.clone(),
+        at: words::when(review.at),
+        undone: review.undone,
+        chosen: match &review.chosen {
+            Chosen::Detector { name, version } => format!("{} {version}", words::plain(name)),
+            Chosen::Random => "chance".to_owned(),
+            Chosen::Report => "a report".to_owned(),
+        },
+    }
+}

@@ -1,0 +1,8 @@
+//! The risk desk: the queue of cases, one case on one screen, and what is decided there.
+
+pub(super) mod case;
+pub(super) mod decide;
+mod picture;
+pub(super) mod queue;
+mod said;
+mod timeline;

@@ -1,0 +1,198 @@
+//! The queue: cases that wait for somebody, most money first.
+
+use crate::api::Doors;
+use crate::api::cases::CaseLine;
+use crate::api::page as lists;
+use crate::api::read;
+use crate::api::reply::Reply;
+use crate::cases::{Case, Status};
+use crate::console::page::{self, Chrome, Visitor};
+use crate::console::words;
+use crate::domain::MemberId;
+use askama::Template;
+use hyper::StatusCode;
+use std::collections::BTreeSet;
+
+/// Cases of one page.
+const CASES_MAX: usize = 100;
+/// Members whose money one page adds up.
+const MEMBERS_MAX: usize = 3_000;
+
+#[derive(Template)]
+#[template(path = "queue.html")]
+struct Queue {
+    chrome: Chrome,
+    rows: Vec<Row>,
+    statuses: Vec<Choice>,
+    detectors: Vec<Choice>,
+    merchants: Vec<Choice>,
+    sorts: Vec<Choice>,
+    member: String,
+    filtered: bool,
+    next: Option<String>,
+}
+
+struct Row {
+    id: u64,
+    status: &'static str,
+    scope: String,
+    score: u16,
+    members: usize,
+    detectors: String,
+    headline: String,
+    stake: String,
+    stake_minor: i64,
+    opened: String,
+    age: String,
+    opened_ms: i64,
+}
+
+/// An entry of a list to choose from.
+struct Choice {
+    value: String,
+    label: String,
+    chosen: bool,
+}
+
+/// What is looked for.
+struct Filter {
+    status: Option<Status>,
+    detector: String,
+    merchant: String,
+    member: String,
+    sort: String,
+}
+
+impl Filter {
+    fn of(visitor: &Visitor<'_>) -> Result<Self, Reply> {
+        let asked = |name: &str| Ok::<_, Reply>(read::query(visitor.request, name)?.unwrap_or_default());
+        let (status, sort) = (asked("status")?, asked("sort")?);
+        let status = if status.is_empty() { "open".to_owned() } else { status };
+        Ok(Self {
+            status: Status::ALL.into_iter().find(|known| known.as_str() == status),
+            detector: asked("detector")?,
+            merchant: asked("merchant")?,
+            member: asked("member")?.trim().to_owned(),
+            sort: if sort.is_empty() { "money".to_owned() } else { sort },
+        })
+    }
+    fn wants(&self, case: &Case) -> bool {
+        let scope = case.merchant.as_ref().map_or("program", |merchant| merchant.as_str());
+        self.status.is_none_or(|status| case.status == status)
+            && (self.detector.is_empty() || case.evidence.iter().any(|seen| seen.detector == self.detector))
+            && (self.merchant.is_empty() || self.merchant == scope)
+    }
+}
+
+/// The page.
+pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
+    let filter = Filter::of(visitor)?;
+    let (cases, next) = if filter.member.is_empty() {
+        let after = lists::page::<u64>(visitor.request)?.after;
+        doors.engine.cases(after, CASES_MAX, |case| filter.wants(case)).await?
+    } else {
+        // Who looks for somebody wants every case of theirs, whatever became of it.
+        let cases = match MemberId::new(&filter.member) {
+            Ok(member) => doors.engine.cases_of(&member).await?,
+            Err(_) => Vec::new(),
+        };
+        (cases, None)
+    };
+    let mut rows = rows(doors, visitor, &cases).await?;
+    match filter.sort.as_str() {
+        "score" => rows.sort_by_key(|row| std::cmp::Reverse(row.score)),
+        "age" => rows.sort_by_key(|row| row.opened_ms),
+        _ => rows.sort_by_key(|row| std::cmp::Reverse((row.stake_minor, row.score))),
+    }
+    let next = next.map(|after| {
+        let status = filter.status.map_or("all", Status::as_str);
+        let (detector, merchant) = (page::encoded(&filter.detector), page::encoded(&filter.merchant));
+        let cursor = lists::cursor(&after);
+        format!(
+            "?status={status}&detector={detector}&merchant={merchant}&sort={}&cursor={cursor}",
+            page::encoded(&filter.sort)
+        )
+    });
+    Ok(page::page(
+        StatusCode::OK,
+        &Queue {
+            chrome: visitor.chrome("cases"),
+            statuses: statuses(&filter),
+            detectors: choices("Any detector", &filter.detector, cases.iter().flat_map(detectors)),
+            merchants: choices(
+                "Any scope",
+                &filter.merchant,
+                cases
+                    .iter()
+                    .map(|case| case.merchant.as_ref().map_or_else(|| "program".to_owned(), ToString::to_string)),
+            ),
+            sorts: [("money", "Most money"), ("score", "Highest score"), ("age", "Oldest")]
+                .map(|(value, label)| Choice {
+                    value: value.to_owned(),
+                    label: label.to_owned(),
+                    chosen: filter.sort == value,
+                })
+                .into(),
+            filtered: !(filter.detector.is_empty() && filter.merchant.is_empty() && filter.member.is_empty()),
+            member: filter.member,
+            rows,
+            next,
+        },
+    ))
+}
+
+async fn rows(doors: &Doors, visitor: &Visitor<'_>, cases: &[Case]) -> Result<Vec<Row>, Reply> {
+    let mut left = MEMBERS_MAX;
+    let mut rows = Vec::with_capacity(cases.len());
+    for case in cases {
+        let (mut stake, mut stake_minor) = ("on its page".to_owned(), 0);
+        if let Some(rest) = left.checked_sub(case.members.len()) {
+            left = rest;
+            let open = doors.engine.stake(case).await?.into_iter();
+            let open = open.map(|(unit, had)| (unit, had.pending_minor + had.held_minor + had.available_minor));
+            let open: Vec<_> = open.filter(|(_, minor)| *minor != 0).collect();
+            stake_minor = open.iter().filter(|(unit, _)| unit.currency().is_some()).map(|(_, minor)| minor).sum();
+            stake = words::list(&open.iter().map(|(unit, minor)| unit.shown(*minor)).collect::<Vec<_>>());
+        }
+        let line = CaseLine::of(case);
+        rows.push(Row {
+            id: line.id,
+            status: line.status,
+            scope: line.scope,
+            score: line.score,
+            members: line.members,
+            detectors: detectors(case).iter().map(|name| words::plain(name)).collect::<Vec<_>>().join(", "),
+            headline: line.headline,
+            stake,
+            stake_minor,
+            opened: words::when(line.opened_at),
+            age: words::age(line.opened_at, visitor.now),
+            opened_ms: line.opened_at.as_ms(),
+        });
+    }
+    Ok(rows)
+}
+
+fn detectors(case: &Case) -> BTreeSet<String> {
+    case.evidence.iter().map(|seen| seen.detector.to_string()).collect()
+}
+
+fn statuses(filter: &Filter) -> Vec<Choice> {
+    let all = Choice { value: "all".to_owned(), label: "Any status".to_owned(), chosen: filter.status.is_none() };
+    let each = Status::ALL.into_iter().map(|status| Choice {
+        value: status.as_str().to_owned(),
+        label: status.as_str().to_owned(),
+        chosen: filter.status == Some(status),
+    });
+    each.chain([all]).collect()
+}
+
+fn choices(any: &str, chosen: &str, found: impl Iterator<Item = String>) -> Vec<Choice> {
+    let mut all: BTreeSet<String> = found.collect();
+    if !chosen.is_empty() {
+        all.insert(chosen.to_owned());
+    }
+    let first = Choice { value: String::new(), label: any.to_owned(), chosen: chosen.is_empty() };
+    let each = all.into_iter().map(|value| Choice { label: words::plain(&value), chosen: value == chosen, value });
+    [first].into_iter().chain(each).collect()
+}
