@@ -121,7 +121,7 @@ pub(super) fn deed(method: &str, parts: &[&str], verdict: &str) -> Option<String
 }
 
 #[derive(Template)]
-#[template(path = "audit.html")]
+#[template(path = "audit.html", config = "src/console/askama.toml")]
 struct AuditPage {
     chrome: Chrome,
     rows: Vec<(String, Entry)>,

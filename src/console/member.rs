@@ -21,7 +21,7 @@ const PURCHASES_MAX: usize = 50;
 const LAST_CHARS: usize = 4;
 
 #[derive(Template)]
-#[template(path = "member.html")]
+#[template(path = "member.html", config = "src/console/askama.toml")]
 struct MemberPage {
     chrome: Chrome,
     member: String,

@@ -204,7 +204,7 @@ pub(super) fn encoded(text: &str) -> String {
 }
 
 #[derive(Template)]
-#[template(path = "problem.html")]
+#[template(path = "problem.html", config = "src/console/askama.toml")]
 struct ProblemPage {
     chrome: Chrome,
     title: String,
@@ -212,7 +212,7 @@ struct ProblemPage {
 }
 
 #[derive(Template)]
-#[template(path = "faults.html")]
+#[template(path = "faults.html", config = "src/console/askama.toml")]
 struct ProblemPart {
     faults: Vec<(String, String)>,
 }

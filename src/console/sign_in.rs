@@ -16,7 +16,7 @@ use hyper::StatusCode;
 const FORM_COOKIE: &str = "ringfence_sign_in";
 
 #[derive(Template)]
-#[template(path = "sign_in.html")]
+#[template(path = "sign_in.html", config = "src/console/askama.toml")]
 struct SignIn {
     chrome: Chrome,
     csrf: String,

@@ -45,7 +45,7 @@ impl Card {
 }
 
 #[derive(Template)]
-#[template(path = "offer_edit.html")]
+#[template(path = "offer_edit.html", config = "src/console/askama.toml")]
 struct EditPage {
     chrome: Chrome,
     is_new: bool,
@@ -65,7 +65,7 @@ struct ProgrammeRow {
 
 /// What the reader says to a document.
 #[derive(Template)]
-#[template(path = "offer_read.html")]
+#[template(path = "offer_read.html", config = "src/console/askama.toml")]
 struct ReadPart {
     faults: Vec<(String, String)>,
     warnings: Vec<Warning>,

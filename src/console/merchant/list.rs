@@ -12,7 +12,7 @@ use askama::Template;
 use hyper::StatusCode;
 
 #[derive(Template)]
-#[template(path = "offers.html")]
+#[template(path = "offers.html", config = "src/console/askama.toml")]
 struct Offers {
     chrome: Chrome,
     rows: Vec<Row>,

@@ -16,7 +16,7 @@ use askama::Template;
 use hyper::StatusCode;
 
 #[derive(Template)]
-#[template(path = "offer.html")]
+#[template(path = "offer.html", config = "src/console/askama.toml")]
 struct OfferPage {
     chrome: Chrome,
     id: String,

@@ -31,7 +31,7 @@ pub(super) const REASONS: [&str; 6] = [
 ];
 
 #[derive(Template)]
-#[template(path = "case.html")]
+#[template(path = "case.html", config = "src/console/askama.toml")]
 struct CasePage {
     chrome: Chrome,
     id: u64,

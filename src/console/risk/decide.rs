@@ -18,7 +18,7 @@ use hyper::StatusCode;
 const WAITED_FOR_MAX: usize = 200;
 
 #[derive(Template)]
-#[template(path = "effect.html")]
+#[template(path = "effect.html", config = "src/console/askama.toml")]
 struct EffectPart {
     verdict: &'static str,
     meant: String,

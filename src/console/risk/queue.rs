@@ -19,7 +19,7 @@ const CASES_MAX: usize = 100;
 const MEMBERS_MAX: usize = 3_000;
 
 #[derive(Template)]
-#[template(path = "queue.html")]
+#[template(path = "queue.html", config = "src/console/askama.toml")]
 struct Queue {
     chrome: Chrome,
     rows: Vec<Row>,
