@@ -45,9 +45,9 @@ pub(super) fn kind(kind: &str) -> String {
     }
 }
 
-/// A word of ours without its underscores.
+/// A word of ours for people.
 pub(super) fn plain(word: &str) -> String {
-    word.replace('_', " ")
+    word.replace(['_', '-'], " ")
 }
 
 #[cfg(test)]

@@ -257,7 +257,10 @@ async fn a_case_is_decided_and_taken_back_with_its_money() {
     let path = format!("/console/cases/{id}");
     let page = analyst.get(&path).await;
     let body = text(&page);
-    assert!(body.contains("6 members share one verified device and 5 referred by another"), "{body}");
+    assert!(
+        body.contains("6 members share one verified device; 5 of them were referred by another of the group."),
+        "{body}"
+    );
     assert!(body.contains("12.00 USD can still be kept; nothing is paid out."), "{body}");
     assert!(body.contains("Would clear it: proof that they are six people"), "{body}");
     assert!(!body.contains("<script>alert") && !body.contains("<b>bold"), "everything is escaped: {body}");
@@ -339,6 +342,14 @@ async fn a_merchant_writes_an_offer_and_sees_nobody_elses() {
 
     let page = baker.get("/console/offers/new?from=punch-card/punch-card").await;
     assert!(text(&page).contains("with every 10th purchase"), "the programme in plain words: {}", text(&page));
+    let filled = "simple=yes&title=Loaf&currency=usd&kind=percent&reward=7.5&most=3&least=5&once=month&ends=2026-12-31";
+    let simple = text(&baker.get(&format!("/console/offers/new?{filled}")).await);
+    assert!(
+        simple.contains("get 7.5 percent, up to 3.00 USD, once a month, until the end of 31 December 2026."),
+        "{simple}"
+    );
+    let wrong = text(&baker.get(&format!("/console/offers/new?{}", filled.replace("7.5", "7,5"))).await);
+    assert!(wrong.contains("<code>reward</code> must be a number"), "{wrong}");
     let document = json!({
         "merchant": "bakery", "title": "5% <i>back</i>", "currency": "USD",
         "reward": {"kind": "percent", "basis_points": 500, "max_minor": 1000}, "budget_minor": 50_000,

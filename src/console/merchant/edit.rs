@@ -2,6 +2,7 @@
 //! `PUT /v1/offers/{id}` takes, read by the same reader while one types.
 
 use super::offer::offer_id;
+use super::simple::Simple;
 use crate::api::Doors;
 use crate::api::offer_document::{OfferDocument, Warning, warnings};
 use crate::api::offers;
@@ -44,6 +45,15 @@ impl Card {
     }
 }
 
+/// How often a member may use an offer, as the form says it.
+const PERIODS: [(&str, &str); 5] = [
+    ("", "As often as they like"),
+    ("day", "Once a day"),
+    ("week", "Once a week"),
+    ("month", "Once a month"),
+    ("ever", "Once"),
+];
+
 #[derive(Template)]
 #[template(path = "offer_edit.html", config = "src/console/askama.toml")]
 struct EditPage {
@@ -54,6 +64,10 @@ struct EditPage {
     rests_on: u64,
     document: String,
     programmes: Vec<ProgrammeRow>,
+    operator: bool,
+    simple: Simple,
+    fixed: bool,
+    periods: [(&'static str, &'static str, bool); 5],
     read: ReadPart,
 }
 
@@ -106,24 +120,32 @@ pub(in crate::console) fn validate(visitor: &Visitor<'_>) -> Result<Reply, Reply
     Ok(page::page(StatusCode::OK, &told(visitor, visitor.form.get("document"))))
 }
 
-/// A new offer: choose a programme, or begin with its document.
+/// A new offer: choose a programme, fill in the common things, or begin with its document.
 pub(in crate::console) async fn begin(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
-    let from = read::query(visitor.request, "from")?.unwrap_or_default();
-    let copied = read::query(visitor.request, "copy")?;
-    let (mut id, mut document) = (String::new(), None);
-    if let Some(copied) = copied {
-        let (_, offer) = offers::seen(doors, &visitor.caller, &offer_id(&copied)?).await?;
-        id = format!("{copied}-copy");
-        document = Some(OfferDocument::of(&offer.newest().terms));
-    } else if let Some((name, offer)) = from.split_once('/') {
-        let found = programmes::find(name).and_then(|programme| {
-            programme.offers.into_iter().find(|(known, _)| known.as_str() == offer).map(|(_, document)| document)
-        });
-        id = if found.is_some() { offer.to_owned() } else { String::new() };
-        document = found.map(|found| as_own(found, visitor.caller.merchant.as_ref()));
+    let mut draft = Draft { is_new: true, ..Draft::default() };
+    if let Some(simple) = Simple::of(visitor)? {
+        match simple.document() {
+            Ok(document) => draft.document = serde_json::to_string_pretty(&document).unwrap_or_default(),
+            Err(refused) => draft.read = Some(ReadPart::faulty(refused)),
+        }
+        draft.simple = simple;
+        return Ok(edit_page(visitor, StatusCode::OK, draft));
     }
-    let document = document.and_then(|document| serde_json::to_string_pretty(&document).ok()).unwrap_or_default();
-    Ok(edit_page(visitor, StatusCode::OK, true, id, 0, document, None))
+    let mut document = None;
+    if let Some(copied) = read::query(visitor.request, "copy")? {
+        let (_, offer) = offers::seen(doors, &visitor.caller, &offer_id(&copied)?).await?;
+        draft.id = format!("{copied}-copy");
+        document = Some(OfferDocument::of(&offer.newest().terms));
+    } else if let Some((name, offer)) = read::query(visitor.request, "from")?.unwrap_or_default().split_once('/') {
+        let found = programmes::find(name)
+            .and_then(|programme| programme.offers.into_iter().find(|(known, _)| known.as_str() == offer));
+        if let Some((id, found)) = found {
+            draft.id = id.to_string();
+            document = Some(as_own(found, visitor.caller.merchant.as_ref()));
+        }
+    }
+    draft.document = document.and_then(|document| serde_json::to_string_pretty(&document).ok()).unwrap_or_default();
+    Ok(edit_page(visitor, StatusCode::OK, draft))
 }
 
 /// A programme's offer as one of the merchant's own.
@@ -138,7 +160,8 @@ fn as_own(mut document: OfferDocument, own: Option<&MerchantId>) -> OfferDocumen
 pub(in crate::console) async fn open(doors: &Doors, visitor: &Visitor<'_>, id: &str) -> Result<Reply, Reply> {
     let (version, offer) = offers::seen(doors, &visitor.caller, &offer_id(id)?).await?;
     let document = serde_json::to_string_pretty(&OfferDocument::of(&offer.newest().terms)).unwrap_or_default();
-    Ok(edit_page(visitor, StatusCode::OK, false, id.to_owned(), version, document, None))
+    let draft = Draft { id: id.to_owned(), rests_on: version, document, ..Draft::default() };
+    Ok(edit_page(visitor, StatusCode::OK, draft))
 }
 
 /// Enters a new offer.
@@ -167,26 +190,34 @@ async fn write(doors: &Doors, visitor: &Visitor<'_>, id: String, rests_on: u64) 
         Err(Reply::Problem(problem)) => {
             let status = problem.status;
             let read = ReadPart::faulty(Reply::Problem(problem));
-            Ok(edit_page(visitor, status, rests_on == 0, id, rests_on, text, Some(read)))
+            let is_new = rests_on == 0;
+            let draft = Draft { is_new, id, rests_on, document: text, read: Some(read), ..Draft::default() };
+            Ok(edit_page(visitor, status, draft))
         }
         Err(other) => Err(other),
     }
 }
 
-fn edit_page(
-    visitor: &Visitor<'_>,
-    status: StatusCode,
+/// What is written at the moment.
+#[derive(Default)]
+struct Draft {
     is_new: bool,
     id: String,
     rests_on: u64,
     document: String,
+    simple: Simple,
     read: Option<ReadPart>,
-) -> Reply {
+}
+
+fn edit_page(visitor: &Visitor<'_>, status: StatusCode, draft: Draft) -> Reply {
+    let Draft { is_new, id, rests_on, document, simple, read } = draft;
     let read = read.unwrap_or_else(|| if document.is_empty() { ReadPart::nothing() } else { told(visitor, &document) });
     let programmes = if is_new { programmes::all().map(programme_row).collect() } else { Vec::new() };
-    let link = encoded(&id);
-    let chrome = visitor.chrome("offers");
-    page::page(status, &EditPage { chrome, is_new, id, link, rests_on, document, programmes, read })
+    let (link, chrome, operator) = (encoded(&id), visitor.chrome("offers"), visitor.caller.merchant.is_none());
+    let (fixed, periods) = (simple.kind == "fixed", PERIODS.map(|(word, label)| (word, label, simple.once == word)));
+    let page =
+        EditPage { chrome, operator, is_new, id, link, rests_on, document, programmes, simple, fixed, periods, read };
+    page::page(status, &page)
 }
 
 fn programme_row((name, programme): (&'static str, programmes::Programme)) -> ProgrammeRow {

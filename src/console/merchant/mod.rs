@@ -5,3 +5,4 @@ pub(super) mod differ;
 pub(super) mod edit;
 pub(super) mod list;
 pub(super) mod offer;
+mod simple;

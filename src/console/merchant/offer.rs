@@ -66,6 +66,8 @@ struct StepRow {
     word: &'static str,
     label: &'static str,
     explained: &'static str,
+    /// What is wanted most.
+    main: bool,
 }
 
 /// An id of an offer in a path.
@@ -159,35 +161,32 @@ fn versions(offer: &Offer, published: Option<u32>) -> Vec<VersionRow> {
 
 /// The steps that may follow, for whoever looks.
 fn steps(view: &OfferView, operator: bool, asks: bool) -> Vec<StepRow> {
-    let publish = |label, explained| StepRow { word: "publish", label, explained };
+    let main = |word, label, explained| StepRow { word, label, explained, main: true };
+    let other = |word, label, explained| StepRow { main: false, ..main(word, label, explained) };
     let newer = view.published_version.is_some_and(|published| published < view.version);
     let mut steps = Vec::new();
     match view.state {
         OfferState::Draft if asks => {
-            steps.push(publish("Ask for approval", "An operator looks at it and publishes it."))
+            steps.push(main("publish", "Ask for approval", "An operator looks at it and publishes it."));
         }
-        OfferState::Draft => steps.push(publish("Publish", "It counts from two seconds later.")),
+        OfferState::Draft => steps.push(main("publish", "Publish", "It counts from two seconds later.")),
         OfferState::AwaitingApproval if operator => {
-            steps.push(StepRow {
-                word: "approve",
-                label: "Approve and publish",
-                explained: "Its merchant publishes by itself from then on.",
-            });
+            steps.push(main("approve", "Approve and publish", "Its merchant publishes by itself from then on."));
         }
         OfferState::Published | OfferState::BudgetSpent | OfferState::Paused if newer => {
-            steps.push(publish("Publish the new version", "Purchases from then on are judged by it."));
+            steps.push(main("publish", "Publish the new version", "Purchases from then on are judged by it."));
         }
         _ => {}
     }
     match view.state {
         OfferState::Published | OfferState::BudgetSpent => {
-            steps.push(StepRow { word: "pause", label: "Pause", explained: "Gives nothing until resumed." });
+            steps.push(other("pause", "Pause", "Gives nothing until resumed."));
         }
-        OfferState::Paused => steps.push(StepRow { word: "resume", label: "Resume", explained: "Gives again." }),
+        OfferState::Paused => steps.push(main("resume", "Resume", "Gives again.")),
         _ => {}
     }
     if !matches!(view.state, OfferState::Ended | OfferState::Draft | OfferState::AwaitingApproval) {
-        steps.push(StepRow { word: "end", label: "End", explained: "Never gives again. What was earned stays." });
+        steps.push(other("end", "End", "Never gives again. What was earned stays."));
     }
     steps
 }

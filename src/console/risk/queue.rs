@@ -174,7 +174,9 @@ async fn rows(doors: &Doors, visitor: &Visitor<'_>, cases: &[Case]) -> Result<Ve
 }
 
 fn detectors(case: &Case) -> BTreeSet<String> {
-    case.evidence.iter().map(|seen| seen.detector.to_string()).collect()
+    // What the score says of a group is no detector's.
+    let seen = case.evidence.iter().filter(|seen| seen.detector != crate::cases::SCORE);
+    seen.map(|seen| seen.detector.to_string()).collect()
 }
 
 fn statuses(filter: &Filter) -> Vec<Choice> {

@@ -9,17 +9,26 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The sentence over a case.
 pub(super) fn sentence(case: &Case, stake: &BTreeMap<Unit, Stake>) -> String {
     let who = words::count(case.members.len(), "member");
-    let ties = ties(case);
-    let what = if ties.is_empty() {
-        case.evidence.first().map_or_else(|| "belong together".to_owned(), |seen| format!("stand out: {}", seen.words))
-    } else {
-        words::list(&ties)
+    let (shared, referred) = ties(case);
+    let referred = match referred {
+        0 => None,
+        1 => Some("one of them was referred by another of the group".to_owned()),
+        many => Some(format!("{many} of them were referred by another of the group")),
+    };
+    let what = match (shared.is_empty(), referred) {
+        (false, Some(referred)) => format!("share {}; {referred}", words::list(&shared)),
+        (false, None) => format!("share {}", words::list(&shared)),
+        (true, Some(referred)) => format!("belong together: {referred}"),
+        (true, None) => case
+            .evidence
+            .first()
+            .map_or_else(|| "belong together".to_owned(), |seen| format!("stand out: {}", seen.words)),
     };
     format!("{who} {}. {}", what.trim_end_matches('.'), money(stake))
 }
 
-/// What ties them, strongest kind first.
-fn ties(case: &Case) -> Vec<String> {
+/// What they share, strongest kind first, and how many were referred from within.
+fn ties(case: &Case) -> (Vec<String>, usize) {
     let known = |text: &str| case.members.iter().any(|suspect| suspect.member.as_str() == text);
     let mut shared: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     let (mut referrals, mut verified) = (BTreeSet::new(), BTreeSet::new());
@@ -45,24 +54,16 @@ fn ties(case: &Case) -> Vec<String> {
     let mut kinds: Vec<_> = by_kind.into_iter().collect();
     kinds.sort_by_key(|(_, (_, members, sure))| std::cmp::Reverse((*sure, members.len())));
     let all = case.members.len();
-    let share = |(place, (kind, (count, members, sure))): (usize, (&str, (usize, BTreeSet<&str>, bool)))| {
+    let share = |(kind, (count, members, sure)): (&str, (usize, BTreeSet<&str>, bool))| {
         let name = words::kind(kind);
         let sure = if sure { "verified " } else { "" };
         let things = match count {
             1 => format!("one {sure}{name}"),
             _ => format!("{count} {sure}{name}{}", if name.ends_with('s') { "es" } else { "s" }),
         };
-        let of = if members.len() < all { format!(" ({} of them)", members.len()) } else { String::new() };
-        if place == 0 { format!("share {things}{of}") } else { format!("{things}{of}") }
+        if members.len() < all { format!("{things} ({} of them)", members.len()) } else { things }
     };
-    let mut parts: Vec<String> = kinds.into_iter().take(3).enumerate().map(share).collect();
-    if !referrals.is_empty() {
-        parts.push(format!("{} referred by another of the group", referrals.len()));
-    }
-    if parts.len() == 1 && !referrals.is_empty() {
-        parts[0] = format!("are linked by referrals: {}", parts[0]);
-    }
-    parts
+    (kinds.into_iter().take(3).map(share).collect(), referrals.len())
 }
 
 fn money(stake: &BTreeMap<Unit, Stake>) -> String {

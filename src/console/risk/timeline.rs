@@ -57,7 +57,7 @@ pub(super) fn timeline(case: &Case, members: &[Arc<MemberState>]) -> (Vec<Entry>
             all.push((placed.time, "bought", said));
         }
     }
-    all.sort_by(|a, b| b.0.cmp(&a.0));
+    all.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
     let left_out = all.len().saturating_sub(ENTRIES_MAX);
     let entries = all.into_iter().take(ENTRIES_MAX);
     (entries.map(|(at, sort, words)| Entry { when: words::when(at), sort, words }).collect(), left_out)

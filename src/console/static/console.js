@@ -44,7 +44,7 @@
     { selector: ".far", style: { opacity: 0.25 } },
   ];
   const drawn = cytoscape({
-    container: place, elements, style: style(), wheelSensitivity: 0.3, minZoom: 0.15, maxZoom: 4,
+    container: place, elements, style: style(), userZoomingEnabled: false, minZoom: 0.15, maxZoom: 4,
     layout: elements.length > 900
       ? { name: "preset", fit: true }
       : { name: "cose", animate: false, randomize: false, fit: true, padding: 24, nodeRepulsion: 9000, idealEdgeLength: 70, numIter: 600 },
@@ -62,6 +62,14 @@
   drawn.on("mouseout", "node, edge", hide);
   drawn.on("dbltap", "node.member", (event) => {
     window.location.assign(`/console/members/${encodeURIComponent(event.target.data("label"))}`);
+  });
+  // By buttons and not by the wheel, which scrolls the page.
+  const tools = document.getElementById("picture-tools");
+  tools.hidden = false;
+  tools.addEventListener("click", (event) => {
+    const by = event.target.dataset.zoom;
+    if (by === "fit") drawn.fit(undefined, 24);
+    else if (by) drawn.zoom({ level: drawn.zoom() * Number(by), renderedPosition: { x: place.clientWidth / 2, y: place.clientHeight / 2 } });
   });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.style(style()));
 })();
