@@ -11,7 +11,7 @@ use super::pass::{Passed, Scored, pass};
 use super::resident::{REFERRAL, Resident, Who};
 use super::{Log, Read, rivals};
 use crate::cases::triage::{Group, TriagePolicy};
-use crate::cases::{Case, Verdict};
+use crate::cases::{Case, Review, Verdict};
 use crate::config::ScreeningSettings;
 use crate::domain::merchant::Competitor;
 use crate::domain::purchase::Stage;
@@ -324,8 +324,12 @@ impl Kept {
     fn learn(&mut self, case: &Case) {
         for suspect in &case.members {
             let Some(who) = self.resident.find(suspect.member.as_str()) else { continue };
-            let said =
-                case.reviews.iter().rev().find(|review| !review.undone && review.members.contains(&suspect.member));
+            let of_them = |review: &&Review| review.members.contains(&suspect.member);
+            // What another case's review said of them stands.
+            if !case.reviews.iter().any(|review| of_them(&review)) {
+                continue;
+            }
+            let said = case.reviews.iter().rev().filter(of_them).find(|review| !review.undone);
             self.resident.member_mut(who).known = match said.map(|review| (review.verdict, &review.merchant)) {
                 Some((Verdict::Confirm, None)) => Some(true),
                 Some((Verdict::Dismiss, _)) => Some(false),
@@ -377,6 +381,8 @@ impl Work {
     fn run(mut self) {
         lower_priority();
         while !self.is_over() {
+            // A pass speaks for what was there when its reading began, not for what comes meanwhile.
+            let read_at = self.engine.clock.now();
             let read = match self.engine.as_ref().read(self.at, PAGE) {
                 Ok(read) => read,
                 Err(error) => {
@@ -390,7 +396,7 @@ impl Work {
             self.end_pass();
             // Not only when nothing comes: a service that is always busy is looked at too.
             if is_at_end {
-                self.begin_pass();
+                self.begin_pass(read_at);
             }
             self.let_go();
             if is_idle {
@@ -477,11 +483,11 @@ impl Work {
         }
     }
 
-    fn begin_pass(&mut self) {
+    fn begin_pass(&mut self, now: Timestamp) {
         if self.passing.is_some() {
             return;
         }
-        let (now, progress) = (self.engine.clock.now(), self.engine.screening().progress());
+        let progress = self.engine.screening().progress();
         let half = i64::try_from(self.screener.settings.pass_age_max.as_millis()).unwrap_or(i64::MAX) / 2;
         let is_old = progress.pass_at.is_none_or(|at| now.as_ms().saturating_sub(at.as_ms()) > half);
         let rested = self.pass_begun.is_none_or(|begun| begun.elapsed() >= self.screener.settings.pass_every);
