@@ -575,7 +575,7 @@ async fn keep_shared(doors: Arc<Doors>, mut stopped: tokio::sync::watch::Receive
         }
         let mut done = engine.beat().await.and(engine.read_changes().await.map(drop));
         done = done.and(engine.settle_budgets().await);
-        if ticks % FEED_TICKS_PER_BEAT == 0 || engine.has_doubts() {
+        if ticks.is_multiple_of(FEED_TICKS_PER_BEAT) || engine.has_doubts() {
             done = done.and(engine.prove_all().await).and(engine.sweep_budgets().await);
             // What another process left for this one: to look through its sightings, to erase a key.
             let own = engine.journal_process();

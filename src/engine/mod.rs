@@ -127,7 +127,7 @@ enum State {
     /// In this process.
     Embedded(Arc<Embedded>),
     /// With others.
-    Shared(shared::Shared),
+    Shared(Box<shared::Shared>),
 }
 
 /// See the module.

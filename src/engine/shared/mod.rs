@@ -423,7 +423,7 @@ async fn join(
         holders: quick_cache::sync::Cache::new(HOLDERS_MAX),
     };
     let members = member_cache(options);
-    let parts = Parts { keys, state: State::Shared(shared), members, numbers, partitions };
+    let parts = Parts { keys, state: State::Shared(Box::new(shared)), members, numbers, partitions };
     let engine = Engine::put_together(base, opened, policy, parts).await?;
     engine.join();
     engine.prove_all().await?;
