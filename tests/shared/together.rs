@@ -165,10 +165,11 @@ async fn takes_each_event_once(url: &str, services_count: usize) {
     });
     let outcomes = futures_util::future::join_all(sendings).await;
     let count = |name: &str| outcomes.iter().map(|of| of.get(name).copied().unwrap_or(0)).sum::<usize>();
-    // Of each event one telling had the effect, the others were duplicates.
+    // Of each event at most one telling had the effect, the others were duplicates. Who is asked to
+    // come back may find that it had been kept.
     let effects = count("credited") + count("no_reward");
-    assert_eq!(effects, MEMBERS * EACH, "{outcomes:?}");
-    assert_eq!(count("duplicate"), MEMBERS * EACH * (all.len() - 1), "{outcomes:?}");
+    assert!(effects <= MEMBERS * EACH, "{outcomes:?}");
+    assert_eq!(effects + count("duplicate"), MEMBERS * EACH * all.len(), "{outcomes:?}");
     let mut granted = 0;
     for member in 0..MEMBERS {
         granted += cashback(&all[0], &format!("m{member}")).await;

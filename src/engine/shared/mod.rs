@@ -400,6 +400,7 @@ async fn join(
         let record: Record = record::decode(bytes)?;
         if let Some(number) = numbers.get(place_of(record.envelope.partition, partitions)) {
             number.fetch_max(record.envelope.number, Ordering::AcqRel);
+            redis.standings().of(record.envelope.partition).knows_of(record.envelope.epoch);
         }
         Ok(())
     })?;

@@ -86,9 +86,10 @@ impl Engine {
         // Before it is asked: what is told while it answers only raises it.
         let seen = standing.seen();
         let mut look = shared.redis.look(partition, shared.process).await?;
-        if !look.here {
+        // An epoch is used once: the book is the newest one's chain.
+        if !look.here || look.epoch < standing.highest() {
             standing.doubt();
-            tracing::info!(partition, epoch = look.epoch + 1, "a partition begins a new epoch");
+            tracing::info!(partition, after = look.epoch.max(standing.highest()), "a partition begins a new epoch");
             look = shared.redis.begin(partition, shared.process, look.epoch, alive).await?;
         }
         for gone in look.awaited.iter().filter(|process| !alive.contains(process)) {

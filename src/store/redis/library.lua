@@ -129,11 +129,13 @@ local function look(keys, args)
 end
 
 -- Begins a new epoch, unless somebody did: everybody alive must offer again what was
--- forgotten before anything else is committed. Takes the epoch that was found and ",id,id,".
+-- forgotten before anything else is committed. Takes the epoch that was found, ",id,id,", the
+-- process and the highest epoch it knows: a store that forgot everything has forgotten that too.
 local function begin(keys, args)
   local known = redis.call('HMGET', keys[1], 'run', 'epoch')
   if tonumber(known[2] or '0') == tonumber(args[1]) then
-    redis.call('HSET', keys[1], 'run', server(), 'epoch', tonumber(args[1]) + 1, 'awaited', args[2])
+    local epoch = math.max(tonumber(args[1]), tonumber(args[4])) + 1
+    redis.call('HSET', keys[1], 'run', server(), 'epoch', epoch, 'awaited', args[2])
   end
   return look(keys, { args[3] })
 end

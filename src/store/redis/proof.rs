@@ -32,6 +32,8 @@ pub(super) fn repairing() -> bool {
 #[derive(Debug, Default)]
 pub struct Standing {
     epoch: AtomicU32,
+    /// The highest epoch that this process knows of: none may be used a second time.
+    highest: AtomicU32,
     /// Commits of this process that the partition is known to hold.
     seen: AtomicU64,
     proved: AtomicBool,
@@ -61,8 +63,18 @@ impl Standing {
     pub fn saw(&self, sequence: u64) {
         self.seen.fetch_max(sequence, Ordering::AcqRel);
     }
+    /// The highest epoch that this process knows of.
+    #[must_use]
+    pub fn highest(&self) -> u32 {
+        self.highest.load(Ordering::Acquire)
+    }
+    /// An epoch was used.
+    pub fn knows_of(&self, epoch: u32) {
+        self.highest.fetch_max(epoch, Ordering::AcqRel);
+    }
     /// Offers are made in this epoch.
     pub fn enter(&self, epoch: u32, seen: u64) {
+        self.knows_of(epoch);
         self.epoch.store(epoch, Ordering::Release);
         self.seen.store(seen, Ordering::Release);
     }
@@ -146,9 +158,10 @@ impl Redis {
         found: u32,
         alive: &[u32],
     ) -> Result<Look, StoreError> {
+        let highest = self.standings().of(partition).highest();
         let mut call = Call::new(&self.functions.begin, named(partition, &[b"proof"]));
         call.keys.push(named(partition, &[b"lines"]));
-        call.arg(found.to_string()).arg(listed(alive)).arg(process.to_string());
+        call.arg(found.to_string()).arg(listed(alive)).arg(process.to_string()).arg(highest.to_string());
         self.call("beginning an epoch", call).await.and_then(|found| read(partition, found))
     }
 
