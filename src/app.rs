@@ -563,6 +563,8 @@ async fn keep_shared(doors: Arc<Doors>, mut stopped: tokio::sync::watch::Receive
     if !engine.is_shared() {
         return;
     }
+    let heart = Arc::clone(engine);
+    let beating = tokio::spawn(async move { heart.keep_beating().await });
     let mut feed = tokio::time::interval(FEED_TICK);
     feed.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut ticks = 0_u32;
@@ -573,7 +575,7 @@ async fn keep_shared(doors: Arc<Doors>, mut stopped: tokio::sync::watch::Receive
             () = engine.doubts() => {}
             _ = feed.tick() => {}
         }
-        let mut done = engine.beat().await.and(engine.read_changes().await.map(drop));
+        let mut done = engine.read_changes().await.map(drop);
         done = done.and(engine.settle_budgets().await);
         if ticks.is_multiple_of(FEED_TICKS_PER_BEAT) || engine.has_doubts() {
             done = done.and(engine.prove_all().await).and(engine.sweep_budgets().await);
@@ -586,6 +588,8 @@ async fn keep_shared(doors: Arc<Doors>, mut stopped: tokio::sync::watch::Receive
             tracing::warn!(error = %Chain(&error), "the shared store could not be looked at; commits wait until it can");
         }
     }
+    beating.abort();
+    let _ = beating.await;
     if let Err(error) = engine.settle_budgets().await {
         tracing::warn!(error = %Chain(&error), "budgets could not be settled; another process does it");
     }

@@ -427,7 +427,10 @@ async fn join(
     let parts = Parts { keys, state: State::Shared(Box::new(shared)), members, numbers, partitions };
     let engine = Engine::put_together(base, opened, policy, parts).await?;
     engine.join();
-    engine.prove_all().await?;
+    tokio::select! {
+        proved = engine.prove_all() => proved?,
+        () = engine.keep_beating() => {}
+    }
     if engine.shared().is_some_and(|shared| lock(&shared.processes).alive.len() > 1) {
         // Nothing is acknowledged before the others know of this process: should the store forget
         // it, they would not wait for what it holds.

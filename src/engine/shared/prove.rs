@@ -18,6 +18,8 @@ use std::sync::atomic::Ordering;
 
 /// Partitions asked at a time.
 const ASKED_AT_ONCE: usize = 64;
+/// How often a process says that it is alive.
+const BEAT_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
 /// Records read from the journal at a time.
 const PAGE: usize = 256;
 /// Times an input is offered again to a member whom others change meanwhile.
@@ -62,6 +64,18 @@ impl Engine {
         match self.shared() {
             Some(shared) => shared.beat().await.map(drop),
             None => Ok(()),
+        }
+    }
+
+    /// Says so a few times a second, for ever: also while a long repair is under way, or the others
+    /// would go on without what this process holds.
+    pub async fn keep_beating(&self) {
+        let mut tick = tokio::time::interval(BEAT_EVERY);
+        loop {
+            tick.tick().await;
+            if let Err(error) = self.beat().await {
+                tracing::debug!(error = %crate::pipeline::Chain(&error), "the shared store did not hear that this process is alive");
+            }
         }
     }
 
