@@ -265,7 +265,7 @@ async fn inv_07_processes_and_a_forgetful_redis_are_killed_under_load() {
     let mut server = RedisServer::forgetful();
     let fleet = Fleet::start(&server.url(), 3).await;
     under_load(fleet, async |fleet, load| {
-        for _ in 0..6 {
+        for _ in 0..3 {
             if random.random_bool(0.5) {
                 let place = random.random_range(0..3);
                 fleet.kill(place);
