@@ -354,7 +354,7 @@ async fn whose(engine: &Engine, seen: Seen<'_>, shop: Shop, place: Option<usize>
     let claims = engine.card_claims(card).await?;
     let holds = |claim: &&crate::store::keys::CardClaim| match &holder {
         Some(holder) => &claim.member == holder,
-        None => claim.from <= occurred_at && claim.to.is_none_or(|to| occurred_at < to),
+        None => claim.holds(occurred_at),
     };
     let Some(claim) = claims.iter().find(holds) else {
         return Ok(Gathered::Answered(Outcome::plain(&event, WebhookOutcome::UnknownCard)));

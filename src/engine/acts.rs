@@ -279,9 +279,7 @@ impl Engine {
         let _card = Arc::clone(self.stripe_of_card(card)).lock_owned().await;
         let mut turn = self.known(member, None).await?;
         let from = linking.from.unwrap_or_else(|| turn.now());
-        let holds = |claim: &crate::store::keys::CardClaim| claim.to.is_none_or(|to| from < to);
-        let claims = self.card_claims(card).await?;
-        if claims.iter().any(|claim| &claim.member != member && holds(claim)) {
+        if self.card_claims(card).await?.iter().any(|claim| claim.bars(member, from)) {
             return Err(ActError::CardLinkedElsewhere);
         }
         let head = &turn.member.head;

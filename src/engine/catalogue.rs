@@ -86,9 +86,9 @@ pub struct Asked {
 }
 
 impl Engine {
-    async fn document_version(&self, key: &[u8]) -> Result<u64, EngineError> {
-        let found = self.keeper().get(CATALOGUE, key).await?;
-        Ok(found.and_then(|v| v.first_chunk::<8>().copied()).map_or(0, u64::from_le_bytes))
+    /// Version of a document; 0 when there is none.
+    pub(super) async fn document_version(&self, key: &[u8]) -> Result<u64, EngineError> {
+        Ok(keys::version(self.keeper().get(CATALOGUE, key).await?.as_ref()))
     }
 
     /// Version of a merchant's document; 0 when there is none.

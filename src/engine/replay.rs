@@ -194,8 +194,7 @@ impl Replay<'_> {
 
     /// Version of a document that the state has; 0 when it has none.
     async fn version_of(&self, key: &[u8]) -> Result<u64, EngineError> {
-        let found = self.keeper.get(CATALOGUE, key).await?;
-        Ok(found.and_then(|v| v.first_chunk::<8>().copied()).map_or(0, u64::from_le_bytes))
+        Ok(keys::version(self.keeper.get(CATALOGUE, key).await?.as_ref()))
     }
 
     async fn commit(&self, batch: Batch) -> Result<(), EngineError> {

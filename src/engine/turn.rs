@@ -634,11 +634,8 @@ async fn claim(
         }
     }
     // Between the question whose card it is and this commit another process may have given it away.
-    let elsewhere = |claim: &CardClaim| {
-        let overlaps = from.is_some_and(|from| claim.to.is_none_or(|to| from < to));
-        index.shared && &claim.member != member && overlaps
-    };
-    if claims.iter().any(elsewhere) {
+    let elsewhere = |from: Timestamp| claims.iter().any(|claim| claim.bars(member, from));
+    if index.shared && from.is_some_and(elsewhere) {
         return Err(EngineError::Contended);
     }
     let known = |claim: &CardClaim| &claim.member == member && Some(claim.from) == from;

@@ -321,7 +321,7 @@ impl Embedded {
         let mut layers = self.layers_mut();
         let partition = batch.partition;
         for expect in &batch.expects {
-            if version(self.current(&layers, partition, &expect.key)?.as_ref()) != expect.version {
+            if keys::version(self.current(&layers, partition, &expect.key)?.as_ref()) != expect.version {
                 return Ok(Committed::Conflict);
             }
         }
@@ -500,10 +500,6 @@ fn full(partition: Partition, key: &[u8]) -> Key {
     out.extend_from_slice(&partition.to_be_bytes());
     out.extend_from_slice(key);
     out
-}
-
-fn version(value: Option<&Bytes>) -> u64 {
-    value.and_then(|v| v.first_chunk::<8>()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 impl Keeper for Embedded {

@@ -309,6 +309,19 @@ pub struct CardClaim {
     pub to: Option<Timestamp>,
 }
 
+impl CardClaim {
+    /// Whether the card is the member's at an instant.
+    #[must_use]
+    pub fn holds(&self, at: Timestamp) -> bool {
+        self.from <= at && self.to.is_none_or(|to| at < to)
+    }
+    /// Whether it keeps another member from holding the card from an instant on.
+    #[must_use]
+    pub fn bars(&self, member: &MemberId, from: Timestamp) -> bool {
+        &self.member != member && self.to.is_none_or(|to| from < to)
+    }
+}
+
 /// Identity of an event: what tells a redelivery from other content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -351,6 +364,11 @@ pub fn document<T: Serialize>(version: u64, value: &T) -> Bytes {
 pub fn of_document<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<(u64, T), RecordError> {
     let (version, rest) = bytes.split_first_chunk::<8>().ok_or(RecordError::Empty)?;
     Ok((u64::from_le_bytes(*version), serde_json::from_slice(rest).map_err(RecordError::Document)?))
+}
+/// Version of a versioned value or document; 0 when there is none.
+#[must_use]
+pub fn version(bytes: Option<&Bytes>) -> u64 {
+    bytes.and_then(|bytes| bytes.first_chunk::<8>()).map_or(0, |version| u64::from_le_bytes(*version))
 }
 /// A counter's value.
 #[must_use]

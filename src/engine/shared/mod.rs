@@ -24,15 +24,13 @@ use crate::journal::Position;
 use crate::journal::disk::Disk;
 use crate::record::{self, Body, Envelope, MemberInput, Record};
 use crate::store::keys::CardClaim;
-use crate::store::redis::Redis;
+use crate::store::redis::{Processes, Redis};
 use crate::store::{Batch, By, Committed, Keeper, Partition, StoreError, keys};
 use crate::telemetry::Metrics;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-pub use crate::store::redis::Processes;
 
 /// A process that has not said so for this long is taken for dead.
 pub const ALIVE_MS: u64 = 5_000;
@@ -221,14 +219,13 @@ impl Engine {
     /// When the store fails.
     pub async fn remembered_holder(&self, card: CardHash, at: Timestamp) -> Result<Option<MemberId>, EngineError> {
         let Some(shared) = self.shared() else { return Ok(None) };
-        let holds = |claim: &CardClaim| claim.from <= at && claim.to.is_none_or(|to| at < to);
         if let Some(claim) = shared.holders.get(&card) {
-            return Ok(holds(&claim).then(|| claim.member.clone()));
+            return Ok(claim.holds(at).then(|| claim.member.clone()));
         }
         let claims = self.card_claims(card).await?;
         let [only] = claims.as_slice() else { return Ok(None) };
         shared.holders.insert(card, Arc::new(only.clone()));
-        Ok(holds(only).then(|| only.member.clone()))
+        Ok(only.holds(at).then(|| only.member.clone()))
     }
 
     /// Asks the index for a card's holder the next time.

@@ -80,8 +80,7 @@ impl Engine {
     }
 
     /// Waits until somebody finds a partition that is to be proved or a budget that is to be
-    /// settled; for ever where the store
-    /// is this process' alone.
+    /// settled; for ever where the store is this process' alone.
     pub async fn doubts(&self) {
         match self.shared() {
             Some(shared) => shared.doubts.notified().await,
@@ -110,7 +109,7 @@ impl Engine {
             shared.redis.gone(partition, *gone, look.epoch).await?;
         }
         if partition != CATALOGUE {
-            self.saw_mark(partition, keys::counter(Some(&look.mark.clone().into())));
+            self.saw_mark(partition, look.mark);
         }
         let awaited = look.awaited.contains(&shared.process);
         let whole = look.own_epoch == look.epoch && look.sequence >= seen && !shared.holds(partition);
@@ -219,9 +218,7 @@ impl Engine {
                 self.document_again(record, keys::offer(offer.id.as_str()), value).await
             }
             Body::Case(case) => {
-                let found = self.keeper().get(CATALOGUE, &keys::case(case.id)).await?;
-                let has = found.and_then(|v| v.first_chunk::<8>().copied()).map_or(0, u64::from_le_bytes);
-                if has >= record.envelope.version {
+                if self.document_version(&keys::case(case.id)).await? >= record.envelope.version {
                     return Ok(false);
                 }
                 for batch in super::super::cases::batches(record, case) {
@@ -251,12 +248,12 @@ impl Engine {
     /// Whether somebody else was given a card meanwhile.
     async fn is_elsewhere(&self, member: &MemberId, link: &CardLink) -> Result<bool, EngineError> {
         let claims = self.card_claims(link.card).await?;
-        Ok(claims.iter().any(|claim| &claim.member != member && claim.to.is_none_or(|to| link.from < to)))
+        Ok(claims.iter().any(|claim| claim.bars(member, link.from)))
     }
 
     /// A mark that was in force stays so; its work is done again where that was forgotten too.
     async fn mark_again(&self, partition: Partition, look: &Look) -> Result<(), EngineError> {
-        if partition == CATALOGUE || self.mark(partition).as_ms() <= keys::counter(Some(&look.mark.clone().into())) {
+        if partition == CATALOGUE || self.mark(partition).as_ms() <= look.mark {
             return Ok(());
         }
         let mark = bytes::Bytes::copy_from_slice(&self.mark(partition).as_ms().to_le_bytes());
@@ -272,8 +269,7 @@ impl Engine {
         key: Vec<u8>,
         value: bytes::Bytes,
     ) -> Result<bool, EngineError> {
-        let found = self.keeper().get(CATALOGUE, &key).await?;
-        let has = found.and_then(|v| v.first_chunk::<8>().copied()).map_or(0, u64::from_le_bytes);
+        let has = self.document_version(&key).await?;
         if has >= record.envelope.version {
             return Ok(false);
         }

@@ -122,8 +122,8 @@ pub struct Look {
     pub sequence: u64,
     /// Where in its journal the process must look for what it may lack.
     pub place: Position,
-    /// Its daily mark, as it is kept.
-    pub mark: Vec<u8>,
+    /// Its daily mark, in milliseconds; 0 when it has none.
+    pub mark: i64,
 }
 
 /// Processes of a store.
@@ -378,5 +378,6 @@ fn read(partition: Partition, found: Found) -> Result<Look, StoreError> {
     let awaited = awaited.split(',').filter_map(|id| id.parse().ok()).collect();
     let place = if place.is_empty() { Some(Position::default()) } else { Position::parse(&place) };
     let place = place.ok_or(StoreError::Broken { partition })?;
+    let mark = keys::counter(Some(&mark.into()));
     Ok(Look { here: here == 1, epoch, awaited, own_epoch, sequence, place, mark })
 }
