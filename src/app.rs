@@ -240,6 +240,7 @@ async fn open(
     let wire = Arc::clone(&options.counters);
     let doors = Doors::new(engine, sources, keys, limits(settings), proxies, wire)
         .with_health(health)
+        .with_console(settings.console)
         .with_screener(Screener::new(ScreeningSettings { enabled: settings.screens(), ..settings.screening.clone() }));
     publish_health(&doors, settings);
     publish_screening(&doors);

@@ -20,6 +20,15 @@ pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// Who did something: a user by name, a key, or screening.
+pub(super) fn by(id: &str) -> String {
+    match id.strip_prefix('@') {
+        Some(name) => name.to_owned(),
+        None if id == crate::cases::SCREENING => id.to_owned(),
+        None => format!("key {id}"),
+    }
+}
+
 /// So many of something, whose plural takes an s.
 pub(super) fn count(number: usize, of: &str) -> String {
     if number == 1 { format!("1 {of}") } else { format!("{number} {of}s") }
@@ -63,6 +72,7 @@ mod tests {
         }
         let texts = |all: &[&str]| list(&all.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!([texts(&[]), texts(&["a"]), texts(&["a", "b", "c"])], ["", "a", "a, b and c"]);
+        assert_eq!([by("@anna"), by("abcdefghijkl"), by("screening")], ["anna", "key abcdefghijkl", "screening"]);
         assert_eq!(count(1, "device") + &count(2, "device"), "1 device2 devices");
     }
 }

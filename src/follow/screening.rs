@@ -15,7 +15,7 @@ use crate::cases::{Case, Review, Verdict};
 use crate::config::ScreeningSettings;
 use crate::domain::merchant::Competitor;
 use crate::domain::purchase::Stage;
-use crate::domain::{EventKind, MemberId, MerchantId, Timestamp};
+use crate::domain::{CardHash, EventKind, MemberId, MerchantId, Timestamp};
 use crate::engine::{Engine, EngineError};
 use crate::graph::network::{Network, NetworkFault};
 use crate::journal::Position;
@@ -195,6 +195,14 @@ impl Screener {
             pass_at: kept.passed.as_ref().map(|passed| passed.at),
             neighbours: kept.neighbours(who),
         })
+    }
+
+    /// Members who say an identifier, by its kind and hash, at most so many.
+    #[must_use]
+    pub fn sharing(&self, kind: &str, hash: &CardHash, most: usize) -> Vec<MemberId> {
+        let kept = self.read();
+        let Some(to) = kept.resident.lookup(kind, hash) else { return Vec::new() };
+        kept.resident.of_identifier(to).map(|link| kept.resident.id(link.by)).take(most).collect()
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Kept> {

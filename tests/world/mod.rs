@@ -8,6 +8,7 @@
 )]
 
 pub mod redis;
+pub mod ring;
 
 use ringfence::api::Doors;
 use ringfence::app::{self, App};

@@ -3,7 +3,8 @@
 use super::picture::{Known, NODES_MAX, Picture, leads_to_member, word};
 use super::{said, timeline};
 use crate::api::Doors;
-use crate::api::reply::Reply;
+use crate::api::reply::{self, Reply};
+use crate::authenticate::keys::{KeyId, Role};
 use crate::cases::{Case, Chosen, Evidence, Step, Suspect, Tie, Verdict};
 use crate::console::page::{self, Chrome, Visitor, encoded};
 use crate::console::words;
@@ -58,6 +59,11 @@ struct CasePage {
     reasons: &'static [&'static str],
     may_undo: bool,
     following: bool,
+    /// Somebody else has it: who, and until when.
+    others: Option<(String, String)>,
+    own_until: Option<String>,
+    may_take: bool,
+    may_free: bool,
     merged_into: Option<u64>,
 }
 
@@ -123,6 +129,10 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
     let known = known(&case, &members);
     let picture = Picture::of(&case, &known);
     let (timeline, timeline_left_out) = timeline::timeline(&case, &members);
+    let (taken, by) = (&doors.console.taken, &visitor.caller.key_id);
+    taken.touch(id, by, visitor.now);
+    let holder =
+        taken.holder(id, visitor.now).map(|(who, until)| (who == *by, words::by(who.as_str()), words::when(until)));
     // The members follow one by one; a page that comes meanwhile says so.
     let jobs = engine.jobs().await?;
     let following = jobs.iter().any(|(_, job)| matches!(job, Job::Case { case } if *case == id));
@@ -154,9 +164,41 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
             reasons: &REASONS,
             may_undo: case.last_review().is_some() && case.status.after(Step::Undo).is_some(),
             following,
+            may_take: holder.is_none() && case.status.is_standing(),
+            may_free: holder.is_some() && visitor.caller.role == Role::Operator,
+            own_until: holder.as_ref().filter(|(own, ..)| *own).map(|(_, _, until)| until.clone()),
+            others: holder.filter(|(own, ..)| !own).map(|(_, who, until)| (who, until)),
             merged_into: case.merged_into,
         },
     ))
+}
+
+/// Takes a case to work on.
+pub(in crate::console) fn take(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<Reply, Reply> {
+    doors.console.taken.take(id, &visitor.caller.key_id, visitor.now).map_err(|who| has_it(&who))?;
+    Ok(page::see_other(&format!("/console/cases/{id}"), None))
+}
+
+/// Lets go of a case: of one's own, or of anybody's by an operator.
+pub(in crate::console) fn release(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<Reply, Reply> {
+    if visitor.caller.role != Role::Operator {
+        not_others(doors, visitor, id)?;
+    }
+    doors.console.taken.release(id, visitor.now);
+    Ok(page::see_other("/console/cases", None))
+}
+
+/// Refuses to touch what somebody else works on.
+pub(super) fn not_others(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<(), Reply> {
+    match doors.console.taken.holder(id, visitor.now) {
+        Some((who, _)) if who != visitor.caller.key_id => Err(has_it(&who)),
+        _ => Ok(()),
+    }
+}
+
+fn has_it(who: &KeyId) -> Reply {
+    let detail = format!("{} works on this case; ask them, or wait until it is free", words::by(who.as_str()));
+    reply::conflict("not_now", detail)
 }
 
 fn scope(case: &Case) -> String {
@@ -252,7 +294,7 @@ fn review_row(review: &crate::cases::Review) -> ReviewRow {
         scope: review.merchant.as_ref().map_or_else(|| "the whole programme".to_owned(), ToString::to_string),
         members: review.members.len(),
         reason: review.reason.clone(),
-        by: review.by.clone(),
+        by: words::by(&review.by),
         at: words::when(review.at),
         undone: review.undone,
         chosen: match &review.chosen {
