@@ -610,6 +610,17 @@ pub(super) async fn withdraw(doors: &Doors, params: &Params<'_, '_>, request: &R
     let caller = access::one_of(doors, request, &[Operator, Risk])?;
     let name: String = read::part(params, "name")?;
     let document: WithdrawDocument = read::document(request)?;
+    Ok(Reply::ok(&withdrawn(doors, &caller, request, name, document).await?))
+}
+
+/// Withdraws a detector's version by somebody's word.
+pub(crate) async fn withdrawn(
+    doors: &Doors,
+    caller: &Caller,
+    request: &Request,
+    name: String,
+    document: WithdrawDocument,
+) -> Result<WithdrawnView, Reply> {
     let reason = reason(&document.reason)?;
     let known = detectors().any(|detector| detector.name == name);
     if !known {
@@ -621,9 +632,10 @@ pub(super) async fn withdraw(doors: &Doors, params: &Params<'_, '_>, request: &R
     let withdrawal = Withdrawal { detector: name.as_str().into(), version, by, reason, at };
     doors.engine.withdraw_detector(withdrawal).await?;
     tracing::info!(request = %request.id, key = %caller.key_id, detector = name, version, "a detector was withdrawn");
-    Ok(Reply::ok(&WithdrawnView { detector: name, version }))
+    Ok(WithdrawnView { detector: name, version })
 }
 
-fn detectors() -> impl Iterator<Item = &'static Detector> {
+/// Every detector there is.
+pub(crate) fn detectors() -> impl Iterator<Item = &'static Detector> {
     ALL.into_iter().chain([&COMPETITOR_STAFF])
 }

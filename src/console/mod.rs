@@ -8,6 +8,7 @@ pub mod audit;
 mod form;
 mod member;
 mod merchant;
+mod operate;
 mod page;
 mod password;
 mod risk;
@@ -159,6 +160,22 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
                 ("POST", ["keys"]) => access::add_key(doors, visitor).await,
                 ("POST", ["keys", id, "link"]) => access::link_key(doors, visitor, id).await,
                 ("POST", ["keys", id, "revoke"]) => access::revoke_key(doors, visitor, id).await,
+                _ => Err(no_page()),
+            }
+        }
+        ("GET", ["sources"]) => {
+            visitor.one_of(&[Operator])?;
+            operate::sources::show(doors, visitor).await
+        }
+        ("GET", ["ledger"]) => {
+            visitor.one_of(&[Operator])?;
+            operate::ledger::show(doors, visitor).await
+        }
+        ("GET" | "POST", ["dead-letters", rest @ ..]) => {
+            visitor.one_of(&[Operator])?;
+            match (method, rest) {
+                ("GET", []) => operate::letters::show(doors, visitor, None).await,
+                ("POST", [id, "replay"]) => operate::letters::replay(doors, visitor, number(id)?).await,
                 _ => Err(no_page()),
             }
         }

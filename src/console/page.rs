@@ -94,6 +94,17 @@ impl Chrome {
     pub(super) fn overseer(&self) -> bool {
         self.role == Some(Role::Operator)
     }
+    /// The operators' pages and what they are called.
+    #[expect(clippy::unused_self, reason = "templates ask what they have at hand")]
+    pub(super) fn operators(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("sources", "Sources"),
+            ("dead-letters", "Dead letters"),
+            ("ledger", "Ledger"),
+            ("access", "Access"),
+            ("audit", "Audit"),
+        ]
+    }
     /// Of the files.
     #[expect(clippy::unused_self, reason = "templates ask what they have at hand")]
     pub(super) fn files(&self) -> &'static str {

@@ -20,6 +20,24 @@ pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// How long ago something was, as a sentence says it.
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
+    match age(at, now) {
+        now if now == "now" => "just now".to_owned(),
+        age => format!("{age} ago"),
+    }
+}
+
+/// A span of so many seconds.
+pub(super) fn span(seconds: u64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// Who did something: a user by name, a key, or screening.
 pub(super) fn by(id: &str) -> String {
     match id.strip_prefix('@') {
@@ -70,6 +88,7 @@ mod tests {
         for (ms, said) in [(0, "now"), (60_000, "1 min"), (2 * 3_600_000, "2 h"), (3 * DAY_MS, "3 d")] {
             assert_eq!(age(at, at.plus_ms(ms)), said);
         }
+        assert_eq!([ago(at, at), ago(at, at.plus_ms(60_000)), span(90), span(7_200)], ["just now", "1 min ago", "90 s", "2 h"]);
         let texts = |all: &[&str]| list(&all.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!([texts(&[]), texts(&["a"]), texts(&["a", "b", "c"])], ["", "a", "a, b and c"]);
         assert_eq!([by("@anna"), by("abcdefghijkl"), by("screening")], ["anna", "key abcdefghijkl", "screening"]);
