@@ -187,12 +187,7 @@ pub(super) fn get(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> 
 }
 
 /// A source's health over some days.
-pub(crate) fn view_of(
-    doors: &Doors,
-    source: &Source,
-    from: Option<Day>,
-    to: Option<Day>,
-) -> Result<HealthView, Reply> {
+pub(crate) fn view_of(doors: &Doors, source: &Source, from: Option<Day>, to: Option<Day>) -> Result<HealthView, Reply> {
     let now = doors.engine.clock.now();
     let to = to.unwrap_or(Day(u32::MAX));
     let from = from.unwrap_or_else(|| Day::of(now).min(to).before(DAYS_DEFAULT - 1));

@@ -131,12 +131,7 @@ pub(super) async fn replay(doors: &Doors, params: &Params<'_, '_>, request: &Req
 }
 
 /// Replays a letter by an operator's word.
-pub(crate) async fn replayed(
-    doors: &Doors,
-    caller: &Caller,
-    request: &Request,
-    id: u64,
-) -> Result<ReplayView, Reply> {
+pub(crate) async fn replayed(doors: &Doors, caller: &Caller, request: &Request, id: u64) -> Result<ReplayView, Reply> {
     let engine = &doors.engine;
     let none = || reply::not_found("no dead letter has this number; it may have been replayed already");
     let letter = engine.dead_letter(id).await?.ok_or_else(none)?;

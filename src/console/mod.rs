@@ -163,6 +163,36 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
                 _ => Err(no_page()),
             }
         }
+        ("GET", ["performance"]) => {
+            portal(visitor)?;
+            merchant::performance::show(doors, visitor).await
+        }
+        ("GET", ["heard", rest @ ..]) => {
+            portal(visitor)?;
+            match rest {
+                [] | ["part"] => merchant::locations::heard(doors, visitor, rest.is_empty()).await,
+                _ => Err(no_page()),
+            }
+        }
+        ("GET" | "POST", ["locations", rest @ ..]) => {
+            portal(visitor)?;
+            match (method, rest) {
+                ("GET", []) => merchant::locations::show(doors, visitor).await,
+                ("POST", []) => merchant::locations::add(doors, visitor).await,
+                ("POST", ["link"]) => merchant::locations::link(doors, visitor).await,
+                ("POST", ["import"]) => merchant::locations::import(doors, visitor).await,
+                _ => Err(no_page()),
+            }
+        }
+        ("GET" | "POST", ["competitors", rest @ ..]) => {
+            portal(visitor)?;
+            match (method, rest) {
+                ("GET", []) => merchant::competitors::show(doors, visitor).await,
+                ("POST", []) => merchant::competitors::declare(doors, visitor).await,
+                ("POST", ["remove"]) => merchant::competitors::remove(doors, visitor).await,
+                _ => Err(no_page()),
+            }
+        }
         ("GET", ["sources"]) => {
             visitor.one_of(&[Operator])?;
             operate::sources::show(doors, visitor).await

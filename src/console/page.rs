@@ -94,6 +94,16 @@ impl Chrome {
     pub(super) fn overseer(&self) -> bool {
         self.role == Some(Role::Operator)
     }
+    /// The merchants' pages and what they are called.
+    #[expect(clippy::unused_self, reason = "templates ask what they have at hand")]
+    pub(super) fn merchants(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("offers", "Offers"),
+            ("performance", "Performance"),
+            ("locations", "Locations"),
+            ("competitors", "Competitors"),
+        ]
+    }
     /// The operators' pages and what they are called.
     #[expect(clippy::unused_self, reason = "templates ask what they have at hand")]
     pub(super) fn operators(&self) -> &'static [(&'static str, &'static str)] {

@@ -9,6 +9,11 @@ pub(super) fn when(at: Timestamp) -> String {
     at.local(&TimeZone::UTC).strftime("%-d %b %Y, %H:%M").to_string()
 }
 
+/// A day for people, in UTC.
+pub(super) fn day(at: Timestamp) -> String {
+    at.local(&TimeZone::UTC).strftime("%-d %b %Y").to_string()
+}
+
 /// How long ago something was.
 pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
     let ms = now.as_ms().saturating_sub(at.as_ms()).max(0);
@@ -88,7 +93,10 @@ mod tests {
         for (ms, said) in [(0, "now"), (60_000, "1 min"), (2 * 3_600_000, "2 h"), (3 * DAY_MS, "3 d")] {
             assert_eq!(age(at, at.plus_ms(ms)), said);
         }
-        assert_eq!([ago(at, at), ago(at, at.plus_ms(60_000)), span(90), span(7_200)], ["just now", "1 min ago", "90 s", "2 h"]);
+        assert_eq!(
+            [ago(at, at), ago(at, at.plus_ms(60_000)), span(90), span(7_200)],
+            ["just now", "1 min ago", "90 s", "2 h"]
+        );
         let texts = |all: &[&str]| list(&all.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!([texts(&[]), texts(&["a"]), texts(&["a", "b", "c"])], ["", "a", "a, b and c"]);
         assert_eq!([by("@anna"), by("abcdefghijkl"), by("screening")], ["anna", "key abcdefghijkl", "screening"]);

@@ -7,6 +7,7 @@ use super::sealed::MemberKeys;
 use super::secrets::{SecretsError, StoreSecrets};
 use super::{Engine, EngineError, MemberWeight, STRIPES, State};
 use crate::catalogue::Catalogue;
+use crate::catalogue::heard::Heard;
 use crate::clock::Clock;
 use crate::decide::{MemberState, Policy};
 use crate::domain::MemberId;
@@ -333,6 +334,7 @@ impl Engine {
             policy,
             options: options.clone(),
             metrics: Arc::clone(metrics),
+            heard: Heard::new(clock.now()),
             journal: opened.journal,
             sightings: opened.sightings,
             keys,

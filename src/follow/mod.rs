@@ -3,12 +3,14 @@
 //!
 //! [`screening`] is the one there is: [`resident`] is what it keeps of the records, [`live`] what
 //! it sees as they come, [`pass`] the look at everybody, [`own`] who ties themselves to a group,
-//! [`rivals`] who leads to a merchant's competitors.
+//! [`rivals`] who leads to a merchant's competitors; [`report`] keeps, beside it, what merchants
+//! may know of their own business.
 #![allow(clippy::float_arithmetic, reason = "scores are estimates; there is no money here")]
 
 pub mod live;
 pub mod own;
 pub mod pass;
+pub mod report;
 pub mod resident;
 pub mod rivals;
 pub mod screening;

@@ -8,6 +8,7 @@
 
 use super::live::{Arrivals, look};
 use super::pass::{Passed, Scored, pass};
+use super::report::{MerchantReport, Report};
 use super::resident::{REFERRAL, Resident, Who};
 use super::{Log, Read, rivals};
 use crate::cases::triage::{Group, TriagePolicy};
@@ -15,7 +16,7 @@ use crate::cases::{Case, Review, Verdict};
 use crate::config::ScreeningSettings;
 use crate::domain::merchant::Competitor;
 use crate::domain::purchase::Stage;
-use crate::domain::{CardHash, EventKind, MemberId, MerchantId, Timestamp};
+use crate::domain::{CardHash, EventKind, MemberId, MerchantId, OfferId, Timestamp};
 use crate::engine::{Engine, EngineError};
 use crate::graph::network::{Network, NetworkFault};
 use crate::journal::Position;
@@ -53,6 +54,7 @@ struct Kept {
     live: HashMap<Who, (Scored, Timestamp)>,
     /// Merchants that declare rivals.
     rivals: BTreeMap<MerchantId, Vec<Competitor>>,
+    report: Report,
 }
 
 /// See the module. Shared with the doors, which show what it keeps.
@@ -197,6 +199,19 @@ impl Screener {
         })
     }
 
+    /// What a merchant may know of its own business.
+    #[must_use]
+    pub fn report(&self, merchant: &MerchantId) -> MerchantReport {
+        self.read().report.of(merchant)
+    }
+
+    /// Members who are opted in to each of some offers.
+    #[must_use]
+    pub fn active(&self, offers: &[OfferId]) -> Vec<i64> {
+        let kept = self.read();
+        offers.iter().map(|offer| kept.report.active(offer)).collect()
+    }
+
     /// Members who say an identifier, by its kind and hash, at most so many.
     #[must_use]
     pub fn sharing(&self, kind: &str, hash: &CardHash, most: usize) -> Vec<MemberId> {
@@ -248,6 +263,7 @@ impl Kept {
 
     /// Takes a record in; tells whose links it changed.
     fn feed(&mut self, record: &Record) -> Option<Who> {
+        self.report.feed(record);
         match &record.body {
             Body::Member { member, input, .. } => self.feed_member(member, input),
             Body::Case(case) => {
