@@ -174,7 +174,7 @@ pub struct ReviewView {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// It was taken back.
+    /// It was taken back, or waits for a second reviewer: it counts for nothing.
     pub undone: bool,
     /// How the group came to be looked at: a detector's name and version, `random` or `report`.
     pub chosen_by: String,
@@ -206,7 +206,7 @@ pub struct HappenedView {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// `opened`, `grow`, `reopen`, `confirm`, `dismiss`, `watch`, `undo`, `object` or `merge`.
+    /// `opened`, `grow`, `reopen`, `confirm`, `dismiss`, `watch`, `undo`, `object`, `merge`, `withdraw` or `propose`.
     pub step: &'static str,
     /// The status before.
     pub from: &'static str,
@@ -473,7 +473,9 @@ pub(crate) fn reason(text: &str) -> Result<String, Reply> {
 /// Reviews a case.
 ///
 /// One record; the standings of its members follow one by one and their purchases are decided
-/// again: `confirm` makes what is not paid not due, `dismiss` clears, `watch` only looks.
+/// again: `confirm` makes what is not paid not due, `dismiss` clears, `watch` only looks. From
+/// `screening.four_eyes_minor` on a `confirm` is a proposal: the case stays as it is until another
+/// key confirms the same members, scope, `since` and `ask_back`.
 #[utoipa::path(
     post, path = "/v1/cases/{id}/review", operation_id = "review_case", tag = "Risk",
     params(

@@ -167,10 +167,15 @@ pub(super) fn deed(method: &str, parts: &[&str], form: &Form) -> Option<String> 
     match (method, parts) {
         ("GET", ["cases", id]) => Some(format!("read case {id}")),
         ("POST", ["cases", id, "review"]) => Some(format!("{verdict} case {id}")),
+        ("POST", ["cases", id, "second"]) => Some(format!("confirm case {id} as proposed")),
+        ("POST", ["detectors", name, version, "withdraw"]) => Some(format!("withdraw detector {name} {version}")),
         ("POST", ["cases", id, "undo"]) => Some(format!("undo the last review of case {id}")),
         ("POST", ["cases", "next"]) => Some("take the next case".to_owned()),
         ("POST", ["cases", id, word @ ("take" | "release")]) => Some(format!("{word} case {id}")),
         ("GET", ["members", id]) => Some(format!("read member {id}")),
+        ("GET", ["members", id, "purchases", source, purchase]) => {
+            Some(format!("read purchase {source} {purchase} of member {id}"))
+        }
         ("POST", ["offers", "new"]) => Some("create an offer".to_owned()),
         ("POST", ["offers", "validate"]) => None,
         ("POST", ["offers", id]) => Some(format!("change offer {id}")),

@@ -1,4 +1,4 @@
-//! The consoles: pages for the risk desk and for merchants, made by the server from compiled
+//! The consoles: pages for the risk desk, merchants and operators, made by the server from compiled
 //! templates. A page shows what the API's doors show and acts through the same calls; here is only
 //! how it looks. Scripts and styles come with the program, and nothing is loaded from elsewhere.
 
@@ -11,6 +11,7 @@ mod merchant;
 mod operate;
 mod page;
 mod password;
+mod replay;
 mod risk;
 pub mod session;
 mod sign_in;
@@ -138,6 +139,7 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
                 ("GET", [id]) => risk::case::show(doors, visitor, number(id)?).await,
                 ("POST", [id, "preview"]) => risk::decide::preview(doors, visitor, number(id)?).await,
                 ("POST", [id, "review"]) => risk::decide::review(doors, visitor, number(id)?).await,
+                ("POST", [id, "second"]) => risk::decide::second(doors, visitor, number(id)?).await,
                 ("POST", [id, "undo"]) => risk::decide::undo(doors, visitor, number(id)?).await,
                 _ => Err(no_page()),
             }
@@ -211,9 +213,21 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
         }
         ("GET", ["password"]) => password::show(doors, visitor),
         ("POST", ["password"]) => password::set(doors, visitor).await,
-        ("GET", ["members", id]) => {
+        ("GET", ["members", id, rest @ ..]) => {
             desk(visitor)?;
-            member::show(doors, visitor, id).await
+            match rest {
+                [] => member::show(doors, visitor, id).await,
+                ["purchases", source, purchase] => replay::show(doors, visitor, id, source, purchase).await,
+                _ => Err(no_page()),
+            }
+        }
+        ("GET" | "POST", ["detectors", rest @ ..]) => {
+            desk(visitor)?;
+            match (method, rest) {
+                ("GET", []) => risk::detectors::show(doors, visitor).await,
+                ("POST", [name, version, "withdraw"]) => risk::detectors::withdraw(doors, visitor, name, version).await,
+                _ => Err(no_page()),
+            }
         }
         ("GET" | "POST", ["offers", rest @ ..]) => {
             portal(visitor)?;

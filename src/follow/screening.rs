@@ -18,6 +18,7 @@ use crate::domain::merchant::Competitor;
 use crate::domain::purchase::Stage;
 use crate::domain::{CardHash, EventKind, MemberId, MerchantId, OfferId, Timestamp};
 use crate::engine::{Engine, EngineError};
+use crate::graph::detectors::Detector;
 use crate::graph::network::{Network, NetworkFault};
 use crate::journal::Position;
 use crate::pipeline::Chain;
@@ -197,6 +198,12 @@ impl Screener {
             pass_at: kept.passed.as_ref().map(|passed| passed.at),
             neighbours: kept.neighbours(who),
         })
+    }
+
+    /// Whether a detector counts: it was not withdrawn.
+    #[must_use]
+    pub fn counts(&self, detector: &Detector) -> bool {
+        self.read().resident.counts(detector)
     }
 
     /// What a merchant may know of its own business.

@@ -7,4 +7,5 @@ mod world;
 
 mod flows;
 mod pages;
+mod scene;
 mod window;

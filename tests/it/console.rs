@@ -2,11 +2,14 @@
 //! with its money, an offer written, published and changed; and that nothing of it can be forged
 //! or run as a script.
 
-use crate::world::ring::{NAUGHTY, key, posted, ring};
-use crate::world::{self, Answer, Service};
+mod desk;
+mod operate;
+mod portal;
+
+use crate::world::ring::key;
+use crate::world::{Answer, Service};
 use ringfence::authenticate::keys::Role;
 use ringfence::console::session;
-use serde_json::json;
 
 /// A browser of sorts: keeps cookies and reads forms.
 struct Browser<'a> {
@@ -256,222 +259,19 @@ async fn a_user_is_entered_chooses_a_password_and_is_taken_away() {
 }
 
 #[tokio::test]
-async fn one_case_at_a_time_and_nobody_elses() {
-    let service = Service::start(&[("RINGFENCE_CONSOLE__TAKE_IDLE_SECONDS", "600")]).await;
-    let id = ring(&service).await;
-    let mut analyst = Browser::signed_in(&service, &key(&service, Role::Risk, None)).await;
-    let mut other = Browser::signed_in(&service, &key(&service, Role::Operator, None)).await;
-    let (queue, others) = (analyst.get("/console/cases").await, other.get("/console/cases").await);
-    let path = format!("/console/cases/{id}");
-    assert_eq!(
-        place(&analyst.post("/console/cases/next?detector=none", &queue, &[]).await),
-        "/console/cases?status=open&detector=none&merchant=&sort=money"
-    );
-    assert_eq!(place(&analyst.post("/console/cases/next", &queue, &[]).await), path);
-    assert!(text(&analyst.get(&path).await).contains("yours until"));
-    let counts = text(&other.get("/console/cases/counts").await);
-    assert!(counts.contains("<strong>1</strong> open") && counts.contains("1 in hand"), "{counts}");
-    // Others see who has it, and can neither take nor decide it.
-    assert!(place(&other.post("/console/cases/next", &others, &[]).await).starts_with("/console/cases?"));
-    let page = other.get(&path).await;
-    assert!(text(&page).contains("works on this case") && !text(&page).contains("id=\"decide\""), "{}", text(&page));
-    assert_eq!(other.post(&format!("{path}/take"), &page, &[]).await.status, 409);
-    let verdict = [("verdict", "confirm"), ("who", "all"), ("scope", "program"), ("reason", "x")];
-    assert_eq!(other.post(&format!("{path}/review"), &page, &verdict).await.status, 409);
-    // Left alone it is free, and by hand it is free at once.
-    service.clock.set(service.clock.now().plus_ms(600_000));
-    assert_eq!(place(&other.post(&format!("{path}/take"), &page, &[]).await), path);
-    assert_eq!(analyst.post(&format!("{path}/release"), &queue, &[]).await.status, 409, "not hers any more");
-    assert_eq!(other.post(&format!("{path}/release"), &page, &[]).await.status, 303);
-    assert_eq!(place(&analyst.post(&format!("{path}/take"), &queue, &[]).await), path);
-    assert_eq!(analyst.post(&format!("{path}/review"), &queue, &verdict).await.status, 303);
-    assert!(text(&other.get("/console/cases/counts").await).contains("0 in hand"), "a decision lets go");
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn a_case_is_decided_and_taken_back_with_its_money() {
-    let service = Service::start(&[]).await;
-    let id = ring(&service).await;
-    let mut analyst = Browser::signed_in(&service, &key(&service, Role::Risk, None)).await;
-    let queue = text(&analyst.get("/console/cases").await);
-    assert!(queue.contains(&format!("/console/cases/{id}")) && queue.contains("12.00 USD"), "{queue}");
-    let naughty = encoded(NAUGHTY);
-    for (query, there) in [
-        ("detector=referral_chain", true),
-        ("detector=dense_block", false),
-        ("status=confirmed", false),
-        ("merchant=program", true),
-        ("merchant=shop", false),
-        ("search=ring-2", true),
-        ("search=tok_ring_2", true),
-        ("search=nobody", false),
-        (&format!("search={naughty}"), true),
-    ] {
-        let found = text(&analyst.get(&format!("/console/cases?{query}")).await);
-        assert_eq!(found.contains(&format!("/console/cases/{id}\"")), there, "{query}: {found}");
-    }
-
-    let path = format!("/console/cases/{id}");
-    let page = analyst.get(&path).await;
-    let body = text(&page);
-    assert!(
-        body.contains("6 members share one verified device; 5 of them were referred by another of the group."),
-        "{body}"
-    );
-    assert!(body.contains("12.00 USD can still be kept; nothing is paid out."), "{body}");
-    assert!(body.contains("Would clear it: proof that they are six people"), "{body}");
-    assert!(!body.contains("<script>alert") && !body.contains("<b>bold"), "everything is escaped: {body}");
-    assert!(
-        !body.contains("<script>") && !body.contains(" style=\"") && !body.contains("onclick"),
-        "nothing is inline"
-    );
-
-    // The preview is what happens then, and by itself changes nothing.
-    let all = [("verdict", "confirm"), ("who", "all"), ("scope", "program")];
-    let effect = text(&analyst.post(&format!("{path}/preview"), &page, &all).await);
-    assert!(effect.contains("means 5 members; the standing of 5 would change"), "{effect}");
-    assert!(effect.contains("10.00 USD") && effect.contains("-10.00 USD"), "{effect}");
-    assert_eq!(posted(&service, "ring-0").await, 200);
-    let some =
-        [("verdict", "confirm"), ("who", "some"), ("member", "ring-0"), ("member", NAUGHTY), ("scope", "program")];
-    let effect = text(&analyst.post(&format!("{path}/preview"), &page, &some).await);
-    assert!(effect.contains("means 2 members") && effect.contains("-4.00 USD"), "{effect}");
-
-    let nothing = analyst.post(&format!("{path}/review"), &page, &all).await;
-    assert_eq!(nothing.status, 422, "a reason is asked for");
-    let stranger =
-        [("verdict", "confirm"), ("who", "some"), ("member", "honest"), ("scope", "program"), ("reason", "x")];
-    assert_eq!(analyst.post(&format!("{path}/review"), &page, &stranger).await.status, 422);
-    let with =
-        [all.as_slice(), &[("template", "One hand behind several accounts"), ("reason", "seen on site")]].concat();
-    let decided = analyst.post(&format!("{path}/review"), &page, &with).await;
-    assert_eq!((decided.status, place(&decided)), (303, path.clone()));
-    assert_eq!(posted(&service, "ring-0").await, 0, "on the books before the page answers");
-    assert_eq!(posted(&service, "ring-4").await, 200, "only named by others");
-    let page = analyst.get(&path).await;
-    let body = text(&page);
-    assert!(body.contains("One hand behind several accounts. seen on site"), "{body}");
-    assert!(body.contains("<span class=\"tag confirmed\">confirmed</span>"), "{body}");
-    assert!(!body.contains("/review\""), "what is decided is not decided again: {body}");
-
-    let undone = analyst.post(&format!("{path}/undo"), &page, &[("reason", "the wrong ring")]).await;
-    assert_eq!(undone.status, 303);
-    assert_eq!(posted(&service, "ring-0").await, 200);
-
-    let member = text(&analyst.get("/console/members/ring-0").await);
-    assert!(member.contains(&format!("/console/cases/{id}")) && member.contains("2.00 USD by five"), "{member}");
-    assert!(member.contains("…ng_0") && !member.contains("tok_ring_0"), "a card's last four at most: {member}");
-    let member = analyst.get(&format!("/console/members/{naughty}")).await;
-    assert_eq!(member.status, 200);
-    assert!(!text(&member).contains("<script>alert"));
-    assert_eq!(analyst.get("/console/audit").await.status, 403, "the list is an operator's");
-    let mut operator = Browser::signed_in(&service, &key(&service, Role::Operator, None)).await;
-    let list = text(&operator.get("/console/audit").await);
-    let export = text(&operator.get("/console/audit/console-audit.jsonl").await);
-    for did in ["sign in", "read case", "confirm case", "undo the last review of case", "read member ring-0"] {
-        assert!(list.contains(did) && export.contains(&format!("\"did\":\"{did}")), "{did}: {export}");
-    }
-    assert!(!list.contains("<script>alert"));
-    for (path, status) in [("/console/cases/99999", 404), ("/console/cases/x", 404), ("/console/members/nobody", 404)] {
-        assert_eq!(analyst.get(path).await.status, status, "{path}");
-    }
-    assert_eq!(analyst.get("/console/offers").await.status, 403, "the portal is not the desk");
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn a_merchant_writes_an_offer_and_sees_nobody_elses() {
-    let service = Service::start(&[]).await;
-    let id = ring(&service).await;
-    for merchant in ["bakery", "rival"] {
-        service.engine().put_merchant(world::merchant(merchant, &[]), None).await.unwrap();
-    }
-    let mut baker = Browser::signed_in(&service, &key(&service, Role::Merchant, Some("bakery"))).await;
-    for path in [format!("/console/cases/{id}"), "/console/cases".to_owned(), "/console/members/ring-0".to_owned()] {
-        let answer = baker.get(&path).await;
-        assert_eq!(answer.status, 403, "{path}");
-        assert!(!text(&answer).contains("ring-"), "{path}");
-    }
-    assert_eq!(baker.get("/console/offers/five").await.status, 404, "another's is not there");
-    assert_eq!(baker.get("/console/offers/five/edit").await.status, 404);
-    assert_eq!(baker.get("/console/offers/new?copy=five").await.status, 404);
-    assert!(!text(&baker.get("/console/offers").await).contains("five"));
-
-    let page = baker.get("/console/offers/new?from=punch-card/punch-card").await;
-    assert!(text(&page).contains("with every 10th purchase"), "the programme in plain words: {}", text(&page));
-    let filled = "simple=yes&title=Loaf&currency=usd&kind=percent&reward=7.5&most=3&least=5&once=month&ends=2026-12-31";
-    let simple = text(&baker.get(&format!("/console/offers/new?{filled}")).await);
-    assert!(
-        simple.contains("get 7.5 percent, up to 3.00 USD, once a month, until the end of 31 December 2026."),
-        "{simple}"
-    );
-    let wrong = text(&baker.get(&format!("/console/offers/new?{}", filled.replace("7.5", "7,5"))).await);
-    assert!(wrong.contains("<code>reward</code> must be a number"), "{wrong}");
-    let document = json!({
-        "merchant": "bakery", "title": "5% <i>back</i>", "currency": "USD",
-        "reward": {"kind": "percent", "basis_points": 500, "max_minor": 1000}, "budget_minor": 50_000,
-    });
-    let broken = document.to_string().replace("basis_points", "basis_pints");
-    let read = text(&baker.post("/console/offers/validate", &page, &[("document", &broken)]).await);
-    assert!(read.contains("reward.basis_pints") && read.contains("unknown key"), "{read}");
-    let read = text(&baker.post("/console/offers/validate", &page, &[("document", &document.to_string())]).await);
-    assert!(
-        read.contains("Members who have opted in get 5 percent, up to 10.00 USD.") && !read.contains("<i>back"),
-        "{read}"
-    );
-
-    let theirs = document.to_string().replace("bakery", "rival");
-    let fields = [("id", "crumbs"), ("document", theirs.as_str())];
-    assert_eq!(baker.post("/console/offers/new", &page, &fields).await.status, 404, "not for another merchant");
-    let stolen = [("id", "five"), ("document", &document.to_string())];
-    assert_ne!(baker.post("/console/offers/new", &page, &stolen).await.status, 303, "nor over another's offer");
-    let fields = [("id", "crumbs"), ("document", &broken)];
-    let refused = baker.post("/console/offers/new", &page, &fields).await;
-    assert!(refused.status == 422 && text(&refused).contains("basis_pints"), "what was typed stays");
-    let fields = [("id", "crumbs"), ("document", &document.to_string())];
-    let created = baker.post("/console/offers/new", &page, &fields).await;
-    assert_eq!((created.status, place(&created).as_str()), (303, "/console/offers/crumbs"), "{}", text(&created));
-
-    // The first publication is an operator's to approve.
-    let page = baker.get("/console/offers/crumbs").await;
-    assert!(text(&page).contains("Ask for approval"), "{}", text(&page));
-    let version = between(&text(&page), "name=\"document_version\" value=\"", "\"");
-    let rests = [("document_version", version.as_str())];
-    assert_eq!(baker.post("/console/offers/crumbs/steps/publish", &page, &rests).await.status, 303);
-    let page = baker.get("/console/offers/crumbs").await;
-    assert!(text(&page).contains("awaiting approval"), "{}", text(&page));
-    assert_eq!(baker.post("/console/offers/crumbs/steps/approve", &page, &[]).await.status, 403);
-    let mut operator = Browser::signed_in(&service, &key(&service, Role::Operator, None)).await;
-    let page = operator.get("/console/offers/crumbs").await;
-    assert_eq!(operator.post("/console/offers/crumbs/steps/approve", &page, &rests).await.status, 412, "it moved on");
-    assert_eq!(operator.post("/console/offers/crumbs/steps/approve", &page, &[]).await.status, 303);
-
-    let page = baker.get("/console/offers/crumbs/edit").await;
-    let version = between(&text(&page), "name=\"document_version\" value=\"", "\"");
-    let more = document.to_string().replace("500,", "600,");
-    let fields = [("document_version", version.as_str()), ("document", more.as_str())];
-    let saved = baker.post("/console/offers/crumbs", &page, &fields).await;
-    assert_eq!(saved.status, 303, "{}", text(&saved));
-    assert_eq!(baker.post("/console/offers/crumbs", &page, &fields).await.status, 412, "a lost update is refused");
-    let page = baker.get("/console/offers/crumbs").await;
-    let body = text(&page);
-    assert!(body.contains("reward.basis_points") && body.contains("Publish the new version"), "{body}");
-    for (step, then) in [("publish", "version 2"), ("pause", "paused"), ("resume", "published"), ("end", "ended")] {
-        let page = baker.get("/console/offers/crumbs").await;
-        let done = baker.post(&format!("/console/offers/crumbs/steps/{step}"), &page, &[]).await;
-        assert_eq!(done.status, 303, "{step}: {}", text(&done));
-        assert!(text(&baker.get("/console/offers/crumbs").await).contains(then), "{step}");
-    }
-    service.stop().await;
-}
-
-#[tokio::test]
 async fn files_come_from_here_and_may_be_kept() {
     let service = Service::start(&[]).await;
-    for name in
-        ["console.css", "console.js", "htmx.js", "cytoscape.js", "htmx.LICENSE", "cytoscape.LICENSE", "icon.svg"]
-    {
+    for name in [
+        "console.css",
+        "console.js",
+        "chart.js",
+        "htmx.js",
+        "cytoscape.js",
+        "uplot.js",
+        "uplot.css",
+        "uplot.LICENSE",
+        "icon.svg",
+    ] {
         let answer = service.send("GET", &format!("/console/static/{name}"), &[], Vec::new()).await;
         assert_eq!(answer.status, 200, "{name}");
         assert!(answer.headers["cache-control"].to_str().unwrap().contains("immutable"), "{name}");

@@ -32,26 +32,45 @@ pub fn ring_member(at: usize) -> String {
     if at == 5 { NAUGHTY.to_owned() } else { format!("ring-{at}") }
 }
 
+/// Six accounts of one hand as they are told of.
+pub struct Six {
+    pub names: Vec<String>,
+    /// Where they bought, for 40.00 each.
+    pub mid: &'static str,
+    /// Detector, family, words.
+    pub evidence: [(&'static str, &'static str, &'static str); 2],
+}
+
 /// A case of six accounts of one hand, each with a reward of 2.00 USD on hold.
 pub async fn ring(service: &Service) -> u64 {
     let engine = service.engine();
     engine.put_merchant(super::merchant("shop", &["123456"]), None).await.unwrap();
     let terms = ringfence::domain::offer::Terms { hold_days: 14, ..super::terms("shop") };
     super::publish(engine, "five", terms).await;
+    let evidence = [
+        ("shared_device", "shared_device", "six accounts, shared_device <b>bold</b>"),
+        ("referral_chain", "referral_chain", "six accounts, referral_chain <b>bold</b>"),
+    ];
+    six(service, Six { names: (0..6).map(ring_member).collect(), mid: "123456", evidence }).await
+}
+
+/// Enters six accounts, what they bought, and the case about them.
+pub async fn six(service: &Service, six: Six) -> u64 {
+    let engine = service.engine();
     let at = service.clock.now();
-    let id = |place: usize| MemberId::new(ring_member(place)).unwrap();
+    let id = |place: usize| MemberId::new(&six.names[place]).unwrap();
     for place in 0..6 {
         super::member(engine, id(place).as_str(), &format!("tok_ring_{place}")).await;
         let (event, purchase, card) = (format!("e{place}"), format!("p{place}"), format!("tok_ring_{place}"));
-        let body = super::event(&event, "clearing", &purchase, &card, 4_000, "2026-11-21T11:00:00Z", "123456");
+        let body = super::event(&event, "clearing", &purchase, &card, 4_000, "2026-11-21T11:00:00Z", six.mid);
         assert_eq!(service.post("visa-eu", body).await.0, 200);
     }
-    let evidence = |family: &str| Evidence {
-        detector: family.into(),
+    let evidence = |(detector, family, words): (&str, &str, &str)| Evidence {
+        detector: detector.into(),
         version: 1,
         family: family.into(),
         strength: 700,
-        words: format!("six accounts, {family} <b>bold</b>"),
+        words: words.to_owned(),
         clears: "proof that they are six people".to_owned(),
         members: (0..6).map(id).collect(),
         seen_at: at,
@@ -60,7 +79,7 @@ pub async fn ring(service: &Service) -> u64 {
         |place: usize| Tie { from: id(place), to: "device 1".to_owned(), kind: "device".into(), verified: true, at };
     let referral = |place: usize| Tie {
         from: id(place),
-        to: ring_member(place - 1),
+        to: six.names[place - 1].clone(),
         kind: "referral".into(),
         verified: false,
         at,
@@ -68,7 +87,7 @@ pub async fn ring(service: &Service) -> u64 {
     let group = Group {
         merchant: None,
         members: (0..6).map(|place| Suspect { member: id(place), score: 900, own: place != 4, since: at }).collect(),
-        evidence: vec![evidence("shared_device"), evidence("referral_chain")],
+        evidence: six.evidence.into_iter().map(evidence).collect(),
         ties: (0..6).map(tie).chain((1..6).map(referral)).collect(),
     };
     let policy = TriagePolicy {

@@ -233,8 +233,11 @@ pub(in crate::console) async fn import(doors: &Doors, visitor: &Visitor<'_>) -> 
 }
 
 impl LocationsPage {
-    fn mids(&self) -> usize {
-        self.rows.iter().map(|row| row.mids.len()).sum()
+    fn shops(&self) -> String {
+        words::count(self.rows.len() + self.left_out, "shop")
+    }
+    fn mids(&self) -> String {
+        words::count(self.rows.iter().map(|row| row.mids.len()).sum(), "MID")
     }
     fn silent(&self) -> usize {
         self.rows.iter().flat_map(|row| &row.mids).filter(|mid| mid.silent).count()

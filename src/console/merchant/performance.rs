@@ -11,7 +11,7 @@ use crate::console::page::{self, Chrome, Visitor, encoded};
 use crate::console::words;
 use crate::domain::time::DAY_MS;
 use crate::domain::{OfferId, Timestamp, Unit};
-use crate::follow::report::{DAYS_KEPT, MerchantReport, Sums};
+use crate::follow::report::{DAYS_KEPT, MerchantReport, OfferSums, Sums};
 use askama::Template;
 use hyper::StatusCode;
 use serde_json::json;
@@ -23,6 +23,10 @@ const OFFERS_MAX: usize = 100;
 const SHOPS_MAX: usize = 100;
 /// Days by whose pace a budget is foreseen.
 const PACE_DAYS: u32 = 14;
+/// Further ahead nothing is said.
+const FORESEEN_DAYS_MAX: i64 = 730;
+/// Days that a curve shows at least.
+const CURVE_DAYS_MIN: u32 = 14;
 
 #[derive(Template)]
 #[template(path = "performance.html", config = "src/console/askama.toml")]
@@ -191,9 +195,9 @@ fn by_day(days: &BTreeMap<u32, Sums>, unit: Unit) -> String {
     let (Some(first), Some(last)) = (days.keys().next(), days.keys().next_back()) else { return String::new() };
     let decimals = unit.currency().map_or(0, |currency| u32::from(currency.exponent()));
     let whole = |minor: i64| minor as f64 / 10_f64.powi(i32::try_from(decimals).unwrap_or(0));
+    let first = (*first).min(last.saturating_sub(CURVE_DAYS_MIN - 1));
     // A day without anything is nothing, not a gap.
-    let all: Vec<(u32, Sums)> =
-        (*first..=*last).map(|day| (day, days.get(&day).copied().unwrap_or_default())).collect();
+    let all: Vec<(u32, Sums)> = (first..=*last).map(|day| (day, days.get(&day).copied().unwrap_or_default())).collect();
     let series = |label: &str, scale: &str, of: fn(&Sums) -> i64| json!({"label": label, "scale": scale, "values": all.iter().map(|(_, sums)| whole(of(sums))).collect::<Vec<_>>()});
     let spend = series("Spend", "spend", |sums| sums.spend_minor);
     let reward = series("Rewards", "reward", |sums| sums.reward_minor);
@@ -211,12 +215,17 @@ async fn offers(
     let found = offers::listed(doors, Some(&whose.id), None, &place).await?.offers;
     let ids: Vec<OfferId> = found.iter().filter_map(|offer| OfferId::new(&offer.id).ok()).collect();
     let active = doors.screener.active(&ids);
-    let rows = found.iter().zip(&ids).zip(active);
-    Ok(rows.map(|((offer, id), active)| offer_row(offer, id, active, report, visitor.now)).collect())
+    let mut rows = Vec::with_capacity(found.len());
+    for ((offer, id), active) in found.iter().zip(&ids).zip(active) {
+        let granted = doors.engine.offer_use(id).await?.granted;
+        let left = offer.document.budget_minor.map(|budget| budget.saturating_sub(granted));
+        let sums = report.offers.get(id).cloned().unwrap_or_default();
+        rows.push(offer_row(offer, active, &sums, left, visitor.now));
+    }
+    Ok(rows)
 }
 
-fn offer_row(offer: &OfferView, id: &OfferId, active: i64, report: &MerchantReport, now: Timestamp) -> OfferRow {
-    let sums = report.offers.get(id).cloned().unwrap_or_default();
+fn offer_row(offer: &OfferView, active: i64, sums: &OfferSums, left: Option<i64>, now: Timestamp) -> OfferRow {
     let currency = offer.document.currency;
     let by_itself = offer.document.activation == crate::api::offer_document::ActivationWord::Automatic;
     let rewards = sums.rewards.iter().map(|(unit, minor)| unit.shown(*minor)).collect::<Vec<_>>();
@@ -230,27 +239,43 @@ fn offer_row(offer: &OfferView, id: &OfferId, active: i64, report: &MerchantRepo
         rewards: rewards.join(", "),
         budget: offer.document.budget_minor.map_or_else(String::new, |minor| super::list::amount(minor, currency)),
         used: offer.budget_used_percent,
-        lasts: lasts(offer, id, report, now),
+        lasts: left.map_or_else(String::new, |left| lasts(left, sums, now)),
     }
 }
 
-/// Until when the budget lasts at the pace of the last days.
-fn lasts(offer: &OfferView, id: &OfferId, report: &MerchantReport, now: Timestamp) -> String {
-    let Some(left) = offer.budget_left_minor else { return String::new() };
+/// Until when a budget lasts at the pace of the last days.
+fn lasts(left: i64, sums: &OfferSums, now: Timestamp) -> String {
     if left <= 0 {
         return "spent".to_owned();
     }
-    let today = now.day();
-    let pace = report.offers.get(id).map_or(0, |sums| {
-        let recent = sums.days.iter().filter(|(day, _)| **day + PACE_DAYS > today);
-        recent.map(|(_, minor)| *minor).sum::<i64>()
-    });
+    let recent = sums.days.iter().filter(|(day, _)| **day + PACE_DAYS > now.day());
+    let pace: i64 = recent.map(|(_, minor)| *minor).sum();
     if pace <= 0 {
         return "nothing given lately".to_owned();
     }
     let days = i128::from(left) * i128::from(PACE_DAYS) / i128::from(pace);
     match i64::try_from(days) {
-        Ok(days) if days <= 730 => format!("until about {}", words::day(now.plus_ms(days * DAY_MS))),
+        Ok(days) if days <= FORESEEN_DAYS_MAX => format!("until about {}", words::day(now.plus_ms(days * DAY_MS))),
         _ => "more than two years".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_foreseen_by_the_pace_of_the_last_days_alone() {
+        let now = Timestamp::parse("2026-11-21T12:00:00Z").unwrap();
+        let given = |days: &[(u32, i64)]| OfferSums { days: days.iter().copied().collect(), ..OfferSums::default() };
+        let today = now.day();
+        // 14.00 in fourteen days is 1.00 a day.
+        assert_eq!(
+            lasts(1_000, &given(&[(today, 1_000), (today - 13, 400), (today - 14, 9_999)]), now),
+            "until about 1 Dec 2026"
+        );
+        assert_eq!(lasts(1_000, &given(&[(today - 14, 9_999)]), now), "nothing given lately");
+        assert_eq!(lasts(0, &given(&[(today, 1)]), now), "spent");
+        assert_eq!(lasts(i64::MAX, &given(&[(today, 1)]), now), "more than two years");
     }
 }

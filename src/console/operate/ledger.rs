@@ -31,8 +31,8 @@ struct LedgerPage {
 struct Row {
     at: String,
     amount: String,
-    from: &'static str,
-    to: &'static str,
+    from: String,
+    to: String,
     member: String,
     link: String,
     offer: String,
@@ -77,8 +77,8 @@ fn row(transfer: &TransferView) -> Row {
     Row {
         at: words::when(transfer.at),
         amount: transfer.unit.shown(transfer.amount_minor),
-        from: transfer.debit,
-        to: transfer.credit,
+        from: words::plain(transfer.debit),
+        to: words::plain(transfer.credit),
         link: encoded(&member),
         member,
         offer: transfer.offer.clone().unwrap_or_default(),

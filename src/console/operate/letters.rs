@@ -49,10 +49,15 @@ fn row(letter: LetterView) -> Row {
 /// Tries one again.
 pub(in crate::console) async fn replay(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<Reply, Reply> {
     let done = shelf::replayed(doors, &visitor.caller, visitor.request, id).await?;
-    let told = if done.settled {
-        format!("Letter {id} is understood now and off the shelf.")
-    } else {
-        format!("Letter {id} cannot be understood yet; it is back on the shelf under a new number.")
+    // A problem has a code; what was taken has an outcome.
+    let problem = |result: &serde_json::value::RawValue| {
+        let read: serde_json::Value = serde_json::from_str(result.get()).ok()?;
+        read.get("code")?;
+        Some(read["detail"].as_str().unwrap_or_default().to_owned())
+    };
+    let told = match done.results.iter().find_map(|result| problem(result)) {
+        None => format!("Letter {id} is understood now and off the shelf."),
+        Some(why) => format!("Letter {id} cannot be understood yet and is on the shelf under a new number: {why}"),
     };
     show(doors, visitor, Some(told)).await
 }

@@ -64,7 +64,19 @@ struct CasePage {
     own_until: Option<String>,
     may_take: bool,
     may_free: bool,
+    proposal: Option<ProposalRow>,
     merged_into: Option<u64>,
+}
+
+/// A review that waits for a second reviewer.
+struct ProposalRow {
+    verdict: &'static str,
+    members: usize,
+    by: String,
+    at: String,
+    reason: String,
+    /// Whoever looks may be the second.
+    may_second: bool,
 }
 
 struct StakeRow {
@@ -155,7 +167,13 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
             nodes_max: NODES_MAX,
             ties: case.ties.iter().map(tie_row).collect(),
             evidence: case.evidence.iter().map(evidence_row).collect(),
-            reviews: case.reviews.iter().rev().map(review_row).collect(),
+            reviews: case
+                .reviews
+                .iter()
+                .rev()
+                .filter(|review| case.proposal() != Some(*review))
+                .map(review_row)
+                .collect(),
             timeline,
             timeline_left_out,
             verdicts: verdicts(&case),
@@ -168,6 +186,14 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
             may_free: holder.is_some() && visitor.caller.role == Role::Operator,
             own_until: holder.as_ref().filter(|(own, ..)| *own).map(|(_, _, until)| until.clone()),
             others: holder.filter(|(own, ..)| !own).map(|(_, who, until)| (who, until)),
+            proposal: case.proposal().map(|review| ProposalRow {
+                verdict: review.verdict.step().as_str(),
+                members: review.members.len(),
+                by: words::by(&review.by),
+                at: words::when(review.at),
+                reason: review.reason.clone(),
+                may_second: review.by != visitor.caller.key_id.as_str(),
+            }),
             merged_into: case.merged_into,
         },
     ))

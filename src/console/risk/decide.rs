@@ -133,6 +133,32 @@ pub(in crate::console) async fn review(doors: &Doors, visitor: &Visitor<'_>, id:
     followed(doors, id).await
 }
 
+/// Says the same as the reviewer who proposed it.
+pub(in crate::console) async fn second(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<Reply, Reply> {
+    not_others(doors, visitor, id)?;
+    let case = doors.engine.case(id).await?.ok_or(CaseError::Unknown)?;
+    let nothing = || reply::conflict("not_now", "nothing waits for a second reviewer; load the case again");
+    let first = case.proposal().ok_or_else(nothing)?;
+    if first.by == visitor.caller.key_id.as_str() {
+        return Err(reply::not_allowed("a second reviewer must be another person"));
+    }
+    let scope = first.merchant.as_ref().map_or_else(|| "program".to_owned(), |merchant| format!("merchant:{merchant}"));
+    let document = ReviewDocument {
+        verdict: first.verdict,
+        scope: Some(scope),
+        members: first.members.clone(),
+        reason: cases::reason(visitor.form.get("reason").trim())?,
+        since: Some(first.since),
+        ask_back: first.ask_back,
+        score_shown: true,
+    };
+    let said = cases::reviewing(doors, &visitor.caller, document)?;
+    doors.engine.review_case(id, said, None, cases::changed).await?;
+    tracing::info!(request = %visitor.request.id, key = %visitor.caller.key_id, case = id, "a proposed review was confirmed");
+    doors.console.taken.release(id, visitor.now);
+    followed(doors, id).await
+}
+
 /// Takes the last review back.
 pub(in crate::console) async fn undo(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<Reply, Reply> {
     not_others(doors, visitor, id)?;

@@ -3,6 +3,7 @@
 pub(super) mod case;
 pub mod counts;
 pub(super) mod decide;
+pub(super) mod detectors;
 mod picture;
 pub(super) mod queue;
 mod said;

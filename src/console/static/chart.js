@@ -7,6 +7,7 @@
   const draw = (place) => {
     const said = JSON.parse(place.dataset.chart);
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, font: "12px system-ui" };
+    const date = (seconds) => new Date(seconds * 1e3).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
     const strokes = [colour("--accent"), colour("--warn")];
     const series = said.series.map((one, at) => ({
       label: one.label, stroke: strokes[at], fill: at === 0 ? `${strokes[0]}22` : undefined, width: 1.5,
@@ -14,9 +15,9 @@
     }));
     const chart = new uPlot({
       width: place.clientWidth, height: 220, cursor: { drag: { x: false, y: false } },
-      series: [{ label: "Day", value: "{YYYY}-{MM}-{DD}" }, ...series],
+      series: [{ label: "Day", value: (_, seconds) => (seconds === null ? "–" : date(seconds)) }, ...series],
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "UTC"),
-      axes: [axis, { ...axis, size: 70, scale: said.series[0].scale }, { ...axis, size: 70, side: 1, grid: { show: false }, scale: said.series[1].scale }],
+      axes: [{ ...axis, values: (_, splits) => splits.map(date) }, { ...axis, size: 70, scale: said.series[0].scale }, { ...axis, size: 70, side: 1, grid: { show: false }, scale: said.series[1].scale }],
     }, [said.days, ...said.series.map((one) => one.values)], place);
     return chart;
   };
