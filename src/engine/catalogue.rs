@@ -330,7 +330,7 @@ impl Engine {
         let since = offer.life.iter().map(|step| step.effective).min().unwrap_or_default();
         let job = (!clues.is_empty()).then(|| Job::Seen { clues, since, moves: true, next: 0, process: None });
         self.commit_document(record, keys::offer(offer.id.as_str()), has, value, job).await?;
-        self.swap(|known, revision| known.with_offer(Arc::new(offer), revision));
+        self.swap_offer(offer);
         Ok(())
     }
 
@@ -428,7 +428,7 @@ impl Engine {
             return Ok(None);
         }
         let mut record = self.catalogue_record(Body::Withdrawn { number: 0 }, 0);
-        letter.id = record.envelope.number;
+        letter.id = self.letter_id(record.envelope.number);
         let id = letter.id;
         let batch = Batch {
             partition: CATALOGUE,
@@ -442,6 +442,12 @@ impl Engine {
         }
         self.metrics.dead_letter_kept();
         Ok(Some(id))
+    }
+
+    /// The id of a dead letter: its record's number. Processes that share a store number theirs each
+    /// for itself, so some bits of the process stand behind it there (exact in any JSON reader).
+    fn letter_id(&self, number: u64) -> u64 {
+        if self.is_shared() { number << 20 | u64::from(self.journal.process() & 0xf_ffff) } else { number }
     }
 
     /// Takes a message off the shelf after its replay; `false` when it is off already.

@@ -247,12 +247,13 @@ impl Engine {
         }
     }
 
-    /// Whether a partition waits to be proved.
+    /// Whether a partition waits to be proved, or a budget's total to be said again.
     #[must_use]
     pub fn has_doubts(&self) -> bool {
         self.shared().is_some_and(|shared| {
             let standings = shared.redis.standings();
-            standings.partitions().any(|partition| !standings.of(partition).is_proved())
+            !lock(&shared.unsure).is_empty()
+                || standings.partitions().any(|partition| !standings.of(partition).is_proved())
         })
     }
 
