@@ -404,8 +404,13 @@ impl Engine {
 
     /// Commits one record in a task of its own, so that a caller who goes away does not
     /// leave a record without its state.
-    pub(super) async fn commit_apart(self: &Arc<Self>, record: Record, batches: Vec<Batch>) -> Result<(), EngineError> {
+    pub(super) async fn commit_apart(
+        self: &Arc<Self>,
+        record: Record,
+        mut batches: Vec<Batch>,
+    ) -> Result<(), EngineError> {
         self.check_proved(record.envelope.partition)?;
+        self.log_with(&mut batches, &record);
         let engine = Arc::clone(self);
         let encoded = record::encode(&record);
         let task = tokio::spawn(async move { engine.journal_then_state(vec![encoded], vec![batches]).await });

@@ -26,7 +26,7 @@ use crate::domain::{CardHash, Code, MemberId, MerchantId, OfferId, PurchaseKey, 
 use crate::ledger::{AccountKind, Owner};
 use crate::record::{self, Body, Envelope, MemberInput, Record, RequestKey};
 use crate::store::keys::{self, CardClaim, Identity};
-use crate::store::{Batch, Expect, Keeper, Partition};
+use crate::store::{Batch, Expect, Keeper, Lease, Partition};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard};
@@ -75,6 +75,8 @@ pub struct Turn {
     supposed: bool,
     /// Offers again what a shared store forgot.
     repairs: Option<u64>,
+    /// Work that one process of a shared store does alone.
+    lease: Option<Lease>,
     /// Jobs to be left with the commit.
     left: Vec<Job>,
 }
@@ -128,6 +130,7 @@ impl Engine {
             now,
             supposed: false,
             repairs: None,
+            lease: None,
             left: Vec::new(),
         }))
     }
@@ -154,6 +157,10 @@ impl Turn {
     /// is this turn that proves it.
     pub(super) fn repair(&mut self, record: u64) {
         self.repairs = Some(record);
+    }
+    /// Commits only while this process has a lease.
+    pub(super) fn under(&mut self, lease: Option<Lease>) {
+        self.lease = lease;
     }
     /// Leaves a job with the commit.
     pub(super) fn leave(&mut self, job: Job) {
@@ -409,6 +416,7 @@ impl Turn {
         let engine = Arc::clone(&self.engine);
         if self.repairs.is_none() {
             engine.check_proved(self.partition)?;
+            engine.check_age(self.now)?;
         }
         let news = self.news();
         let empty = MemberState::new(MemberHead::new(self.id().clone(), self.now));
@@ -442,9 +450,10 @@ impl Turn {
         let (records, touched) = (&self.records, &self.touched);
         let mut batch = member_batch(&member, self.base_version, records, touched, self.partition, &engine.due());
         batch.puts.extend(removed.chain(days));
-        engine.finish_batch(&mut batch, &member, &self.records);
+        let records: Vec<Vec<u8>> = self.records.iter().map(record::encode).collect();
+        engine.finish_batch(&mut batch, &member, &self.records, &records);
+        batch.lease = self.lease;
         batches.push(batch);
-        let records = self.records.iter().map(record::encode).collect();
         engine.commit_in_a_round(Decision { turn: self, member, records, batches }).await
     }
 

@@ -1,11 +1,14 @@
 //! Followers: what reads the records behind the service, each from a place of its own, and keeps
 //! something derived from them. What a follower does can be done twice.
 //!
-//! [`screening`] is the one there is: [`resident`] is what it keeps of the records, [`live`] what
-//! it sees as they come, [`pass`] the look at everybody, [`own`] who ties themselves to a group,
-//! [`rivals`] who leads to a merchant's competitors.
+//! [`screening`] is the one there is: [`feed`] is where it reads from, [`kept`] with [`resident`] what
+//! it keeps, [`work`] its thread, [`live`] what it sees as records come, [`pass`] the look at
+//! everybody, [`own`] who ties themselves to a group, [`rivals`] who leads to a merchant's
+//! competitors.
 #![allow(clippy::float_arithmetic, reason = "scores are estimates; there is no money here")]
 
+pub mod feed;
+pub mod kept;
 pub mod live;
 pub mod own;
 pub mod pass;
@@ -14,6 +17,7 @@ pub mod rivals;
 pub mod screening;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use crate::engine::{Engine, EngineError};
 use crate::journal::Position;

@@ -7,4 +7,5 @@ mod world;
 mod chaos;
 mod keepers;
 mod migrate;
+mod screened;
 mod together;

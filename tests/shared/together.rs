@@ -32,9 +32,14 @@ pub fn share_secrets(from: &Folder, to: &Folder) {
 
 /// A shop with an offer of five percent.
 pub async fn open_shop(service: &Service, budget: Option<i64>) {
+    open(service, 1, budget).await;
+}
+
+/// The same, with so many days of hold.
+pub async fn open(service: &Service, hold_days: u32, budget_minor: Option<i64>) {
     let engine = service.engine();
     engine.put_merchant(world::merchant("shop", &["123456"]), None).await.unwrap();
-    let terms = ringfence::domain::offer::Terms { budget_minor: budget, ..world::terms("shop") };
+    let terms = ringfence::domain::offer::Terms { hold_days, budget_minor, ..world::terms("shop") };
     world::publish(engine, "five", terms).await;
 }
 

@@ -257,16 +257,6 @@ impl Redis {
         self.ask("asking what the store is", &get).await
     }
 
-    /// Whether a process does what follows a partition, for some milliseconds more.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
-    pub async fn lease(&self, partition: Partition, process: u32, for_ms: u64) -> Result<bool, StoreError> {
-        let mut call = Call::new(&self.functions.lease, named(partition, &[b"lease"]));
-        call.arg(process.to_string()).arg(for_ms.to_string());
-        Ok(self.call::<i64>("asking for a lease", call).await? == 1)
-    }
-
     /// Takes as much of `minor` as an offer's budget and its budget of a day have left, for this
     /// process. Returns it, and what either had left before.
     ///
