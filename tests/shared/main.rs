@@ -5,6 +5,8 @@
 mod world;
 
 mod chaos;
+mod cut;
+mod fleet;
 mod keepers;
 mod migrate;
 mod screened;

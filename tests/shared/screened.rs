@@ -53,13 +53,14 @@ async fn put(service: &Service, path: &str, body: &Value) {
     .await;
 }
 
-async fn member(service: &Service, id: &str, links: Value, joined_at: &str) {
-    put(service, &format!("/v1/members/{id}"), &json!({"links": links, "joined_at": joined_at})).await;
+async fn member(service: &Service, id: &str, by: Option<String>, links: Value, joined_at: &str) {
+    let document = json!({"referred_by": by, "links": links, "joined_at": joined_at});
+    put(service, &format!("/v1/members/{id}"), &document).await;
     let card = format!("/v1/members/{id}/cards/visa-eu/tok_{id}");
     put(service, &card, &json!({"from": "2026-10-01T00:00:00Z"})).await;
 }
 
-/// Accounts of one hand, told to one service after the other.
+/// Accounts of one hand, each referred by the one before, told to one service after the other.
 async fn ring(all: &[Service], places: std::ops::Range<usize>) {
     for place in places {
         let links = json!([
@@ -67,7 +68,8 @@ async fn ring(all: &[Service], places: std::ops::Range<usize>) {
             {"kind": "payout", "value": "one-account", "verified": true},
         ]);
         let at = format!("2026-11-20T08:{place:02}:00Z");
-        member(&all[place % all.len()], &format!("ring-{place}"), links, &at).await;
+        let by = place.checked_sub(1).map(|before| format!("ring-{before}"));
+        member(&all[place % all.len()], &format!("ring-{place}"), by, links, &at).await;
     }
 }
 
@@ -75,7 +77,7 @@ async fn honest(all: &[Service]) {
     for person in 0..30_usize {
         let links = json!([{"kind": "device", "value": format!("phone-{person}")}]);
         let at = format!("2026-10-{:02}T08:00:00Z", 1 + person * 7 % 27);
-        member(&all[person % all.len()], &format!("honest-{person}"), links, &at).await;
+        member(&all[person % all.len()], &format!("honest-{person}"), None, links, &at).await;
     }
 }
 

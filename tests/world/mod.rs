@@ -7,6 +7,7 @@
     reason = "each test binary uses a part of the world, and a test that cannot go on fails where it stands"
 )]
 
+pub mod network;
 pub mod redis;
 
 use ringfence::api::Doors;
