@@ -2,14 +2,13 @@
 //! that share one, the process that has the lease reads every member of the state once, then the
 //! partitions' logs.
 
-use super::{Log, Read};
 use crate::cases::Case;
 use crate::decide::MemberState;
 use crate::domain::{MemberId, Timestamp};
 use crate::engine::{Engine, EngineError};
 use crate::journal::Position;
 use crate::pipeline::Chain;
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::store::redis::LogId;
 use crate::store::{CATALOGUE, Partition};
 use futures_util::StreamExt;
@@ -116,11 +115,12 @@ impl Journal {
 
 impl Feed for Journal {
     fn read(&mut self) -> Result<Option<Page>, EngineError> {
-        let Read { records, next } = Log::read(self.engine.as_ref(), self.at, PAGE)?;
-        self.own = records.iter().filter(|(at, _)| *at >= self.begun_at).count() as u64;
-        self.at = next;
-        let (is_history, more) = (next < self.begun_at, records.len() >= PAGE);
-        let records = records.into_iter().map(|(_, record)| record).collect();
+        let page = self.engine.read_journal(self.at, PAGE)?;
+        let records: Vec<Record> =
+            page.entries.iter().map(|entry| record::decode(&entry.record)).collect::<Result<_, _>>()?;
+        self.own = page.entries.iter().filter(|entry| entry.at >= self.begun_at).count() as u64;
+        self.at = page.next;
+        let (is_history, more) = (page.next < self.begun_at, records.len() >= PAGE);
         Ok(Some(Page { records, is_history, more, ..Page::default() }))
     }
     fn passed(&mut self) -> Result<(), EngineError> {

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// How long it waits after something failed.
 const SLEEP: Duration = Duration::from_millis(500);
+/// How often it is told that something fails.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Members whose rewards wait for nothing but screening, remembered at once; the daily mark
 /// releases those beyond.
 const RELEASES_MAX: usize = 100_000;
@@ -44,6 +46,8 @@ pub(super) struct Work {
     /// What is being looked at is not kept any more: another process screens.
     passing_in_vain: bool,
     pass_begun: Option<Instant>,
+    /// When it was last told that something failed.
+    failed: Option<Instant>,
     release: BTreeSet<MemberId>,
     releasing: Option<Releasing>,
 }
@@ -60,6 +64,7 @@ impl Work {
             passing: None,
             passing_in_vain: false,
             pass_begun: None,
+            failed: None,
             release: BTreeSet::new(),
             releasing: None,
         }
@@ -117,7 +122,11 @@ impl Work {
     }
 
     fn wait_after(&mut self, error: &EngineError) {
-        tracing::error!(error = %Chain(error), "screening cannot read what was recorded, or tell how far it has come: money waits");
+        // Once a while: it is tried again and again.
+        if self.failed.is_none_or(|at| at.elapsed() > TOLD_EVERY) {
+            self.failed = Some(Instant::now());
+            tracing::error!(error = %Chain(error), "screening cannot read what was recorded, or tell how far it has come: money waits");
+        }
         self.engine.screening().nap(SLEEP);
     }
 

@@ -275,10 +275,16 @@ impl Engine {
     /// `Unproved` while the shared store may lack something, or its catalogue cannot be read.
     pub(super) fn check_proved(&self, partition: Partition) -> Result<(), EngineError> {
         let Some(shared) = self.shared() else { return Ok(()) };
-        // A catalogue that was not looked at for longer may lack a version that counts already.
-        let fresh =
-            lock(&shared.fresh).elapsed() < Duration::from_secs(u64::from(self.options.effective_seconds.max(1)));
-        if fresh && shared.redis.standings().of(partition).is_proved() { Ok(()) } else { Err(EngineError::Unproved) }
+        let proved = self.is_current() && shared.redis.standings().of(partition).is_proved();
+        if proved { Ok(()) } else { Err(EngineError::Unproved) }
+    }
+
+    /// Whether the catalogue was looked at lately: one that is older may lack a version that counts
+    /// already. Always so where the store is this process' alone.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let seconds = u64::from(self.options.effective_seconds.max(1));
+        self.shared().is_none_or(|shared| lock(&shared.fresh).elapsed() < Duration::from_secs(seconds))
     }
 
     /// Whether a decision is young enough for a shared store: by [`SETTLED_MS`] after midnight
