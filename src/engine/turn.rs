@@ -20,7 +20,7 @@ use crate::decide::{
     worth,
 };
 use crate::domain::member::MemberHead;
-use crate::domain::purchase::{AnswerLine, Purchase, SIGNAL, Stage, entry_key};
+use crate::domain::purchase::{AnswerLine, Grant, Purchase, SIGNAL, Stage, entry_key};
 use crate::domain::time::DAY_MS;
 use crate::domain::{CardHash, Code, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
 use crate::ledger::{AccountKind, Owner};
@@ -387,7 +387,8 @@ impl Turn {
     /// Enters the member in the agenda for what the purchases bring after a mark.
     pub fn schedule(&mut self, mark: Timestamp) {
         let due = self.engine.due();
-        let days = self.member.purchases.iter().filter_map(|placed| due.next_day(placed, mark));
+        let screened = self.member.head.screened;
+        let days = self.member.purchases.iter().filter_map(|placed| due.next_day(placed, mark, screened));
         self.scheduled = days.collect();
         self.scheduled.sort_unstable();
         self.scheduled.dedup();
@@ -682,7 +683,7 @@ pub(super) fn member_batch(
         if let Some(at) = member.find(key) {
             let purchase: &Purchase = &member.purchases[at].purchase;
             batch.puts.push((keys::purchase(id, key), Some(record::encode(purchase).into())));
-            if let Some(day) = due.next_day(&member.purchases[at], member.head.mark) {
+            if let Some(day) = due.next_day(&member.purchases[at], member.head.mark, member.head.screened) {
                 batch.puts.push((keys::agenda(day, id), Some(Bytes::new())));
             }
         }
@@ -765,14 +766,15 @@ impl Engine {
 
 impl Due<'_> {
     /// The day whose mark next changes something of the purchase: a lapse, the end of a
-    /// hold, an expiry, or sealing.
-    fn next_day(&self, placed: &Placed, mark: Timestamp) -> Option<u32> {
+    /// hold, an expiry, or sealing. Screening has passed what was recorded up to an instant.
+    fn next_day(&self, placed: &Placed, mark: Timestamp, screened: Timestamp) -> Option<u32> {
         let purchase = &placed.purchase;
         let worth = worth(purchase, mark, &self.policy.lapse);
         let lapse = worth.lapses_at.filter(|at| *at > mark && !worth.complete);
         let holds = purchase.grants.iter().filter(|grant| grant.stage == Stage::Posted && grant.amount_minor > 0);
         // What came when its hold was over waits for screening: for the mark after that at the latest.
-        let free = holds.filter_map(|grant| Some(grant.available_at?.max(grant.earned_at.plus_ms(1))));
+        let waits = |grant: &Grant| if grant.earned_at > screened { grant.earned_at.plus_ms(1) } else { mark };
+        let free = holds.filter_map(|grant| Some(grant.available_at?.max(waits(grant))));
         let hold = free.filter(|at| *at > mark).min();
         let unused = purchase.grants.iter().filter(|grant| grant.remaining_minor() > 0);
         let expiry = unused.filter_map(|grant| grant.expires_at).filter(|at| *at > mark).min();
