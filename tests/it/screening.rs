@@ -9,7 +9,7 @@ use ringfence::commands::ConfigArgs;
 use ringfence::commands::fit::{FitArgs, fit};
 use ringfence::config::ScreeningSettings;
 use ringfence::decide::Policy;
-use ringfence::domain::{Currency, MemberId, Unit};
+use ringfence::domain::{Currency, MemberId, Timestamp, Unit};
 use ringfence::engine::acts::ActError;
 use ringfence::engine::redeem::Wanted;
 use ringfence::engine::{Engine, EngineOptions};
@@ -505,7 +505,7 @@ async fn money_waits_while_screening_does_not_come() {
 #[tokio::test]
 async fn what_screening_passed_before_the_mark_of_the_day_is_released_by_it() {
     let folder = world::Folder::new("gate");
-    let clock = Clock::manual("2026-11-22T00:00:05Z".parse().unwrap());
+    let clock = Clock::manual(Timestamp::start_of_day(world::begin().day() + 1).plus_ms(5_000));
     let policy = Policy { screened: true, ..Policy::default() };
     let options = EngineOptions { partitions: 4, ..world::small_options(&folder.0) };
     let (engine, _) = Engine::start(options, policy.clone(), clock.clone(), Arc::new(Metrics::new(&[]))).unwrap();
