@@ -256,7 +256,7 @@ impl Engine {
         answer: impl FnOnce(&Case) -> String,
     ) -> Result<String, CaseError> {
         let _one = self.screening.cases.lock().await;
-        if let Some(kept) = self.case_answered(named.as_ref()).await? {
+        if let Some(kept) = self.first_answer(CATALOGUE, named.as_ref(), || CaseError::KeyReused).await? {
             return Ok(kept);
         }
         let mut case = self.case(id).await?.ok_or(CaseError::Unknown)?;
@@ -342,7 +342,7 @@ impl Engine {
         answer: impl FnOnce(&Case) -> String,
     ) -> Result<String, CaseError> {
         let _one = self.screening.cases.lock().await;
-        if let Some(kept) = self.case_answered(named.as_ref()).await? {
+        if let Some(kept) = self.first_answer(CATALOGUE, named.as_ref(), || CaseError::KeyReused).await? {
             return Ok(kept);
         }
         let mut case = self.case(id).await?.ok_or(CaseError::Unknown)?;
@@ -367,7 +367,7 @@ impl Engine {
         answer: impl FnOnce(&Case) -> String,
     ) -> Result<String, CaseError> {
         let _one = self.screening.cases.lock().await;
-        if let Some(kept) = self.case_answered(named.as_ref()).await? {
+        if let Some(kept) = self.first_answer(CATALOGUE, named.as_ref(), || CaseError::KeyReused).await? {
             return Ok(kept);
         }
         let mut case = self.case(id).await?.ok_or(CaseError::Unknown)?;
@@ -376,16 +376,6 @@ impl Engine {
         }
         case.step(Step::Object, by, format!("member {member} objects: {reason}"), self.clock.now())?;
         self.commit_answered(case, named, answer).await
-    }
-
-    /// What a request that named itself was answered the first time.
-    async fn case_answered(&self, named: Option<&Named>) -> Result<Option<String>, CaseError> {
-        let Some(named) = named else { return Ok(None) };
-        match self.answered(CATALOGUE, &named.key).await? {
-            Some(kept) if kept.body == named.body => Ok(Some(kept.answer)),
-            Some(_) => Err(CaseError::KeyReused),
-            None => Ok(None),
-        }
     }
 
     async fn commit_answered(

@@ -250,10 +250,8 @@ impl Engine {
         let operator_word = asked.from;
         let (merchant, since, answer) = {
             let _editing = self.editing.lock().await;
-            if let Some(named) = &named
-                && let Some(kept) = self.answered(CATALOGUE, &named.key).await?
-            {
-                return if kept.body == named.body { Ok(kept.answer) } else { Err(EditError::KeyReused) };
+            if let Some(kept) = self.first_answer(CATALOGUE, named.as_ref(), || EditError::KeyReused).await? {
+                return Ok(kept);
             }
             let known = self.catalogue().offer(id).cloned().ok_or(EditError::Unknown("offer"))?;
             let mut offer = known.as_ref().clone();

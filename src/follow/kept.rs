@@ -1,9 +1,10 @@
 //! What screening keeps of the records, in memory, and what was seen in it.
 
 use super::feed::{Feed, Page};
-use super::live::Arrivals;
+use super::live::{Arrivals, look};
 use super::pass::{Passed, Scored};
 use super::resident::{REFERRAL, Resident, Who};
+use crate::cases::triage::{Group, TriagePolicy};
 use crate::cases::{Case, Review, Verdict};
 use crate::decide::MemberState;
 use crate::domain::purchase::{Occasion, Stage};
@@ -136,11 +137,25 @@ impl Kept {
         taken.changed.insert(who);
     }
 
-    /// Remembers what was seen of a member as it came.
-    pub fn see(&mut self, who: Who, scored: Scored, at: Timestamp) {
-        if self.live.len() < LIVE_MAX || self.live.contains_key(&who) {
-            self.live.insert(who, (scored, at));
+    /// Looks at a member whose links changed and at all who share a strong key with them, unless one of
+    /// those was looked at already. Returns the group, when there is one.
+    pub fn look(
+        &mut self,
+        who: Who,
+        looked: &mut BTreeSet<Who>,
+        policy: &TriagePolicy,
+        now: Timestamp,
+    ) -> Option<Group> {
+        if !looked.insert(self.resident.root(who)) {
+            return None;
         }
+        let (scores, group) = look(&self.resident, who, &self.arrivals, self.passed.as_deref(), policy, now);
+        for (who, scored) in scores {
+            if self.live.len() < LIVE_MAX || self.live.contains_key(&who) {
+                self.live.insert(who, (scored, now));
+            }
+        }
+        group
     }
 
     /// A pass is done: what was seen before it is in it.

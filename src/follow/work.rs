@@ -6,7 +6,6 @@
 //! and a commit all run the same code.
 
 use super::feed::{self, Feed, Page};
-use super::live::look;
 use super::pass::{Passed, pass};
 use super::resident::Who;
 use super::rivals;
@@ -154,16 +153,7 @@ impl Work {
         let policy = &self.screener.settings().triage;
         let mut looked: BTreeSet<Who> = BTreeSet::new();
         for &who in changed {
-            let group = {
-                let mut kept = self.screener.write();
-                // One look is enough for all of one component.
-                if !looked.insert(kept.resident.root(who)) {
-                    continue;
-                }
-                let (scores, group) = look(&kept.resident, who, &kept.arrivals, kept.passed.as_deref(), policy, now);
-                scores.into_iter().for_each(|(who, scored)| kept.see(who, scored, now));
-                group
-            };
+            let group = self.screener.write().look(who, &mut looked, policy, now);
             if let Some(group) = group {
                 self.enter(group, policy);
             }
