@@ -176,7 +176,9 @@ async fn seen(engine: &Arc<Engine>, key: &Key, mut job: Job) -> Result<Done, Eng
         }
         engine.note_job(key, Some(&job)).await?;
     }
-    tracing::info!(found = done.found, ours = done.ours, "what was seen before was decided again");
+    if done.found > 0 {
+        tracing::info!(found = done.found, ours = done.ours, "what was seen before was decided again");
+    }
     Ok(done)
 }
 

@@ -5,9 +5,7 @@ use crate::again;
 use crate::api::{Doors, Limits};
 use crate::authenticate::{KeyRing, KeysError, Secret, Verifier, VerifierError, Ways};
 use crate::clock::Clock;
-use crate::config::{
-    MccSet, PullSecretKind, Rate, ScreeningSettings, Settings, SourceRate, SourceSecret, SourceSettings, StoreUrl,
-};
+use crate::config::{MccSet, PullSecretKind, Rate, Settings, SourceRate, SourceSecret, SourceSettings, StoreUrl};
 use crate::decide::{LapsePolicy, Policy};
 use crate::engine::{Engine, EngineOptions, StartError};
 use crate::follow::screening::Screener;
@@ -112,7 +110,7 @@ pub fn policy(settings: &Settings) -> Policy {
         cash_like_mcc: ranges(&purchases.cash_like_mcc),
         // Drawn when the store was made: see engine::secrets.
         holdout_key: [0; 16],
-        screened: settings.screens(),
+        screened: settings.screening.enabled,
     }
 }
 
@@ -242,7 +240,7 @@ async fn open(
     let doors = Doors::new(engine, sources, keys, limits(settings), proxies, wire)
         .with_health(health)
         .with_console(settings.console)
-        .with_screener(Screener::new(ScreeningSettings { enabled: settings.screens(), ..settings.screening.clone() }));
+        .with_screener(Screener::new(settings.screening.clone()));
     publish_health(&doors, settings);
     publish_screening(&doors);
     Ok((doors, started))
@@ -581,6 +579,7 @@ async fn keep_shared(doors: Arc<Doors>, mut stopped: tokio::sync::watch::Receive
         done = done.and(engine.settle_budgets().await);
         if ticks.is_multiple_of(FEED_TICKS_PER_BEAT) || engine.has_doubts() {
             done = done.and(engine.prove_all().await).and(engine.sweep_budgets().await);
+            done = done.and(engine.hear_of_screening().await.map(drop));
             // What another process left for this one: to look through its sightings, to erase a key.
             let own = engine.journal_process();
             done = done.and(doors.again.go_on(engine, move |job| job.process() == Some(own)).await.map(drop));

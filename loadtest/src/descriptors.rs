@@ -3,6 +3,7 @@
 //! Shops, words and texts are drawn from a seed. Words are as frequent as in names of shops:
 //! few are in very many names, many are in one or two.
 
+use crate::random::Random;
 use clap::Parser;
 use compact_str::CompactString;
 use hdrhistogram::Histogram;
@@ -81,28 +82,6 @@ const SYLLABLES: [&str; 32] = [
 ];
 /// Shops of the largest chains.
 const CHAIN_SHOPS: u32 = 200;
-
-/// A small generator of numbers: the same for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        value ^ (value >> 31)
-    }
-    fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
-    }
-    /// Below the bound, small ones far more often: the bits kept are drawn first.
-    fn skewed(&mut self, bound: u64) -> u64 {
-        let bits = u64::from(64 - bound.leading_zeros());
-        let kept = self.below(bits + 1);
-        self.below(1 << kept).min(bound - 1)
-    }
-}
 
 /// The `number`th word that is not common.
 fn word(number: u64) -> String {

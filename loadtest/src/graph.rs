@@ -2,6 +2,7 @@
 //! other libraries on the same links in the same run (`--peers PYTHON`).
 
 use crate::fault::{Fault, fault};
+use crate::random::Random;
 use clap::Parser;
 use ringfence::commands::network_files::peak_memory_bytes;
 use ringfence::graph::algorithms::components::components;
@@ -48,36 +49,13 @@ pub struct Args {
     file: PathBuf,
 }
 
-/// A small generator of numbers: the same for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        value ^ (value >> 31)
-    }
-
-    fn below(&mut self, bound: u32) -> u32 {
-        u32::try_from((u64::from(bound) * (self.next() >> 32)) >> 32).expect("below the bound")
-    }
-
-    /// Few nodes far more often than others: the bound is itself drawn, by halves.
-    fn skewed(&mut self, bound: u32) -> u32 {
-        let halves = self.next() % 18;
-        self.below((bound >> halves).max(1))
-    }
-}
-
 /// Links with skewed receivers and a few dense blocks. Numbers are scattered, so that neighbours
 /// in the graph are none in memory.
 fn draw(args: &Args) -> Vec<(u32, u32)> {
     let mut random = Random(args.seed);
     let mut place: Vec<u32> = (0..args.nodes).collect();
     for last in (1..args.nodes).rev() {
-        let other = random.below(last + 1);
+        let other = random.below_u32(last + 1);
         place.swap(last as usize, other as usize);
     }
     let count = args.links as usize;
@@ -87,13 +65,13 @@ fn draw(args: &Args) -> Vec<(u32, u32)> {
         let first = args.nodes / 4 * number + args.nodes / 8;
         for member in 0..block {
             for _ in 0..20 {
-                links.push((first + member, first + random.below(block)));
+                links.push((first + member, first + random.below_u32(block)));
             }
         }
     }
     links.truncate(count);
     while links.len() < count {
-        links.push((random.below(args.nodes), random.skewed(args.nodes)));
+        links.push((random.below_u32(args.nodes), random.halved(args.nodes)));
     }
     for (from, to) in &mut links {
         (*from, *to) = (place[*from as usize], place[*to as usize]);

@@ -13,6 +13,8 @@ mod language;
 mod matching;
 mod members;
 mod normalising;
+mod random;
+mod screening;
 mod server;
 mod shared;
 mod stage;
@@ -56,6 +58,8 @@ enum What {
     Normalise(normalising::Args),
     /// Time and memory of the whole-graph algorithms on a drawn network, other libraries beside
     Graph(graph::Args),
+    /// Screening as records come: time of each, the most per second, memory, and a whole pass
+    Screening(screening::Args),
     /// A crediting webhook on a Redis: CPU there and here beside the embedded store, commands, memory
     Shared(shared::Args),
     #[command(hide = true)]
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         What::Cpu(args) => cpu::run(&args),
         What::Disk(args) => disk::run(&args),
         What::Shared(args) => shared::run(&args),
+        What::Screening(args) => screening::run(&args),
         What::Members(args) => members::run(&args),
         What::Match(args) => {
             matching::run(&args);

@@ -8,6 +8,7 @@
 //! the same turns, one random read of as much memory as the index has: the least that any
 //! index of that size could take on this machine at this moment.
 
+use crate::random::{Random, mix};
 use ringfence::catalogue::Catalogue;
 use ringfence::domain::merchant::{Location, Merchant, Mid};
 use ringfence::domain::offer::{Offer, OfferVersion, Reward, Terms};
@@ -39,25 +40,6 @@ pub struct Args {
     /// Seed of keys and index.
     #[arg(long, default_value_t = 20_261_121)]
     pub seed: u64,
-}
-
-/// A random sequence (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
-    }
-    fn below(&mut self, bound: u64) -> u64 {
-        u64::try_from((u128::from(self.next()) * u128::from(bound)) >> 64).expect("below a u64")
-    }
-}
-
-fn mix(mut value: u64) -> u64 {
-    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }
 
 /// The `number`th MID: 15 digits, no two alike (each step can be undone within 48 bits).

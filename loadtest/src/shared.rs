@@ -17,7 +17,9 @@ use ringfence::engine::acts::{Linking, Registration};
 use ringfence::engine::catalogue::Step;
 use ringfence::engine::{Engine, EngineOptions};
 use ringfence::pipeline::{Chain, Source};
+use ringfence::store::redis::Redis;
 use ringfence::store::redis::connection::ConnectOptions;
+use ringfence::store::{Batch, CATALOGUE, Keeper, keys};
 use ringfence::telemetry::Metrics;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -44,6 +46,9 @@ pub struct Args {
     /// Folder of the journals: on a RAM disk, so that disks are not what is measured
     #[arg(long, default_value = "/dev/shm")]
     dir: PathBuf,
+    /// Also: how long a start takes with so many offers of a tenth as many merchants
+    #[arg(long, default_value_t = 0)]
+    offers: usize,
 }
 
 const PURCHASES: usize = 10;
@@ -62,11 +67,12 @@ impl Drop for Server {
 }
 
 impl Server {
-    fn start(dir: &Path) -> Result<Self, Fault> {
+    fn start(dir: &Path, extra: &[&str]) -> Result<Self, Fault> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
             .arg(dir)
+            .args(extra)
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| {
@@ -81,6 +87,23 @@ impl Server {
         std::thread::spawn(move || lines.for_each(drop));
         let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).map_err(said)?;
         Ok(Self { child, client, port })
+    }
+
+    /// Three masters of a Cluster, each in a folder of its own.
+    fn cluster(dir: &Path) -> Result<Vec<Self>, Fault> {
+        let start = |place: usize| {
+            let dir = dir.join(format!("master-{place}"));
+            std::fs::create_dir_all(&dir)?;
+            Self::start(&dir, &["--cluster-enabled", "yes"])
+        };
+        let masters: Vec<Self> = (0..3).map(start).collect::<Result<_, _>>()?;
+        let mut create = Command::new("redis-cli");
+        create.args(["--cluster", "create"]).args(masters.iter().map(|master| format!("127.0.0.1:{}", master.port)));
+        let created = create.args(["--cluster-replicas", "0", "--cluster-yes"]).output()?;
+        if !created.status.success() {
+            return Err(fault(String::from_utf8_lossy(&created.stdout).into_owned()));
+        }
+        Ok(masters)
     }
 
     fn info(&self, section: &str) -> Result<BTreeMap<String, String>, Fault> {
@@ -124,16 +147,12 @@ struct Side {
 }
 
 impl Side {
+    /// A store with a shop, an offer and members.
     async fn open(options: EngineOptions, members: usize) -> Result<Self, Fault> {
-        let source = SourceName::new("network").map_err(|error| fault(error.to_string()))?;
-        let metrics = Arc::new(Metrics::new(std::slice::from_ref(&source)));
-        let started = tokio::task::spawn_blocking(move || {
-            Engine::start(options, Policy::default(), Clock::Machine, metrics)
-                .map_err(|error| fault(Chain(&error).to_string()))
-        });
-        let (engine, _) = started.await.map_err(|error| fault(error.to_string()))??;
+        let side = Self::join(options, 0).await?;
+        let engine = &side.engine;
         let refused = |error: &dyn std::error::Error| fault(error.to_string());
-        engine.put_merchant(shop(), None).await.map_err(|error| refused(&error))?;
+        engine.put_merchant(shop("shop", "123456"), None).await.map_err(|error| refused(&error))?;
         let usd = Currency::parse("USD").map_err(|error| refused(&error))?;
         let shop = MerchantId::new("shop").map_err(|error| refused(&error))?;
         let terms =
@@ -141,15 +160,19 @@ impl Side {
         let offer = OfferId::new("five").map_err(|error| refused(&error))?;
         engine.put_offer(&offer, terms, None).await.map_err(|error| refused(&error))?;
         engine.step_offer(&offer, Step::Publish, Some(Timestamp::from_ms(0))).await.map_err(|error| refused(&error))?;
-        for member in 0..members {
-            let id = MemberId::new(format!("member-{member:07}")).map_err(|error| refused(&error))?;
-            engine.register(&id, Registration::default(), None).await.map_err(|error| refused(&error))?;
-            let token = format!("tok_{member:07}");
-            let source = source.clone();
-            let linking =
-                Linking { source, token, from: Some(Timestamp::from_ms(0)), same_card_as: None, replaces: None };
-            engine.link_card(&id, linking).await.map_err(|error| refused(&error))?;
-        }
+        side.register("member", 0..members).await?;
+        Ok(side)
+    }
+
+    /// An engine on a store that may be another's too; its purchases are numbered from here.
+    async fn join(options: EngineOptions, next: usize) -> Result<Self, Fault> {
+        let source = SourceName::new("network").map_err(|error| fault(error.to_string()))?;
+        let metrics = Arc::new(Metrics::new(std::slice::from_ref(&source)));
+        let policy = Policy { screened: true, ..Policy::default() };
+        let started = tokio::task::spawn_blocking(move || {
+            Engine::start(options, policy, Clock::Machine, metrics).map_err(|error| fault(Chain(&error).to_string()))
+        });
+        let (engine, _) = started.await.map_err(|error| fault(error.to_string()))??;
         // As the service does beside the webhooks.
         let beside = Arc::clone(&engine);
         tokio::spawn(async move {
@@ -163,7 +186,21 @@ impl Side {
                 }
             }
         });
-        Ok(Self { engine, next: 0, cpu: Vec::new(), rate: Vec::new() })
+        Ok(Self { engine, next, cpu: Vec::new(), rate: Vec::new() })
+    }
+
+    /// Members with a card each.
+    async fn register(&self, name: &str, numbers: std::ops::Range<usize>) -> Result<(), Fault> {
+        let refused = |error: &dyn std::error::Error| fault(error.to_string());
+        for number in numbers {
+            let id = MemberId::new(format!("{name}-{number:07}")).map_err(|error| refused(&error))?;
+            self.engine.register(&id, Registration::default(), None).await.map_err(|error| refused(&error))?;
+            let source = SourceName::new("network").map_err(|error| refused(&error))?;
+            let (token, from) = (format!("tok_{number:07}"), Some(Timestamp::from_ms(0)));
+            let linking = Linking { source, token, from, same_card_as: None, replaces: None };
+            self.engine.link_card(&id, linking).await.map_err(|error| refused(&error))?;
+        }
+        Ok(())
     }
 
     /// The next purchases, all at once up to a bound; every one must be credited.
@@ -192,8 +229,8 @@ impl Side {
     }
 }
 
-fn shop() -> Merchant {
-    let mid = Mid { scheme: None, acquirer: None, mid: "123456".into(), from: None, to: None, shared: false };
+fn shop(id: &str, mid: &str) -> Merchant {
+    let mid = Mid { scheme: None, acquirer: None, mid: mid.into(), from: None, to: None, shared: false };
     let location = Location {
         id: LocationId::new("main").expect("a short id"),
         name: None,
@@ -208,7 +245,7 @@ fn shop() -> Merchant {
         descriptors: Vec::new(),
     };
     Merchant {
-        id: MerchantId::new("shop").expect("a short id"),
+        id: MerchantId::new(id).expect("a short id"),
         name: "Shop".to_owned(),
         time_zone: "America/New_York".into(),
         locations: vec![location],
@@ -303,6 +340,7 @@ fn memory(server: &Server, members: usize) -> Result<BTreeMap<&'static str, u64>
             "u" => "owners of purchases",
             "members" => "list of members",
             "index" | "lines" => "agenda",
+            "log" => "log, until screening has read it",
             _ => "else",
         };
         let size: Option<u64> =
@@ -321,7 +359,7 @@ pub fn run(args: &Args) -> Result<(), Fault> {
 
 async fn measure(args: &Args) -> Result<(), Fault> {
     let folder = Folder::new(&args.dir)?;
-    let server = Server::start(folder.path())?;
+    let server = Server::start(folder.path(), &[])?;
     let source = Source {
         name: SourceName::new("network").map_err(|error| fault(error.to_string()))?,
         index: 0,
@@ -400,31 +438,136 @@ async fn measure(args: &Args) -> Result<(), Fault> {
     for (command, count) in calls.iter().filter(|(_, count)| per_webhook(count) >= 0.01) {
         println!("  {command}: {:.2} per webhook", per_webhook(count));
     }
-    // Ten purchases each, of members who have nothing else.
+    together(args, &server, &mut shared, &source, folder.path()).await?;
+    memory_of_members(args, &server, &mut shared, &source).await?;
+    if args.offers > 0 {
+        start_with_offers(args, folder.path()).await?;
+    }
+    Ok(())
+}
+
+/// What two engines take on one Redis together, against one; and one on a Cluster of three masters.
+async fn together(args: &Args, server: &Server, one: &mut Side, source: &Source, dir: &Path) -> Result<(), Fault> {
+    let connect = ConnectOptions::parse(&format!("redis://127.0.0.1:{}", server.port)).map_err(said)?;
+    let second = dir.join("second");
+    std::fs::create_dir_all(second.join("journal"))?;
+    std::fs::copy(dir.join("shared/journal/store.secrets"), second.join("journal/store.secrets"))?;
+    let options = EngineOptions { sightings_days: 0, shared: Some(connect), ..EngineOptions::new(&second) };
+    let mut two = Side::join(options, 500_000_000).await?;
+    let masters = Server::cluster(dir)?;
+    let nodes: Vec<String> = masters.iter().map(|master| format!("127.0.0.1:{}", master.port)).collect();
+    let connect = ConnectOptions::parse(&format!("redis-cluster://{}", nodes.join(","))).map_err(said)?;
+    let options =
+        EngineOptions { sightings_days: 0, shared: Some(connect), ..EngineOptions::new(&dir.join("cluster")) };
+    let mut cluster = Side::open(options, args.members).await?;
+    let (mut alone, mut both, mut spread) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=args.rounds {
+        let took = one.credit(source, args.webhooks, args.at_once, args.members).await?;
+        let begun = Instant::now();
+        let half = args.webhooks / 2;
+        let (first, other) = tokio::join!(
+            one.credit(source, half, args.at_once / 2, args.members),
+            two.credit(source, half, args.at_once / 2, args.members)
+        );
+        (first?, other?);
+        let together = begun.elapsed();
+        let on_cluster = cluster.credit(source, args.webhooks, args.at_once, args.members).await?;
+        if round > 0 {
+            alone.push(crate::figures::per_second(args.webhooks, took));
+            both.push(crate::figures::per_second(half * 2, together));
+            spread.push(crate::figures::per_second(args.webhooks, on_cluster));
+        }
+    }
+    println!(
+        "crediting per second: one engine {}, two on the same Redis {}, one on a Cluster of three masters {}",
+        Spread::of(alone).text(0),
+        Spread::of(both).text(0),
+        Spread::of(spread).text(0)
+    );
+    Ok(())
+}
+
+/// Ten purchases each, of members who have nothing else: as Redis comes, and with room for larger values in its
+/// compact hashes.
+async fn memory_of_members(args: &Args, server: &Server, shared: &mut Side, source: &Source) -> Result<(), Fault> {
     let fresh = 500;
-    let before = memory(&server, 1)?;
-    let engine = Arc::clone(&shared.engine);
-    for member in 0..fresh {
-        let id = MemberId::new(format!("fresh-{member:07}")).map_err(|error| fault(error.to_string()))?;
-        engine.register(&id, Registration::default(), None).await.map_err(|error| fault(error.to_string()))?;
-        let (source, token) = (source.name.clone(), format!("tok_{:07}", args.members + member));
-        let linking = Linking { source, token, from: Some(Timestamp::from_ms(0)), same_card_as: None, replaces: None };
-        engine.link_card(&id, linking).await.map_err(|error| fault(error.to_string()))?;
+    let mut first = args.members;
+    for compact in [64, 1024] {
+        let mut connection = server.client.get_connection().map_err(said)?;
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("hash-max-listpack-value").arg(compact);
+        set.query::<()>(&mut connection).map_err(said)?;
+        let before = memory(server, 1)?;
+        shared.register("fresh", first..first + fresh).await?;
+        for nth in 0..fresh * PURCHASES {
+            let body = purchase(shared.next + nth, first + nth % fresh);
+            let body = VerifiedBody::by_operator(bytes::Bytes::from(body));
+            let received = ringfence::pipeline::receive(&shared.engine, source, &body).await;
+            received.map_err(|error| fault(error.to_string()))?;
+        }
+        shared.next += fresh * PURCHASES;
+        first += fresh;
+        println!("memory of a member with a card and {PURCHASES} purchases, bytes; hash-max-listpack-value {compact}:");
+        let mut whole = 0;
+        for (kind, bytes) in memory(server, 1)? {
+            let each = bytes.saturating_sub(before.get(kind).copied().unwrap_or(0)) / fresh as u64;
+            whole += each;
+            println!("  {kind}: {each}");
+        }
+        println!("  in all: {whole}");
     }
-    for nth in 0..fresh * PURCHASES {
-        let body = purchase(shared.next + nth, args.members + nth % fresh);
-        let body = VerifiedBody::by_operator(bytes::Bytes::from(body));
-        ringfence::pipeline::receive(&engine, &source, &body).await.map_err(|error| fault(error.to_string()))?;
+    Ok(())
+}
+
+/// How long an engine takes to start on a store with many offers.
+async fn start_with_offers(args: &Args, dir: &Path) -> Result<(), Fault> {
+    let dir = dir.join("offers");
+    std::fs::create_dir_all(&dir)?;
+    let server = Server::start(&dir, &[])?;
+    let url = format!("redis://127.0.0.1:{}", server.port);
+    let options = || -> Result<EngineOptions, Fault> {
+        let connect = ConnectOptions::parse(&url).map_err(said)?;
+        Ok(EngineOptions { sightings_days: 0, shared: Some(connect), ..EngineOptions::new(&dir) })
+    };
+    let first = Side::open(options()?, 0).await?;
+    let offer = OfferId::new("five").map_err(|error| fault(error.to_string()))?;
+    let offer = first.engine.catalogue().offer(&offer).cloned().ok_or_else(|| fault("no offer"))?;
+    let stopping = Arc::clone(&first.engine);
+    drop(first);
+    let stopped = tokio::task::spawn_blocking(move || stopping.stop()).await;
+    stopped.map_err(|error| fault(error.to_string()))?.map_err(|error| fault(error.to_string()))?;
+    let connect = ConnectOptions::parse(&url).map_err(said)?;
+    let keeper = Redis::open(&connect, EngineOptions::new(&dir).partitions).await.map_err(|e| fault(e.to_string()))?;
+    let merchants = (args.offers / 10).max(1);
+    let numbers: Vec<usize> = (0..args.offers).collect();
+    for some in numbers.chunks(500) {
+        let mut puts = Vec::new();
+        for &number in some {
+            let merchant = format!("shop-{:06}", number % merchants);
+            if number < merchants {
+                let document = shop(&merchant, &format!("{:09}", 200_000_000 + number));
+                puts.push((keys::merchant(&merchant), Some(keys::document(1, &document))));
+            }
+            let id = OfferId::new(format!("offer-{number:07}")).map_err(|error| fault(error.to_string()))?;
+            let mut one = offer.as_ref().clone();
+            for version in &mut one.versions {
+                version.offer = id.clone();
+                version.terms.merchant = MerchantId::new(&merchant).map_err(|error| fault(error.to_string()))?;
+            }
+            one.id = id;
+            puts.push((keys::offer(one.id.as_str()), Some(keys::document(1, &one))));
+        }
+        let batch = Batch { partition: CATALOGUE, puts, ..Batch::default() };
+        keeper.commit(batch).await.map_err(|error| fault(error.to_string()))?;
     }
-    let after = memory(&server, 1)?;
-    println!("memory of a member with a card and {PURCHASES} purchases, bytes:");
-    let mut whole = 0;
-    for (kind, bytes) in after {
-        let each = bytes.saturating_sub(before.get(kind).copied().unwrap_or(0)) / fresh as u64;
-        whole += each;
-        println!("  {kind}: {each}");
-    }
-    println!("  in all: {whole}");
+    let options = EngineOptions { journal_dir: dir.join("again"), ..options()? };
+    std::fs::create_dir_all(&options.journal_dir)?;
+    std::fs::copy(dir.join("journal/store.secrets"), options.journal_dir.join("store.secrets"))?;
+    let begun = Instant::now();
+    let started = Side::join(options, 0).await?;
+    let took = begun.elapsed();
+    let found = started.engine.catalogue().some_offers(usize::MAX).count();
+    println!("a start with {found} offers of {merchants} merchants in Redis: {:.2} s", took.as_secs_f64());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 use crate::drive::{self, Load, Ran, Requests};
 use crate::fault::{Fault, fault};
+use crate::random::Random;
 use crate::server::{Credentials, SOURCE};
 use crate::town::{Town, reward_minor};
 use ringfence::authenticate::Signer;
@@ -69,31 +70,6 @@ impl Mix {
     }
 }
 
-/// Splitmix64: the same seed gives the same traffic.
-#[derive(Debug, Clone)]
-struct Draw(u64);
-
-impl Draw {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-    fn below_u32(&mut self, bound: u32) -> u32 {
-        u32::try_from(self.below(u64::from(bound))).unwrap_or(0)
-    }
-    /// Below a bound, and as likely in every doubling: number n about as often as 1 in n.
-    fn often_low(&mut self, bound: u32) -> u32 {
-        let doubling = 1_u32 << self.below_u32(32 - bound.max(1).leading_zeros());
-        (doubling - 1 + self.below_u32(doubling)).min(bound.max(1) - 1)
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Authorization,
@@ -154,7 +130,7 @@ impl Answers {
 pub struct Traffic<'a> {
     town: &'a Town,
     signer: Signer,
-    draw: Draw,
+    draw: Random,
     serial: u64,
     purchases: Vec<Purchase>,
     /// Events that may be sent again.
@@ -171,7 +147,7 @@ impl<'a> Traffic<'a> {
         Ok(Self {
             town,
             signer: credentials.signer()?,
-            draw: Draw(seed),
+            draw: Random(seed),
             serial: 0,
             purchases: Vec::new(),
             sent: Vec::new(),

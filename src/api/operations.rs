@@ -27,13 +27,13 @@ pub(super) fn alive() -> Reply {
     responses((status = 200, description = "Ready", body = Status), (status = 503, description = "Not now")),
 )]
 pub(super) fn ready(doors: &Doors) -> Reply {
-    let ready = doors.ready.load(Ordering::Acquire) && doors.engine.is_able();
+    let ready = doors.ready.load(Ordering::Acquire) && doors.engine.is_able() && doors.engine.is_current();
     doors.engine.metrics.set_ready(ready);
     doors.engine.metrics.set_journal_poisoned(doors.engine.is_poisoned());
     if ready {
         Reply::ok(&Status { status: "ready" })
     } else {
-        reply::come_back("starting, stopping, or unable to commit")
+        reply::come_back("starting, stopping, unable to commit, or out of touch with the shared store")
     }
 }
 

@@ -6,7 +6,7 @@ use crate::authenticate::keys::Role::{Operator, Risk};
 use crate::decide::MemberState;
 use crate::domain::member::{Standing, StandingStep};
 use crate::domain::{MemberId, Timestamp};
-use crate::follow::screening::Neighbour;
+use crate::follow::kept::Neighbour;
 use crate::wire::Request;
 use matchit::Params;
 use serde::Serialize;
@@ -26,6 +26,9 @@ pub struct RiskView {
     pub standings: Vec<StandingView>,
     /// What the score is made of, strongest first: it is the share of their sum.
     pub evidence: Vec<ContributionView>,
+    /// Whether another process screens the store that this one shares: score, evidence and
+    /// neighbours are known there, and left out here.
+    pub screened_elsewhere: bool,
     /// When what the last whole pass looked at was read; null before the first.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub pass_at: Option<Timestamp>,
@@ -135,6 +138,7 @@ pub(crate) async fn view(doors: &Doors, state: &MemberState) -> Result<RiskView,
         standing: state.head.standing_now(None),
         standings: state.head.standings_now().map(standing).collect(),
         evidence: evidence.collect(),
+        screened_elsewhere: doors.screener.is_elsewhere(),
         pass_at,
         live_at,
         cases,

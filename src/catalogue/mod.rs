@@ -276,6 +276,13 @@ impl Catalogue {
         changed.values().chain(others).take(most)
     }
 
+    /// Every merchant, in no order.
+    pub fn merchants(&self) -> impl Iterator<Item = &Arc<Merchant>> {
+        let changed = &self.overlay.merchants;
+        let others = self.base.layer.merchants.iter().filter(|merchant| !changed.contains_key(&merchant.id));
+        changed.values().chain(others)
+    }
+
     /// An offer's document. O(1), beyond a search in the overlay.
     #[must_use]
     pub fn offer(&self, id: &OfferId) -> Option<&Arc<Offer>> {

@@ -184,8 +184,8 @@ fn of_reviews(config: &ConfigArgs) -> Result<Learnt, Failure> {
     let found = runtime.block_on(app::beside_service(&settings, Clock::Machine, async |doors| {
         let engine = Arc::clone(&doors.engine);
         let reader = Arc::clone(&screener);
-        let log = Arc::clone(&engine);
-        tokio::task::spawn_blocking(move || reader.read_all(log.as_ref())).await??;
+        let (store, runtime) = (Arc::clone(&engine), tokio::runtime::Handle::current());
+        tokio::task::spawn_blocking(move || reader.read_all(&store, &runtime)).await??;
         let mut cases = Vec::new();
         let mut after = None;
         loop {

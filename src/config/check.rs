@@ -85,12 +85,6 @@ impl CheckReport {
 }
 
 impl Settings {
-    /// Whether members are screened: a shared store is not, in this version.
-    #[must_use]
-    pub fn screens(&self) -> bool {
-        self.screening.enabled && matches!(self.store.url, super::StoreUrl::Embedded(_))
-    }
-
     /// What works and is perhaps not meant; `serve` logs it, `check` prints it.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
@@ -136,11 +130,6 @@ impl Settings {
         if self.purchases.retention_days <= 540 {
             let what = "disputes run to 540 days: later chargebacks will be `too_old` and their rewards stay granted";
             warn("purchases.retention_days", what.to_owned());
-        }
-        if self.screening.enabled && !self.screens() {
-            let what = "screens an embedded store alone in this version: rewards of a shared store become available and are \
-                        paid without having been screened";
-            warn("screening.enabled", what.to_owned());
         }
         if !self.screening.enabled {
             let what = "is off: rewards become available and are paid without having been screened";

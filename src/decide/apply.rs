@@ -5,7 +5,7 @@ use super::member::MemberState;
 use super::referral;
 use super::settle::GrantChange;
 use crate::domain::member::{SealedProfile, SignalCount};
-use crate::domain::purchase::{HeldEvent, Occasion, Purchase, Referral, SIGNAL, entry_key};
+use crate::domain::purchase::{Grant, HeldEvent, Occasion, Purchase, Referral, SIGNAL, Stage, entry_key};
 use crate::domain::{CardHash, MemberId, PurchaseId, PurchaseKey, Timestamp, Unit};
 use crate::ledger;
 use crate::record::{Envelope, EventInput, Exchange, LotUse, MemberInput, Redemption, Rematch, Signal};
@@ -109,7 +109,15 @@ pub fn apply_input(member: &mut MemberState, input: &MemberInput, touched: &mut 
             }
             member.profiles.clear();
         }
-        MemberInput::Screened { through } => member.head.screened = member.head.screened.max(*through),
+        MemberInput::Screened { through } => {
+            member.head.screened = member.head.screened.max(*through);
+            // Only their hold keeps these back from now on: their day comes earlier.
+            let waits =
+                |grant: &Grant| grant.stage == Stage::Posted && grant.amount_minor > 0 && grant.earned_at <= *through;
+            for placed in member.purchases.iter().filter(|placed| placed.purchase.grants.iter().any(waits)) {
+                touched.purchase(&placed.purchase.key);
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::domain::member::{
 };
 use crate::domain::{CardHash, MemberId, OfferId, SourceName, Timestamp, Unit};
 use crate::record::{MemberInput, RequestKey};
+use crate::store::Partition;
 use std::sync::Arc;
 
 /// Why an act was not done.
@@ -170,17 +171,28 @@ impl Engine {
         Ok(turn)
     }
 
-    /// What a request that named itself was answered the first time; asked within the member's
-    /// turn, so that the same request twice at once acts once.
+    /// As [`Engine::first_answer`]; asked within the member's turn, so that the same request twice
+    /// at once acts once.
     pub(super) async fn answered_before(
         &self,
         member: &MemberId,
         named: Option<&Named>,
     ) -> Result<Option<String>, ActError> {
+        self.first_answer(self.partition(member), named, || ActError::KeyReused).await
+    }
+
+    /// What a request that named itself was answered the first time; refused when the name was used
+    /// for another request.
+    pub(super) async fn first_answer<E: From<EngineError>>(
+        &self,
+        partition: Partition,
+        named: Option<&Named>,
+        reused: impl FnOnce() -> E,
+    ) -> Result<Option<String>, E> {
         let Some(named) = named else { return Ok(None) };
-        match self.answered(self.partition(member), &named.key).await? {
+        match self.answered(partition, &named.key).await? {
             Some(kept) if kept.body == named.body => Ok(Some(kept.answer)),
-            Some(_) => Err(ActError::KeyReused),
+            Some(_) => Err(reused()),
             None => Ok(None),
         }
     }

@@ -7,6 +7,7 @@ use super::{Engine, EngineError};
 use crate::cases::Withdrawal;
 use crate::decide::MemberState;
 use crate::decide::member::Placed;
+use crate::domain::member::RecordRef;
 use crate::domain::{CardHash, MemberId, MerchantId, Timestamp};
 use crate::record::{self, MemberInput, Record};
 use crate::sightings::{Clue, Segment};
@@ -100,14 +101,14 @@ impl Job {
         let envelope = &record.envelope;
         match self {
             Self::Members { merchant, since } => members_key(merchant, *since),
-            Self::Seen { process, .. } => of_seen(envelope.partition, envelope.number, *process),
+            Self::Seen { process, .. } => of_seen(envelope.partition, record.reference(), *process),
             Self::Erase { process, slot } => [&b"je"[..], &process.to_be_bytes(), &slot.to_be_bytes()].concat(),
             // Of its own for each change, as of referrals.
-            Self::Case { .. } | Self::Withdraw { .. } => of_record(b"jx", envelope.partition, envelope.number),
+            Self::Case { .. } | Self::Withdraw { .. } => of_record(b"jx", envelope.partition, record.reference()),
             // A key of its own for each change: one that is just done does not take the next
             // one with it.
             Self::Referral { referrer, .. } | Self::Referrer { referrer } => {
-                [of_record(b"jr", envelope.partition, envelope.number).as_slice(), referrer.as_str().as_bytes()]
+                [of_record(b"jr", envelope.partition, record.reference()).as_slice(), referrer.as_str().as_bytes()]
                     .concat()
             }
         }
@@ -144,8 +145,9 @@ impl Job {
     }
 }
 
-fn of_record(kind: &[u8], partition: Partition, number: u64) -> Key {
-    [kind, &partition.to_be_bytes(), &number.to_be_bytes()].concat()
+/// Processes number their records each for itself.
+fn of_record(kind: &[u8], partition: Partition, record: RecordRef) -> Key {
+    [kind, &partition.to_be_bytes(), &record.number.to_be_bytes(), &record.process.to_be_bytes()].concat()
 }
 
 /// Whether a batch leaves a job that tells a side of a referral, for which nobody waits: that of
@@ -156,9 +158,9 @@ pub(super) fn tells(batch: &Batch) -> bool {
 }
 
 /// In whose sightings a job looks is part of its key: each process has its own.
-fn of_seen(partition: u16, number: u64, process: Option<u32>) -> Key {
+fn of_seen(partition: Partition, record: RecordRef, process: Option<u32>) -> Key {
     let process = process.map(u32::to_be_bytes);
-    [of_record(b"js", partition, number).as_slice(), process.as_ref().map_or(&[], |process| &process[..])].concat()
+    [of_record(b"js", partition, record).as_slice(), process.as_ref().map_or(&[], |process| &process[..])].concat()
 }
 
 fn members_key(merchant: &MerchantId, since: Timestamp) -> Key {
@@ -204,7 +206,7 @@ impl Engine {
     pub fn job_of_linking(&self, member: &MemberState) -> Option<Key> {
         let newest = member.head.last?;
         let process = self.is_shared().then(|| self.journal.process());
-        Some(of_seen(self.partition(&member.head.id), newest.number, process))
+        Some(of_seen(self.partition(&member.head.id), newest, process))
     }
 
     /// One of them; `None` when it is done.

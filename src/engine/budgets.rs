@@ -261,7 +261,7 @@ impl Engine {
         }
         shared.spend(offer, None, change);
         shared.spend(offer, Some(day), change.max(0));
-        shared.crossed(offer, budget, day)
+        shared.crossed(offer, budget)
     }
 
     pub(super) fn has_budget(&self, offer: &OfferId) -> bool {

@@ -10,10 +10,11 @@ use crate::decide::MemberState;
 use crate::domain::member::{Balance, Standing, StandingOrigin, StandingStep};
 use crate::domain::{MemberId, MerchantId, Timestamp, Unit};
 use crate::record::{self, Body, MemberInput, Record, RequestKey};
-use crate::store::{Batch, CATALOGUE, keys};
+use crate::store::{Batch, CATALOGUE, Expect, Lease, keys};
 use bytes::Bytes;
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use compact_str::CompactString;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Members who follow side by side.
 const FOLLOWERS_AT_ONCE: usize = 64;
@@ -21,6 +22,8 @@ const FOLLOWERS_AT_ONCE: usize = 64;
 const LOOKED_AT_MAX: usize = 2_000;
 /// Members whom a preview of a review looks at.
 const SUPPOSED_MAX: usize = 200;
+/// Versions of detectors that were ever withdrawn.
+const WITHDRAWN_MAX: usize = 10_000;
 /// Cases of one member.
 const PER_MEMBER_MAX: usize = 100;
 /// Steps of a member's standing that are kept: beyond them none is set by itself.
@@ -150,6 +153,14 @@ pub(super) fn batches(record: &Record, case: &Case) -> Vec<Batch> {
     batches
 }
 
+/// What the withdrawal of a detector's version puts into the state: that it counts for nothing,
+/// and the job of taking it out of the cases.
+pub(super) fn withdrawal_batch(record: &Record, withdrawal: &Withdrawal) -> Batch {
+    let mut batch = Job::Withdraw { withdrawal: withdrawal.clone() }.batch(record);
+    batch.puts.push((keys::withdrawn(&withdrawal.detector, withdrawal.version), Some(Bytes::new())));
+    batch
+}
+
 impl Engine {
     /// A case.
     ///
@@ -218,7 +229,8 @@ impl Engine {
         mut group: Group,
         policy: &TriagePolicy,
     ) -> Result<Vec<Case>, EngineError> {
-        let withdrawn = self.screening.withdrawn.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // The follower may not have read of it yet.
+        let withdrawn = self.withdrawn().await?;
         group.evidence.retain(|seen| !withdrawn.contains(&(seen.detector.clone(), seen.version)));
         if !group.is_case(policy) {
             return Ok(Vec::new());
@@ -229,12 +241,25 @@ impl Engine {
             known.extend(self.cases_of(&suspect.member).await?.into_iter().map(|case| (case.id, case)));
         }
         let known: Vec<Case> = known.into_values().collect();
-        let next = self.next_number(CATALOGUE);
+        // Newer than the newest: processes that share a store number their records each for itself.
+        let newest = self.keeper().scan(CATALOGUE, &keys::cases(), None, 1).await?;
+        let newest = newest.first().and_then(|(key, _)| keys::case_number(key)).unwrap_or(0);
+        let next = self.next_number(CATALOGUE).max(newest + 1);
         let changed = triage(group, &known, policy, next, self.clock.now());
+        let lease = self.screening.lease();
         for case in &changed {
-            self.commit_case(case, None).await?;
+            self.commit_case(case, None, lease).await?;
         }
         Ok(changed)
+    }
+
+    /// Versions of detectors that count for nothing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn withdrawn(&self) -> Result<BTreeSet<(CompactString, u32)>, EngineError> {
+        let found = self.keeper().scan(CATALOGUE, &keys::withdrawals(), None, WITHDRAWN_MAX).await?;
+        Ok(found.iter().filter_map(|(key, _)| keys::withdrawn_parts(key)).collect())
     }
 
     /// Takes a review: one record; the members follow by a job.
@@ -251,7 +276,7 @@ impl Engine {
         // Before the cases are locked: it looks at members as a preview does.
         let takes_much = self.takes_much(id, &said).await?;
         let _one = self.screening.cases.lock().await;
-        if let Some(kept) = self.case_answered(named.as_ref()).await? {
+        if let Some(kept) = self.first_answer(CATALOGUE, named.as_ref(), || CaseError::KeyReused).await? {
             return Ok(kept);
         }
         let mut case = self.case(id).await?.ok_or(CaseError::Unknown)?;
@@ -354,7 +379,7 @@ impl Engine {
         answer: impl FnOnce(&Case) -> String,
     ) -> Result<String, CaseError> {
         let _one = self.screening.cases.lock().await;
-        if let Some(kept) = self.case_answered(named.as_ref()).await? {
+        if let Some(kept) = self.first_answer(CATALOGUE, named.as_ref(), || CaseError::KeyReused).await? {
             return Ok(kept);
         }
         let mut case = self.case(id).await?.ok_or(CaseError::Unknown)?;
@@ -379,7 +404,7 @@ impl Engine {
         answer: impl FnOnce(&Case) -> String,
     ) -> Result<String, CaseError> {
         let _one = self.screening.cases.lock().await;
-        if let Some(kept) = self.case_answered(named.as_ref()).await? {
+        if let Some(kept) = self.first_answer(CATALOGUE, named.as_ref(), || CaseError::KeyReused).await? {
             return Ok(kept);
         }
         let mut case = self.case(id).await?.ok_or(CaseError::Unknown)?;
@@ -390,16 +415,6 @@ impl Engine {
         self.commit_answered(case, named, answer).await
     }
 
-    /// What a request that named itself was answered the first time.
-    async fn case_answered(&self, named: Option<&Named>) -> Result<Option<String>, CaseError> {
-        let Some(named) = named else { return Ok(None) };
-        match self.answered(CATALOGUE, &named.key).await? {
-            Some(kept) if kept.body == named.body => Ok(Some(kept.answer)),
-            Some(_) => Err(CaseError::KeyReused),
-            None => Ok(None),
-        }
-    }
-
     async fn commit_answered(
         self: &Arc<Self>,
         case: Case,
@@ -408,7 +423,7 @@ impl Engine {
     ) -> Result<String, CaseError> {
         let answer = answer(&case);
         let request = named.map(|named| named.answered(self.clock.now(), answer.clone()));
-        self.commit_case(&case, request).await?;
+        self.commit_case(&case, request, None).await?;
         Ok(answer)
     }
 
@@ -418,10 +433,8 @@ impl Engine {
     /// # Errors
     /// When the journal or the state refuses.
     pub async fn withdraw_detector(self: &Arc<Self>, withdrawal: Withdrawal) -> Result<(), EngineError> {
-        let key = (withdrawal.detector.clone(), withdrawal.version);
-        self.screening.withdrawn.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         let record = self.catalogue_record(Body::DetectorWithdrawn(Box::new(withdrawal.clone())), 0);
-        let batch = Job::Withdraw { withdrawal }.batch(&record);
+        let batch = withdrawal_batch(&record, &withdrawal);
         self.commit_apart(record, vec![batch]).await?;
         self.jobs_left.notify_one();
         Ok(())
@@ -442,7 +455,7 @@ impl Engine {
                 // As it is now: it may have grown meanwhile.
                 let Some(mut case) = self.case(id).await?.filter(rests) else { continue };
                 if case.withdraw(detector, *version, by, reason, self.clock.now()).is_ok() {
-                    self.commit_case(&case, None).await?;
+                    self.commit_case(&case, None, None).await?;
                 }
             }
             after = next;
@@ -452,12 +465,19 @@ impl Engine {
         }
     }
 
-    /// Called with the cases' lock held: the version cannot move.
-    async fn commit_case(self: &Arc<Self>, case: &Case, request: Option<RequestKey>) -> Result<(), EngineError> {
+    /// Called with the cases' lock held: the version cannot move, unless another process moves it.
+    async fn commit_case(
+        self: &Arc<Self>,
+        case: &Case,
+        request: Option<RequestKey>,
+        lease: Option<Lease>,
+    ) -> Result<(), EngineError> {
         let has = self.case_document(case.id).await?.map_or(0, |(version, _)| version);
         let mut record = self.catalogue_record(Body::Case(Box::new(case.clone())), has + 1);
         record.envelope.request = request;
-        let batches = batches(&record, case);
+        let mut batches = batches(&record, case);
+        batches[0].expects.push(Expect { key: keys::case(case.id), version: has });
+        batches[0].lease = lease;
         let leaves_job = batches.len() > 1;
         self.commit_apart(record, batches).await?;
         if leaves_job {

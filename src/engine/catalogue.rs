@@ -250,10 +250,8 @@ impl Engine {
         let operator_word = asked.from;
         let (merchant, since, answer) = {
             let _editing = self.editing.lock().await;
-            if let Some(named) = &named
-                && let Some(kept) = self.answered(CATALOGUE, &named.key).await?
-            {
-                return if kept.body == named.body { Ok(kept.answer) } else { Err(EditError::KeyReused) };
+            if let Some(kept) = self.first_answer(CATALOGUE, named.as_ref(), || EditError::KeyReused).await? {
+                return Ok(kept);
             }
             let known = self.catalogue().offer(id).cloned().ok_or(EditError::Unknown("offer"))?;
             let mut offer = known.as_ref().clone();
@@ -330,7 +328,7 @@ impl Engine {
         let since = offer.life.iter().map(|step| step.effective).min().unwrap_or_default();
         let job = (!clues.is_empty()).then(|| Job::Seen { clues, since, moves: true, next: 0, process: None });
         self.commit_document(record, keys::offer(offer.id.as_str()), has, value, job).await?;
-        self.swap(|known, revision| known.with_offer(Arc::new(offer), revision));
+        self.swap_offer(offer);
         Ok(())
     }
 
@@ -404,8 +402,13 @@ impl Engine {
 
     /// Commits one record in a task of its own, so that a caller who goes away does not
     /// leave a record without its state.
-    pub(super) async fn commit_apart(self: &Arc<Self>, record: Record, batches: Vec<Batch>) -> Result<(), EngineError> {
+    pub(super) async fn commit_apart(
+        self: &Arc<Self>,
+        record: Record,
+        mut batches: Vec<Batch>,
+    ) -> Result<(), EngineError> {
         self.check_proved(record.envelope.partition)?;
+        self.log_with(&mut batches, &record);
         let engine = Arc::clone(self);
         let encoded = record::encode(&record);
         let task = tokio::spawn(async move { engine.journal_then_state(vec![encoded], vec![batches]).await });
@@ -428,7 +431,7 @@ impl Engine {
             return Ok(None);
         }
         let mut record = self.catalogue_record(Body::Withdrawn { number: 0 }, 0);
-        letter.id = record.envelope.number;
+        letter.id = self.letter_id(record.envelope.number);
         let id = letter.id;
         let batch = Batch {
             partition: CATALOGUE,
@@ -442,6 +445,12 @@ impl Engine {
         }
         self.metrics.dead_letter_kept();
         Ok(Some(id))
+    }
+
+    /// The id of a dead letter: its record's number. Processes that share a store number theirs each
+    /// for itself, so some bits of the process stand behind it there (exact in any JSON reader).
+    fn letter_id(&self, number: u64) -> u64 {
+        if self.is_shared() { number << 20 | u64::from(self.journal.process() & 0xf_ffff) } else { number }
     }
 
     /// Takes a message off the shelf after its replay; `false` when it is off already.

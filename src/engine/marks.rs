@@ -2,6 +2,7 @@
 //! per partition records it; nothing here happens because a clock was read in the middle
 //! of a decision.
 
+use super::shared::SETTLED_MS;
 use super::{Engine, EngineError};
 use crate::decide::member::Placed;
 use crate::decide::referral::qualified;
@@ -11,7 +12,7 @@ use crate::domain::offer::Offer;
 use crate::domain::purchase::Stage;
 use crate::domain::{MemberId, MerchantId, PurchaseKey, Timestamp, Unit};
 use crate::record::{Body, MemberInput, RequestKey};
-use crate::store::{Batch, CATALOGUE, Partition, keys};
+use crate::store::{Batch, CATALOGUE, Lease, Partition, keys};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,13 +33,18 @@ impl Engine {
         let mark = Timestamp::start_of_day(now.day());
         let mut decided = 0;
         let behind = |partition: &u16| self.marked[usize::from(*partition)].load(Ordering::Acquire) < mark.as_ms();
-        let mut partitions: Vec<Partition> = (0..self.partitions()).filter(behind).collect();
-        // A mark says that all recorded before it has been screened: without that, money waits.
-        if !partitions.is_empty() && self.policy.screened && !self.screened_up_to(self.end_of_turns().await).await {
+        let partitions: Vec<Partition> = (0..self.partitions()).filter(behind).collect();
+        // Others may be about to offer what they decided before midnight.
+        if partitions.is_empty() || self.is_shared() && now < mark.plus_ms(SETTLED_MS) {
             return Ok(0);
         }
-        if self.is_shared() {
-            partitions = self.raise_marks(partitions, mark).await?;
+        // A mark says that all recorded before it has been screened: without that, money waits.
+        drop(self.gate.write().await);
+        if self.policy.screened && !self.has_screened(&self.reach(&partitions).await?).await? {
+            return Ok(0);
+        }
+        let partitions = if self.is_shared() {
+            self.raise_marks(partitions, mark).await?
         } else {
             // Turns under way were decided under the old mark: the new one rises when they
             // have ended, so that the agenda below misses none of them.
@@ -46,10 +52,11 @@ impl Engine {
             for partition in &partitions {
                 self.marks[usize::from(*partition)].fetch_max(mark.as_ms(), Ordering::AcqRel);
             }
-        }
+            partitions.into_iter().map(|partition| (partition, None)).collect()
+        };
         // Side by side, so that they share the journal's syncs.
         for some in partitions.chunks(PARTITIONS_AT_ONCE) {
-            let marking = some.iter().map(|partition| self.mark_partition(*partition, mark));
+            let marking = some.iter().map(|(partition, lease)| self.mark_partition(*partition, mark, *lease));
             for done in futures_util::future::join_all(marking).await {
                 decided += done?;
             }
@@ -81,7 +88,11 @@ impl Engine {
 
     /// Puts a mark in force in a shared store, before its work is done: from then on no process
     /// commits under the old one. Returns the partitions whose work is this process' to do.
-    async fn raise_marks(&self, partitions: Vec<Partition>, mark: Timestamp) -> Result<Vec<Partition>, EngineError> {
+    async fn raise_marks(
+        &self,
+        partitions: Vec<Partition>,
+        mark: Timestamp,
+    ) -> Result<Vec<(Partition, Option<Lease>)>, EngineError> {
         let mut mine = Vec::new();
         for partition in partitions {
             let found = self.keeper().read(partition, &[keys::mark(), keys::marked()]).await?;
@@ -98,8 +109,8 @@ impl Engine {
                 self.keeper().commit(batch).await?;
             }
             self.marks[usize::from(partition)].fetch_max(mark.as_ms(), Ordering::AcqRel);
-            if self.leases(partition).await? {
-                mine.push(partition);
+            if let Some(lease) = self.lease(partition).await? {
+                mine.push((partition, Some(lease)));
             }
         }
         Ok(mine)
@@ -120,12 +131,21 @@ impl Engine {
         }
     }
 
-    async fn mark_partition(self: &Arc<Self>, partition: Partition, mark: Timestamp) -> Result<u64, EngineError> {
+    async fn mark_partition(
+        self: &Arc<Self>,
+        partition: Partition,
+        mark: Timestamp,
+        lease: Option<Lease>,
+    ) -> Result<u64, EngineError> {
         let mut decided = 0;
         let mut after: Option<Vec<u8>> = None;
         loop {
             if !self.is_able() {
                 return Err(EngineError::Stopping);
+            }
+            // Kept while there is work: another process takes over a few seconds after the last page.
+            if lease.is_some() && self.lease(partition).await? != lease {
+                return Err(EngineError::Contended);
             }
             let page = self.keeper().scan(partition, b"a", after.as_deref(), PAGE).await?;
             let mut due: BTreeMap<MemberId, Vec<Vec<u8>>> = BTreeMap::new();
@@ -139,7 +159,7 @@ impl Engine {
                 after = Some(key);
             }
             // Members of one page at once: they share the journal's syncs.
-            let turns = due.into_iter().map(|(member, keys)| self.time_passes(member, keys, mark));
+            let turns = due.into_iter().map(|(member, keys)| self.time_passes(member, keys, mark, lease));
             for done in futures_util::future::join_all(turns).await {
                 decided += u64::from(done?);
             }
@@ -154,7 +174,7 @@ impl Engine {
         record.envelope.number = self.next_number(partition);
         let value = Bytes::copy_from_slice(&mark.as_ms().to_le_bytes());
         let key = if self.is_shared() { keys::marked() } else { keys::mark() };
-        let batch = Batch { partition, puts: vec![(key, Some(value))], ..Batch::default() };
+        let batch = Batch { partition, puts: vec![(key, Some(value))], lease, ..Batch::default() };
         self.commit_apart(record, vec![batch]).await?;
         self.marked[usize::from(partition)].fetch_max(mark.as_ms(), Ordering::AcqRel);
         Ok(decided)
@@ -165,8 +185,10 @@ impl Engine {
         member: MemberId,
         agenda: Vec<Vec<u8>>,
         mark: Timestamp,
+        lease: Option<Lease>,
     ) -> Result<bool, EngineError> {
         let mut turn = self.turn(&member).await?;
+        turn.under(lease);
         let ended = ended_holds(&turn.member, mark);
         for step in &ended {
             turn.step_at(MemberInput::StandingSet(step.clone()), None, mark).await?;

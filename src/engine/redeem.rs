@@ -55,7 +55,7 @@ impl Engine {
             return Ok(kept);
         }
         // Before the turn: screening may need it itself.
-        self.may_pay().await?;
+        self.may_pay(member).await?;
         let mut turn = self.turn(member).await?;
         if let Some(kept) = self.answered_before(member, named.as_ref()).await? {
             return Ok(kept);

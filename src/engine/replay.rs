@@ -109,7 +109,7 @@ impl Replay<'_> {
             Body::Withdrawn { .. } => {}
             Body::DetectorWithdrawn(withdrawal) => {
                 // Done twice it changes nothing.
-                self.commit(Job::Withdraw { withdrawal: withdrawal.as_ref().clone() }.batch(record)).await?;
+                self.commit(super::cases::withdrawal_batch(record, withdrawal)).await?;
             }
             Body::Case(case) => {
                 // Whoever was to follow it may not have: the start goes on.

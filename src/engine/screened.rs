@@ -10,15 +10,18 @@ use crate::domain::purchase::Stage;
 use crate::domain::{MemberId, Timestamp};
 use crate::journal::{Position, ReadError};
 use crate::record::MemberInput;
-use compact_str::CompactString;
-use std::collections::BTreeSet;
+use crate::store::redis::LogId;
+use crate::store::{Lease, Partition};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How long a request waits for screening to come up before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a process asks how far another has screened.
+const ASKED_EVERY: Duration = Duration::from_millis(25);
 
 /// How long the follower rests before commits wake it.
 const LINGER: Duration = Duration::from_millis(20);
@@ -30,6 +33,15 @@ pub struct Progress {
     pub passed: Position,
     /// When what the last whole pass looked at was read; `None` before the first.
     pub pass_at: Option<Timestamp>,
+}
+
+/// How far screening must come.
+#[derive(Debug)]
+pub(super) enum Reach {
+    /// In the journal of this process, which has its store alone.
+    Own(Position),
+    /// In the logs of a shared store's partitions.
+    Logs(Vec<(Partition, LogId)>),
 }
 
 /// See the module.
@@ -50,8 +62,8 @@ pub struct Screening {
     pass_wanted: AtomicBool,
     /// One change of cases at a time.
     pub(super) cases: tokio::sync::Mutex<()>,
-    /// Versions of detectors withdrawn since the start: the follower may not have read it yet.
-    pub(super) withdrawn: Mutex<BTreeSet<(CompactString, u32)>>,
+    /// What says that this process alone screens a shared store.
+    lease: Mutex<Option<Lease>>,
 }
 
 impl Screening {
@@ -67,8 +79,22 @@ impl Screening {
             woken: Condvar::new(),
             pass_wanted: AtomicBool::new(false),
             cases: tokio::sync::Mutex::default(),
-            withdrawn: Mutex::default(),
+            lease: Mutex::default(),
         }
+    }
+
+    /// What says that this process alone screens a shared store; `None` while another does, and where
+    /// the store is not shared.
+    pub(super) fn lease(&self) -> Option<Lease> {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Whether this process alone screens a shared store, and under which token; 0 while it does not.
+    #[must_use]
+    pub fn token(&self) -> u64 {
+        self.lease().map_or(0, |lease| lease.token)
+    }
+    pub(super) fn hold(&self, lease: Option<Lease>) {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = lease;
     }
 
     /// Records were committed: the follower has something to read.
@@ -99,6 +125,11 @@ impl Screening {
             self.rest(at_most);
         }
         self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Sleeps for so long, or until somebody waits for screening.
+    pub fn nap(&self, at_most: Duration) {
+        self.rest(at_most);
     }
 
     /// Whether somebody woke it.
@@ -143,8 +174,8 @@ impl Screening {
         self.waits.load(Ordering::Relaxed)
     }
 
-    fn is_fresh(&self, progress: &Progress, now: Timestamp) -> bool {
-        progress.pass_at.is_some_and(|at| now.as_ms().saturating_sub(at.as_ms()) <= self.pass_age_ms_max)
+    fn is_fresh(&self, pass_at: Option<Timestamp>, now: Timestamp) -> bool {
+        pass_at.is_some_and(|at| now.as_ms().saturating_sub(at.as_ms()) <= self.pass_age_ms_max)
     }
 }
 
@@ -163,18 +194,39 @@ impl Engine {
         self.journal.read(from, records)
     }
 
-    /// Waits until screening has passed a place and its last whole pass is young enough; false
-    /// when that takes longer than anybody should wait.
+    /// How far screening must come to have passed all that was recorded in some partitions so far.
+    pub(super) async fn reach(&self, partitions: &[Partition]) -> Result<Reach, EngineError> {
+        if !self.policy.screened {
+            return Ok(Reach::Own(Position::default()));
+        }
+        Ok(if self.is_shared() {
+            Reach::Logs(self.log_ends(partitions).await?)
+        } else {
+            Reach::Own(self.journal.end())
+        })
+    }
+
+    /// Waits until screening has come so far and its last whole pass is young enough; false when that
+    /// takes longer than anybody should wait.
+    pub(super) async fn has_screened(&self, reach: &Reach) -> Result<bool, EngineError> {
+        match reach {
+            Reach::Own(place) => Ok(self.screened_up_to(*place).await),
+            Reach::Logs(ends) => self.screened_logs_up_to(ends).await,
+        }
+    }
+
+    /// As [`Engine::has_screened`], of a place in this process' journal.
     pub async fn screened_up_to(&self, place: Position) -> bool {
         if !self.policy.screened {
             return true;
         }
         let screening = &self.screening;
-        let done = |progress: &Progress| progress.passed >= place && screening.is_fresh(progress, self.clock.now());
+        let done =
+            |progress: &Progress| progress.passed >= place && screening.is_fresh(progress.pass_at, self.clock.now());
         if done(&screening.progress()) {
             return true;
         }
-        if !screening.is_fresh(&screening.progress(), self.clock.now()) {
+        if !screening.is_fresh(screening.progress().pass_at, self.clock.now()) {
             screening.pass_wanted.store(true, Ordering::Release);
         }
         screening.wake_up();
@@ -187,18 +239,32 @@ impl Engine {
         came
     }
 
-    /// Whether something may be paid now.
+    /// The same in a shared store, where any process may screen: it is asked until it has.
+    async fn screened_logs_up_to(&self, ends: &[(Partition, LogId)]) -> Result<bool, EngineError> {
+        let partitions: Vec<Partition> = ends.iter().map(|(partition, _)| *partition).collect();
+        let begun = Instant::now();
+        loop {
+            let come = self.screened_logs(&partitions).await?;
+            let is_there = come.passed.iter().zip(ends).all(|(passed, (_, end))| passed.is_some_and(|at| at >= *end));
+            if is_there && self.screening.is_fresh(come.pass_at, self.clock.now()) {
+                return Ok(true);
+            }
+            if begun.elapsed() > PATIENCE {
+                self.screening.waits.fetch_add(1, Ordering::Relaxed);
+                return Ok(false);
+            }
+            self.screening.wake_up();
+            tokio::time::sleep(ASKED_EVERY).await;
+        }
+    }
+
+    /// Whether something of a member may be paid now.
     ///
     /// # Errors
     /// [`ActError::NotScreened`] when screening is behind.
-    pub(super) async fn may_pay(&self) -> Result<(), ActError> {
-        if self.screened_up_to(self.journal.end()).await { Ok(()) } else { Err(ActError::NotScreened) }
-    }
-
-    /// Where all that was recorded before now ends, once no turn that began before is under way.
-    pub(super) async fn end_of_turns(&self) -> Position {
-        let _alone = self.gate.write().await;
-        self.journal.end()
+    pub(super) async fn may_pay(&self, member: &MemberId) -> Result<(), ActError> {
+        let reach = self.reach(&[self.partition(member)]).await?;
+        if self.has_screened(&reach).await? { Ok(()) } else { Err(ActError::NotScreened) }
     }
 
     /// Makes available what a member has earned and nothing but screening holds back: rewards
@@ -209,10 +275,11 @@ impl Engine {
     /// When the journal or the state refuses.
     pub async fn release(self: &Arc<Self>, member: &MemberId) -> Result<bool, EngineError> {
         let turn = self.turn(member).await?;
-        let (through, end) = (turn.now(), self.journal.end());
+        let through = turn.now();
+        let reach = self.reach(&[self.partition(member)]).await?;
         // Screening may need the member's turn itself.
         drop(turn);
-        if !self.screened_up_to(end).await {
+        if !self.has_screened(&reach).await? {
             return Ok(false);
         }
         let mut turn = self.turn(member).await?;

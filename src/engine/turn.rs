@@ -20,13 +20,13 @@ use crate::decide::{
     worth,
 };
 use crate::domain::member::MemberHead;
-use crate::domain::purchase::{AnswerLine, Purchase, SIGNAL, Stage, entry_key};
+use crate::domain::purchase::{AnswerLine, Grant, Purchase, SIGNAL, Stage, entry_key};
 use crate::domain::time::DAY_MS;
 use crate::domain::{CardHash, Code, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
 use crate::ledger::{AccountKind, Owner};
 use crate::record::{self, Body, Envelope, MemberInput, Record, RequestKey};
 use crate::store::keys::{self, CardClaim, Identity};
-use crate::store::{Batch, Expect, Keeper, Partition};
+use crate::store::{Batch, Expect, Keeper, Lease, Partition};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard};
@@ -75,6 +75,8 @@ pub struct Turn {
     supposed: bool,
     /// Offers again what a shared store forgot.
     repairs: Option<u64>,
+    /// Work that one process of a shared store does alone.
+    lease: Option<Lease>,
     /// Jobs to be left with the commit.
     left: Vec<Job>,
 }
@@ -128,6 +130,7 @@ impl Engine {
             now,
             supposed: false,
             repairs: None,
+            lease: None,
             left: Vec::new(),
         }))
     }
@@ -154,6 +157,10 @@ impl Turn {
     /// is this turn that proves it.
     pub(super) fn repair(&mut self, record: u64) {
         self.repairs = Some(record);
+    }
+    /// Commits only while this process has a lease.
+    pub(super) fn under(&mut self, lease: Option<Lease>) {
+        self.lease = lease;
     }
     /// Leaves a job with the commit.
     pub(super) fn leave(&mut self, job: Job) {
@@ -380,7 +387,8 @@ impl Turn {
     /// Enters the member in the agenda for what the purchases bring after a mark.
     pub fn schedule(&mut self, mark: Timestamp) {
         let due = self.engine.due();
-        let days = self.member.purchases.iter().filter_map(|placed| due.next_day(placed, mark));
+        let screened = self.member.head.screened;
+        let days = self.member.purchases.iter().filter_map(|placed| due.next_day(placed, mark, screened));
         self.scheduled = days.collect();
         self.scheduled.sort_unstable();
         self.scheduled.dedup();
@@ -409,6 +417,7 @@ impl Turn {
         let engine = Arc::clone(&self.engine);
         if self.repairs.is_none() {
             engine.check_proved(self.partition)?;
+            engine.check_age(self.now)?;
         }
         let news = self.news();
         let empty = MemberState::new(MemberHead::new(self.id().clone(), self.now));
@@ -442,9 +451,10 @@ impl Turn {
         let (records, touched) = (&self.records, &self.touched);
         let mut batch = member_batch(&member, self.base_version, records, touched, self.partition, &engine.due());
         batch.puts.extend(removed.chain(days));
-        engine.finish_batch(&mut batch, &member, &self.records);
+        let records: Vec<Vec<u8>> = self.records.iter().map(record::encode).collect();
+        engine.finish_batch(&mut batch, &member, &self.records, &records);
+        batch.lease = self.lease;
         batches.push(batch);
-        let records = self.records.iter().map(record::encode).collect();
         engine.commit_in_a_round(Decision { turn: self, member, records, batches }).await
     }
 
@@ -673,7 +683,7 @@ pub(super) fn member_batch(
         if let Some(at) = member.find(key) {
             let purchase: &Purchase = &member.purchases[at].purchase;
             batch.puts.push((keys::purchase(id, key), Some(record::encode(purchase).into())));
-            if let Some(day) = due.next_day(&member.purchases[at], member.head.mark) {
+            if let Some(day) = due.next_day(&member.purchases[at], member.head.mark, member.head.screened) {
                 batch.puts.push((keys::agenda(day, id), Some(Bytes::new())));
             }
         }
@@ -756,14 +766,15 @@ impl Engine {
 
 impl Due<'_> {
     /// The day whose mark next changes something of the purchase: a lapse, the end of a
-    /// hold, an expiry, or sealing.
-    fn next_day(&self, placed: &Placed, mark: Timestamp) -> Option<u32> {
+    /// hold, an expiry, or sealing. Screening has passed what was recorded up to an instant.
+    fn next_day(&self, placed: &Placed, mark: Timestamp, screened: Timestamp) -> Option<u32> {
         let purchase = &placed.purchase;
         let worth = worth(purchase, mark, &self.policy.lapse);
         let lapse = worth.lapses_at.filter(|at| *at > mark && !worth.complete);
         let holds = purchase.grants.iter().filter(|grant| grant.stage == Stage::Posted && grant.amount_minor > 0);
         // What came when its hold was over waits for screening: for the mark after that at the latest.
-        let free = holds.filter_map(|grant| Some(grant.available_at?.max(grant.earned_at.plus_ms(1))));
+        let waits = |grant: &Grant| if grant.earned_at > screened { grant.earned_at.plus_ms(1) } else { mark };
+        let free = holds.filter_map(|grant| Some(grant.available_at?.max(waits(grant))));
         let hold = free.filter(|at| *at > mark).min();
         let unused = purchase.grants.iter().filter(|grant| grant.remaining_minor() > 0);
         let expiry = unused.filter_map(|grant| grant.expires_at).filter(|at| *at > mark).min();

@@ -73,6 +73,8 @@ pub struct Member {
     pub views: u32,
     /// Purchases that were cleared.
     pub purchases: u32,
+    /// Of the state that their last record made.
+    pub version: u32,
     links: u32,
     /// Referrals that name them as the referrer.
     named: u32,
@@ -94,8 +96,16 @@ pub struct Member {
     pub erased: bool,
 }
 
+impl Member {
+    /// Nothing done yet: it is counted anew.
+    pub fn forget_acts(&mut self) {
+        (self.spend_minor, self.first, self.last) = (0, NO_TIME, 0);
+        (self.views, self.purchases, self.activations, self.refunds, self.redemptions) = (0, 0, 0, 0, 0);
+    }
+}
+
 /// See the module.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Resident {
     names: Vec<u8>,
     name_ends: Vec<u32>,
@@ -125,11 +135,30 @@ fn seconds(at: Timestamp) -> u32 {
     u32::try_from(at.as_ms() / 1000).unwrap_or(if at.as_ms() < 0 { 0 } else { NO_TIME - 1 })
 }
 
+impl Default for Resident {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Resident {
     /// Nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { kinds: WORDS.iter().map(|&word| word.into()).collect(), ..Self::default() }
+        Self {
+            names: Vec::new(),
+            name_ends: Vec::new(),
+            by_name: HashTable::new(),
+            members: Vec::new(),
+            identifiers: Vec::new(),
+            of_identifier: Vec::new(),
+            by_hash: HashTable::new(),
+            links: Vec::new(),
+            free: None,
+            link_count: 0,
+            kinds: WORDS.iter().map(|&word| word.into()).collect(),
+            withdrawn: BTreeSet::new(),
+        }
     }
 
     /// A detector's version counts for nothing from now on.
@@ -229,6 +258,7 @@ impl Resident {
             last: 0,
             views: 0,
             purchases: 0,
+            version: 0,
             links: NONE,
             named: NONE,
             parent: who,

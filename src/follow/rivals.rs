@@ -7,6 +7,7 @@ use super::pass::ties;
 use super::resident::{Resident, Who};
 use crate::cases::triage::{Automatic, Group, TriagePolicy};
 use crate::cases::{Evidence, Suspect};
+use crate::catalogue::Catalogue;
 use crate::domain::merchant::Competitor;
 use crate::domain::{CardHash, MerchantId, Timestamp};
 use crate::engine::derived::{DOMAIN, NETWORK, parts};
@@ -67,6 +68,12 @@ const SIGNS: [Sign; 4] = [
         clears: "purchases under the offers that were activated",
     },
 ];
+
+/// What merchants declare.
+pub fn declared(catalogue: &Catalogue) -> BTreeMap<MerchantId, Vec<Competitor>> {
+    let declaring = catalogue.merchants().filter(|merchant| !merchant.competitors.is_empty());
+    declaring.map(|merchant| (merchant.id.clone(), merchant.competitors.clone())).collect()
+}
 
 /// What a merchant's rivals take to be a case: fewer members than a ring, and never by itself.
 #[must_use]

@@ -21,6 +21,7 @@
 //! | `M` merchant, `O` offer | version, document (catalogue) |
 //! | `d` number | dead letter (catalogue) |
 //! | `x` number | version, case (catalogue); newest first |
+//! | `w` version detector | the detector's version counts for nothing (catalogue) |
 //! | `y` member 0 number | hint: a case that the member is in (catalogue) |
 //!
 //! Ids hold no control characters, so 0 ends them. All keys of a member lie together.
@@ -296,6 +297,23 @@ pub fn case_of(member: &MemberId, number: u64) -> Key {
 #[must_use]
 pub fn case_number(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|number| !u64::from_be_bytes(*number))
+}
+
+/// Prefix of all withdrawn versions of detectors.
+#[must_use]
+pub fn withdrawals() -> Key {
+    vec![b'w']
+}
+/// A detector's version that counts for nothing.
+#[must_use]
+pub fn withdrawn(detector: &str, version: u32) -> Key {
+    [&withdrawals()[..], &version.to_be_bytes(), detector.as_bytes()].concat()
+}
+/// The detector and the version of such a key.
+#[must_use]
+pub fn withdrawn_parts(key: &[u8]) -> Option<(compact_str::CompactString, u32)> {
+    let (version, detector) = key.get(1..)?.split_first_chunk::<4>()?;
+    Some((std::str::from_utf8(detector).ok()?.into(), u32::from_be_bytes(*version)))
 }
 
 /// A card's holder, as the card index remembers: a hint, checked against the member.

@@ -74,6 +74,20 @@ pub struct Batch {
     pub adds: Vec<(Key, i64)>,
     /// Whose record it is of; `None` for what nobody misses when it is forgotten.
     pub by: Option<By>,
+    /// Its records, for those who follow the partition in a shared store; who has a store alone
+    /// follows the journal.
+    pub log: Vec<Bytes>,
+    /// Work that one process of a shared store does alone: refused once another has its lease.
+    pub lease: Option<Lease>,
+}
+
+/// What says that a process alone follows a partition of a shared store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The process.
+    pub process: u32,
+    /// Raised whenever another takes over.
+    pub token: u64,
 }
 
 /// The process whose journal holds a batch's record.

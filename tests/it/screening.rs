@@ -9,7 +9,7 @@ use ringfence::commands::ConfigArgs;
 use ringfence::commands::fit::{FitArgs, fit};
 use ringfence::config::ScreeningSettings;
 use ringfence::decide::Policy;
-use ringfence::domain::{Currency, MemberId, Unit};
+use ringfence::domain::{Currency, MemberId, Timestamp, Unit};
 use ringfence::engine::acts::ActError;
 use ringfence::engine::redeem::Wanted;
 use ringfence::engine::{Engine, EngineOptions};
@@ -495,6 +495,43 @@ async fn money_waits_while_screening_does_not_come() {
     // It stops again, and its last look becomes too old.
     clock.set(clock.now().plus_ms(2 * 3_600_000));
     assert!(matches!(pay().await, Err(ActError::NotScreened)));
+    engine.stop().unwrap();
+    let report = audit(&[folder.0.join("journal")], &AuditOptions::new(policy)).unwrap();
+    assert!(report.is_clean(), "{:#?}", report.checks.iter().filter(|c| c.difference_count > 0).collect::<Vec<_>>());
+}
+
+/// A reward came when its hold was over but for the mark of the day, and screening passed it, for
+/// the sake of another one, before that mark rose: the mark releases it, not the next day's.
+#[tokio::test]
+async fn what_screening_passed_before_the_mark_of_the_day_is_released_by_it() {
+    let folder = world::Folder::new("gate");
+    let clock = Clock::manual(Timestamp::start_of_day(world::begin().day() + 1).plus_ms(5_000));
+    let policy = Policy { screened: true, ..Policy::default() };
+    let options = EngineOptions { partitions: 4, ..world::small_options(&folder.0) };
+    let (engine, _) = Engine::start(options, policy.clone(), clock.clone(), Arc::new(Metrics::new(&[]))).unwrap();
+    engine.put_merchant(world::merchant("shop", &["123456"]), None).await.unwrap();
+    for (offer, hold_days) in [("at-once", 0), ("a-day", 1)] {
+        let terms = ringfence::domain::offer::Terms { hold_days, ..world::terms("shop") };
+        world::publish(&engine, offer, terms).await;
+    }
+    world::member(&engine, "ann", "tok_ann").await;
+    let body = world::event("e1", "clearing", "e1", "tok_ann", 4_000, "2026-11-21T00:00:00Z", "123456");
+    world::receive(&engine, &world::source(), &body).await;
+    let (ann, usd) = (MemberId::new("ann").unwrap(), Currency::parse("USD").unwrap());
+    let balance = async || {
+        let balance = engine.load(&ann).await.unwrap().unwrap().head.balance(usd);
+        (balance.posted_minor, balance.available_minor)
+    };
+    let screened = || {
+        engine.screening().passed(engine.journal_end(), 0);
+        engine.screening().pass_done(clock.now());
+    };
+    screened();
+    assert!(engine.release(&ann).await.unwrap());
+    assert_eq!(balance().await, (200, 200), "the other one's day has no mark yet");
+    screened();
+    engine.mark_day(clock.now()).await.unwrap();
+    assert_eq!(balance().await, (0, 400));
     engine.stop().unwrap();
     let report = audit(&[folder.0.join("journal")], &AuditOptions::new(policy)).unwrap();
     assert!(report.is_clean(), "{:#?}", report.checks.iter().filter(|c| c.difference_count > 0).collect::<Vec<_>>());

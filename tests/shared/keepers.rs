@@ -4,11 +4,12 @@
 use crate::world;
 use crate::world::redis::{RedisCluster, RedisServer};
 use bytes::Bytes;
-use ringfence::domain::{CardHash, MemberId, OfferId, PurchaseKey};
+use ringfence::domain::{CardHash, MemberId, OfferId, PurchaseKey, Timestamp};
+use ringfence::journal::Position;
 use ringfence::store::embedded::Embedded;
-use ringfence::store::redis::Redis;
 use ringfence::store::redis::connection::ConnectOptions;
-use ringfence::store::{Batch, CATALOGUE, Committed, Expect, Keeper, Pairs, keys};
+use ringfence::store::redis::{LogId, LogPage, Redis, Screened};
+use ringfence::store::{Batch, By, CATALOGUE, Committed, Expect, Keeper, Pairs, keys};
 
 const PARTITIONS: u16 = 16;
 
@@ -160,4 +161,91 @@ async fn redis_keeps_the_same_promise() {
 async fn a_cluster_keeps_the_same_promise() {
     let cluster = RedisCluster::start(false, 5000, false);
     keeps_its_promise(&redis(&cluster.url()).await).await;
+}
+
+/// Joins as a process, with a partition proved.
+async fn joined(url: &str, process: u32, partition: u16) -> Redis {
+    let redis = redis(url).await;
+    redis.join(process);
+    let look = redis.begin(partition, process, 0, &[process]).await.unwrap();
+    assert!(redis.settled(partition, process, look.epoch, Position::default()).await.unwrap());
+    redis.standings().of(partition).enter(look.epoch, look.sequence);
+    redis.standings().of(partition).prove();
+    redis
+}
+
+/// What follows a partition: logs, and leases whose tokens never come again.
+async fn is_followed_by_one(url: &str) {
+    let (partition, ann) = (5, member("ann"));
+    let (one, two) = (joined(url, 1, partition).await, joined(url, 2, partition).await);
+    let by = |process| Some(By { process, low_water: Position::default(), repairs: false });
+    let written = |process, text: &'static str, lease| Batch {
+        partition,
+        puts: vec![(keys::head(&ann), value(1, text))],
+        by: by(process),
+        log: vec![Bytes::from_static(text.as_bytes())],
+        lease,
+        ..Batch::default()
+    };
+    // One has it, and has it again; the other does not.
+    let first = one.lease(partition, 1, 60_000).await.unwrap().unwrap();
+    assert_eq!(one.lease(partition, 1, 60_000).await.unwrap(), Some(first));
+    assert_eq!(two.lease(partition, 2, 60_000).await.unwrap(), None);
+    assert_eq!(one.commit(written(1, "first", Some(first))).await.unwrap(), Committed::Yes);
+    // Given up, it goes to the other, and what the first one still writes is refused whole.
+    one.lease(partition, 1, 0).await.unwrap();
+    let second = two.lease(partition, 2, 60_000).await.unwrap().unwrap();
+    assert!(second.token > first.token);
+    assert_eq!(one.commit(written(1, "late", Some(first))).await.unwrap(), Committed::Conflict);
+    assert_eq!(two.commit(written(2, "second", Some(second))).await.unwrap(), Committed::Yes);
+    assert_eq!(one.commit(written(1, "third", None)).await.unwrap(), Committed::Yes, "not everything is a follower's");
+    assert_eq!(one.get(partition, &keys::head(&ann)).await.unwrap(), value(1, "third"));
+
+    // The log has what was committed, and tells when what comes before was dropped.
+    let texts = |page: &LogPage| {
+        page.entries.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect::<Vec<_>>()
+    };
+    let all = two.read_log(partition, None, 10).await.unwrap();
+    assert_eq!((texts(&all), all.is_whole), (vec!["first".to_owned(), "second".to_owned(), "third".to_owned()], true));
+    let (begin, end) = (all.entries[0].0, all.entries[2].0);
+    assert_eq!(two.log_end(partition).await.unwrap(), Some(end));
+    let page = two.read_log(partition, Some(begin), 1).await.unwrap();
+    assert_eq!((texts(&page), page.is_whole), (vec!["second".to_owned()], true));
+    let page = two.read_log(partition, Some(end), 10).await.unwrap();
+    assert!(page.entries.is_empty() && page.is_whole);
+    let unknown = LogId { number: begin.number + 40, ..begin };
+    assert!(!two.read_log(partition, Some(unknown), 10).await.unwrap().is_whole);
+    two.trim_log(partition, end).await.unwrap();
+    assert_eq!(two.log_end(partition).await.unwrap(), Some(end), "the last one stays");
+
+    // How far screening has come is said by whoever has its lease alone.
+    let (one, two) = (joined(url, 1, CATALOGUE).await, joined(url, 2, CATALOGUE).await);
+    let first = one.lease(CATALOGUE, 1, 0).await.unwrap().unwrap();
+    let second = two.lease(CATALOGUE, 2, 60_000).await.unwrap().unwrap();
+    let at = Timestamp::from_ms(1_795_000_000_000);
+    assert!(!one.say_screened(first, &[(partition, end)], Some(at)).await.unwrap());
+    assert_eq!(one.screened(&[partition]).await.unwrap(), Screened { passed: vec![None], pass_at: None });
+    assert!(two.say_screened(second, &[(partition, end)], Some(at)).await.unwrap());
+    assert_eq!(one.screened(&[partition]).await.unwrap(), Screened { passed: vec![Some(end)], pass_at: Some(at) });
+}
+
+#[tokio::test]
+async fn one_redis_is_followed_by_one_process() {
+    let server = RedisServer::start();
+    is_followed_by_one(&server.url()).await;
+    // A server that forgot everything gives no token a second time: the epoch is part of it.
+    let partition = 5;
+    let before = joined(&server.url(), 3, partition).await.lease(partition, 2, 60_000).await.unwrap().unwrap();
+    assert_eq!(server.cli(&["flushall"]), "OK");
+    let again = redis(&server.url()).await;
+    again.standings().of(partition).knows_of(7);
+    again.join(3);
+    again.begin(partition, 3, 0, &[]).await.unwrap();
+    assert!(again.lease(partition, 3, 60_000).await.unwrap().unwrap().token > before.token);
+}
+
+#[tokio::test]
+async fn a_cluster_is_followed_by_one_process() {
+    let cluster = RedisCluster::start(false, 5_000, false);
+    is_followed_by_one(&cluster.url()).await;
 }

@@ -5,6 +5,9 @@
 mod world;
 
 mod chaos;
+mod cut;
+mod fleet;
 mod keepers;
 mod migrate;
+mod screened;
 mod together;

@@ -32,9 +32,14 @@ pub fn share_secrets(from: &Folder, to: &Folder) {
 
 /// A shop with an offer of five percent.
 pub async fn open_shop(service: &Service, budget: Option<i64>) {
+    open(service, 1, budget).await;
+}
+
+/// The same, with so many days of hold.
+pub async fn open(service: &Service, hold_days: u32, budget_minor: Option<i64>) {
     let engine = service.engine();
     engine.put_merchant(world::merchant("shop", &["123456"]), None).await.unwrap();
-    let terms = ringfence::domain::offer::Terms { budget_minor: budget, ..world::terms("shop") };
+    let terms = ringfence::domain::offer::Terms { hold_days, budget_minor, ..world::terms("shop") };
     world::publish(engine, "five", terms).await;
 }
 
@@ -109,6 +114,51 @@ async fn services_on_one_redis_tell_each_other() {
 async fn services_on_a_cluster_tell_each_other() {
     let cluster = RedisCluster::start(false, 5_000, false);
     tells_each_other(&cluster.url()).await;
+}
+
+/// An offer that gives without a budget gets one later, while one of those who gave under it is
+/// gone: what all of them gave counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_05_a_first_budget_counts_what_every_process_gave_before() {
+    let server = RedisServer::start();
+    let mut all = services(&server.url(), 3).await;
+    open_shop(&all[0], None).await;
+    world::member(all[0].engine(), "m0", "tok_0").await;
+    let source = world::source();
+    for (nth, service) in all.iter().enumerate() {
+        until_seen(service).await;
+        let received = told(service.engine(), &source, &purchase(0, nth)).await;
+        assert_eq!(received.results[0].as_ref().unwrap().outcome.as_str(), "credited");
+    }
+    all.remove(2).stop().await;
+    let five = OfferId::new("five").unwrap();
+    let terms = ringfence::domain::offer::Terms {
+        budget_minor: Some(450),
+        daily_budget_minor: Some(450),
+        ..world::terms("shop")
+    };
+    world::publish(all[0].engine(), "five", terms).await;
+    // Each says its own, and one of them says that of the process that is gone.
+    let said = || all.iter().all(|service| !service.engine().has_doubts());
+    let totals = || {
+        let keys = server.cli(&["--scan", "--pattern", "rf:{b:five}:budget"]);
+        server.cli(&["hvals", &keys]).lines().filter_map(|total| total.parse::<i64>().ok()).sum::<i64>()
+    };
+    wait_for(|| said() && totals() == 300);
+    let mut granted = 300;
+    for nth in 3..6 {
+        let received = told(all[nth % 2].engine(), &source, &purchase(0, nth)).await;
+        granted += received.results[0].as_ref().unwrap().rewards.iter().map(|(line, _)| line.change_minor).sum::<i64>();
+    }
+    assert_eq!(granted, 450);
+    for service in &all {
+        service.engine().settle_budgets().await.unwrap();
+    }
+    for service in all {
+        let used = service.engine().offer_use(&five).await.unwrap();
+        assert_eq!((used.granted, used.reserved, used.raised, used.reserved_of_day), (450, 0, 450, 0));
+        service.stop().await;
+    }
 }
 
 const MEMBERS: usize = 24;

@@ -7,6 +7,7 @@
     reason = "each test binary uses a part of the world, and a test that cannot go on fails where it stands"
 )]
 
+pub mod network;
 pub mod redis;
 pub mod ring;
 
@@ -68,7 +69,7 @@ pub fn variables(dir: &Path, extra: &[(&str, &str)]) -> BTreeMap<String, String>
         ("RINGFENCE_STORE__URL", format!("embedded:{}", dir.display())),
         ("RINGFENCE_STORE__PARTITIONS", "16".to_owned()),
         ("RINGFENCE_JOURNAL__DIR", dir.join("journal").display().to_string()),
-        ("RINGFENCE_LOG__LEVEL", "error".to_owned()),
+        ("RINGFENCE_LOG__LEVEL", std::env::var("RINGFENCE_TEST_LOG").unwrap_or_else(|_| "error".to_owned())),
         // What is about something else sees its money at once.
         ("RINGFENCE_SCREENING__ENABLED", "false".to_owned()),
         ("RINGFENCE_SECRET_VISA", SECRET.to_owned()),

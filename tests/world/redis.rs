@@ -10,6 +10,9 @@ use std::process::{Child, Command, Stdio};
 pub struct RedisServer {
     child: Child,
     pub port: u16,
+    address: String,
+    /// What comes before its command: where it runs.
+    runs: Vec<String>,
     dir: std::path::PathBuf,
     extra: Vec<String>,
     _folder: Option<Folder>,
@@ -27,20 +30,26 @@ impl RedisServer {
     }
 
     pub fn with(extra: &[&str]) -> Self {
+        Self::at("127.0.0.1", Vec::new(), extra)
+    }
+
+    /// One that others reach by an address, started by what comes before its command.
+    pub fn at(address: &str, runs: Vec<String>, extra: &[&str]) -> Self {
         let folder = Folder::new("redis");
         let extra: Vec<String> = extra.iter().map(ToString::to_string).collect();
         // A port that was free a moment ago may be taken by another test: try the next.
         for _ in 0..20 {
             let port = free_port();
-            if let Some(child) = spawn(&folder.0, port, &extra) {
-                return Self { child, port, dir: folder.0.clone(), extra, _folder: Some(folder) };
+            if let Some(child) = spawn(&runs, &folder.0, (address, port), &extra) {
+                let (address, dir) = (address.to_owned(), folder.0.clone());
+                return Self { child, port, address, runs, dir, extra, _folder: Some(folder) };
             }
         }
         panic!("redis-server does not start; install it with: sudo apt-get install redis-server");
     }
 
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}:{}", self.address, self.port)
     }
 
     pub fn pid(&self) -> rustix::process::Pid {
@@ -61,12 +70,15 @@ impl RedisServer {
     /// Starts it again, on the same port and with what its folder holds.
     pub fn restart(&mut self) {
         self.kill();
-        self.child = spawn(&self.dir, self.port, &self.extra).expect("it starts again");
+        let child = spawn(&self.runs, &self.dir, (&self.address, self.port), &self.extra);
+        self.child = child.expect("it starts again");
     }
 
     /// The answer to a command, as `redis-cli` prints it.
     pub fn cli(&self, command: &[&str]) -> String {
-        cli(self.port, command)
+        let mut cli = Command::new("redis-cli");
+        let output = cli.args(["-h", &self.address, "-p", &self.port.to_string()]).args(command).output();
+        String::from_utf8_lossy(&output.expect("redis-cli is installed").stdout).trim().to_owned()
     }
 }
 
@@ -74,12 +86,6 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-pub fn cli(port: u16, command: &[&str]) -> String {
-    let mut cli = Command::new("redis-cli");
-    let output = cli.arg("-p").arg(port.to_string()).args(command).output().expect("redis-cli is installed");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// A port for a server and, 10,000 above it, for its Cluster bus.
@@ -94,9 +100,11 @@ fn free_port() -> u16 {
     }
 }
 
-fn spawn(dir: &Path, port: u16, extra: &[String]) -> Option<Child> {
-    let mut child = Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
+fn spawn(runs: &[String], dir: &Path, (address, port): (&str, u16), extra: &[String]) -> Option<Child> {
+    let command: Vec<&str> = runs.iter().map(String::as_str).chain(["redis-server"]).collect();
+    let mut child = Command::new(command[0])
+        .args(&command[1..])
+        .args(["--bind", address, "--save", "", "--daemonize", "no", "--protected-mode", "no"])
         .args(["--port", &port.to_string(), "--dir"])
         .arg(dir)
         .args(extra)
@@ -125,6 +133,11 @@ pub struct RedisCluster {
 impl RedisCluster {
     /// Three masters; a server that does not hear from another for `timeout_ms` calls it failed.
     pub fn start(replicas: bool, timeout_ms: u32, durable: bool) -> Self {
+        Self::of(if replicas { 6 } else { 3 }, timeout_ms, durable, |_, options| RedisServer::with(options))
+    }
+
+    /// The first three are masters, the others their replicas.
+    pub fn of(count: usize, timeout_ms: u32, durable: bool, start: impl Fn(usize, &[&str]) -> RedisServer) -> Self {
         let timeout = timeout_ms.to_string();
         let appendonly = if durable { "yes" } else { "no" };
         let options = [
@@ -137,18 +150,17 @@ impl RedisCluster {
             "--repl-diskless-sync-delay",
             "0",
         ];
-        let start = |_| RedisServer::with(&options);
-        let masters: Vec<RedisServer> = (0..3).map(start).collect();
+        let mut masters: Vec<RedisServer> = (0..count).map(|place| start(place, &options)).collect();
+        let replicas = masters.split_off(3);
         let bounds = [0_u16, 5461, 10_923, 16_384];
         for (place, master) in masters.iter().enumerate() {
             let (from, to) = (bounds[place].to_string(), (bounds[place + 1] - 1).to_string());
             assert_eq!(master.cli(&["cluster", "addslotsrange", &from, &to]), "OK");
             assert_eq!(master.cli(&["cluster", "set-config-epoch", &(place + 1).to_string()]), "OK");
         }
-        let replicas: Vec<RedisServer> = if replicas { (0..3).map(start).collect() } else { Vec::new() };
-        let first = masters[0].port.to_string();
+        let (address, port) = (&masters[0].address, masters[0].port.to_string());
         for other in masters.iter().skip(1).chain(&replicas) {
-            assert_eq!(other.cli(&["cluster", "meet", "127.0.0.1", &first]), "OK");
+            assert_eq!(other.cli(&["cluster", "meet", address, &port]), "OK");
         }
         let cluster = Self { masters, replicas };
         let known = cluster.all().count();
@@ -174,7 +186,8 @@ impl RedisCluster {
     }
 
     pub fn url(&self) -> String {
-        let nodes: Vec<String> = self.masters.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
+        let node = |server: &RedisServer| format!("{}:{}", server.address, server.port);
+        let nodes: Vec<String> = self.masters.iter().map(node).collect();
         format!("redis-cluster://{}", nodes.join(","))
     }
 }

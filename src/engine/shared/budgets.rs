@@ -6,6 +6,7 @@ use super::super::budgets::{Budget, Crossed, Reserved, Use, crossed_between};
 use super::super::{Engine, EngineError};
 use super::{Shared, lock};
 use crate::domain::OfferId;
+use crate::domain::offer::Offer;
 use crate::store::keys;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ impl Shared {
     }
 
     /// The shares that this process' last reservation of an offer came to.
-    pub(in crate::engine) fn crossed(&self, offer: &OfferId, budget: Budget, _day: u32) -> Vec<Crossed> {
+    pub(in crate::engine) fn crossed(&self, offer: &OfferId, budget: Budget) -> Vec<Crossed> {
         let Some((before, after)) = lock(&self.told).remove(offer) else { return Vec::new() };
         crossed_between(before, after, budget)
     }
@@ -114,6 +115,19 @@ impl Engine {
         };
         let (reserved, reserved_of_day) = (said(None).await? - granted, said(Some(day)).await? - raised);
         Ok(Some(Use { granted, raised, reserved: reserved.max(0), reserved_of_day: reserved_of_day.max(0) }))
+    }
+
+    /// Puts an offer into the snapshot. With its first budget nothing is said there of what was
+    /// granted before: every process counts and says its own, and one those of the dead.
+    pub(in crate::engine) fn swap_offer(self: &Arc<Self>, offer: Offer) {
+        let (id, had_budget) = (offer.id.clone(), self.has_budget(&offer.id));
+        self.swap(|known, revision| known.with_offer(Arc::new(offer), revision));
+        if let Some(shared) = self.shared().filter(|_| !had_budget && self.has_budget(&id)) {
+            // After the swap: what is granted from now on is said as it comes.
+            lock(&shared.unsure).insert(id);
+            lock(&shared.swept).clear();
+            shared.doubts.notify_one();
+        }
     }
 
     fn budgeted(&self) -> BTreeSet<OfferId> {

@@ -58,7 +58,7 @@ impl Engine {
             }
             Some(b'O') => {
                 let offer: Offer = keys::of_document(document)?.1;
-                self.swap(|known, revision| known.with_offer(Arc::new(offer), revision));
+                self.swap_offer(offer);
             }
             _ => {}
         }

@@ -10,6 +10,7 @@
 
 mod budgets;
 mod feed;
+pub mod following;
 mod prove;
 
 use super::budgets::Use;
@@ -27,6 +28,7 @@ use crate::store::keys::CardClaim;
 use crate::store::redis::{Processes, Redis};
 use crate::store::{Batch, By, Committed, Keeper, Partition, StoreError, keys};
 use crate::telemetry::Metrics;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +36,11 @@ use std::time::{Duration, Instant};
 
 /// A process that has not said so for this long is taken for dead.
 pub const ALIVE_MS: u64 = 5_000;
+/// A decision that is older when it is offered is made again.
+const DECISION_AGE_MS_MAX: i64 = 5_000;
+/// After midnight, when every decision made before it has reached the state or never will: its age,
+/// the bounds on journal and Redis, and what the processes' clocks may differ.
+pub(super) const SETTLED_MS: i64 = 15_000;
 /// Cards whose holder is remembered.
 const HOLDERS_MAX: usize = 262_144;
 /// By then every other process has heard of a new one.
@@ -247,12 +254,13 @@ impl Engine {
         }
     }
 
-    /// Whether a partition waits to be proved.
+    /// Whether a partition waits to be proved, or a budget's total to be said again.
     #[must_use]
     pub fn has_doubts(&self) -> bool {
         self.shared().is_some_and(|shared| {
             let standings = shared.redis.standings();
-            standings.partitions().any(|partition| !standings.of(partition).is_proved())
+            !lock(&shared.unsure).is_empty()
+                || standings.partitions().any(|partition| !standings.of(partition).is_proved())
         })
     }
 
@@ -267,21 +275,46 @@ impl Engine {
     /// `Unproved` while the shared store may lack something, or its catalogue cannot be read.
     pub(super) fn check_proved(&self, partition: Partition) -> Result<(), EngineError> {
         let Some(shared) = self.shared() else { return Ok(()) };
-        // A catalogue that was not looked at for longer may lack a version that counts already.
-        let fresh =
-            lock(&shared.fresh).elapsed() < Duration::from_secs(u64::from(self.options.effective_seconds.max(1)));
-        if fresh && shared.redis.standings().of(partition).is_proved() { Ok(()) } else { Err(EngineError::Unproved) }
+        let proved = self.is_current() && shared.redis.standings().of(partition).is_proved();
+        if proved { Ok(()) } else { Err(EngineError::Unproved) }
+    }
+
+    /// Whether the catalogue was looked at lately: one that is older may lack a version that counts
+    /// already. Always so where the store is this process' alone.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let seconds = u64::from(self.options.effective_seconds.max(1));
+        self.shared().is_none_or(|shared| lock(&shared.fresh).elapsed() < Duration::from_secs(seconds))
+    }
+
+    /// Whether a decision is young enough for a shared store: by [`SETTLED_MS`] after midnight
+    /// everything decided before it is there, and the daily mark misses none of it.
+    ///
+    /// # Errors
+    /// `Contended` when it took too long: it is decided again.
+    pub(super) fn check_age(&self, decided_at: Timestamp) -> Result<(), EngineError> {
+        let is_old = self.shared().is_some() && self.clock.now().as_ms() - decided_at.as_ms() > DECISION_AGE_MS_MAX;
+        if is_old { Err(EngineError::Contended) } else { Ok(()) }
     }
 
     /// What only a shared store needs of a member's batch: the mark it was decided under must
-    /// still be in force, the member's key goes with it, and what it grants is counted for this
-    /// process.
-    pub(super) fn finish_batch(&self, batch: &mut Batch, member: &MemberState, records: &[Record]) {
+    /// still be in force, the member's key goes with it, what it grants is counted for this
+    /// process, and whoever follows the partition is told.
+    pub(super) fn finish_batch(
+        &self,
+        batch: &mut Batch,
+        member: &MemberState,
+        records: &[Record],
+        encoded: &[Vec<u8>],
+    ) {
         if self.shared().is_none() {
             return;
         }
+        if self.policy.screened {
+            batch.log = encoded.iter().map(|record| Bytes::copy_from_slice(record)).collect();
+        }
         let mark = self.mark(batch.partition).as_ms();
-        let mark = (mark != 0).then(|| bytes::Bytes::copy_from_slice(&mark.to_le_bytes()));
+        let mark = (mark != 0).then(|| Bytes::copy_from_slice(&mark.to_le_bytes()));
         batch.same.push((keys::mark(), mark));
         self.keys.put_key(batch, member);
         for record in records {
@@ -330,14 +363,6 @@ impl Engine {
             self.saw_mark(partition, keys::counter(found.as_ref()));
         }
         Ok(())
-    }
-
-    /// Whether this process does what a partition's followers do, for some seconds more.
-    pub(super) async fn leases(&self, partition: Partition) -> Result<bool, EngineError> {
-        match self.shared() {
-            Some(shared) => Ok(shared.redis.lease(partition, shared.process, ALIVE_MS).await?),
-            None => Ok(true),
-        }
     }
 
     fn saw_mark(&self, partition: Partition, mark: i64) {

@@ -1,7 +1,6 @@
 //! Proving partitions: what a store forgot is found by asking it, and offered again from the
 //! journal by its input, so that another process' records in between do no harm.
 
-use super::super::again::Job;
 use super::super::{Engine, EngineError};
 use super::Shared;
 use crate::decide::MemberState;
@@ -221,14 +220,18 @@ impl Engine {
                 if self.document_version(&keys::case(case.id)).await? >= record.envelope.version {
                     return Ok(false);
                 }
-                for batch in super::super::cases::batches(record, case) {
-                    self.put_again(batch.partition, batch.puts, Vec::new()).await?;
+                let mut batches = super::super::cases::batches(record, case);
+                self.log_with(&mut batches, record);
+                for batch in batches {
+                    self.batch_again(batch).await?;
                 }
                 Ok(true)
             }
             Body::DetectorWithdrawn(withdrawal) => {
-                let job = Job::Withdraw { withdrawal: withdrawal.as_ref().clone() }.batch(record);
-                self.put_again(job.partition, job.puts, Vec::new()).await
+                let mut batches = [super::super::cases::withdrawal_batch(record, withdrawal)];
+                self.log_with(&mut batches, record);
+                let [batch] = batches;
+                self.batch_again(batch).await
             }
             Body::DeadLetter(letter) => {
                 let key = keys::dead_letter(letter.id);
@@ -283,9 +286,13 @@ impl Engine {
         puts: Vec<(Vec<u8>, Option<bytes::Bytes>)>,
         expects: Vec<Expect>,
     ) -> Result<bool, EngineError> {
+        self.batch_again(Batch { partition, puts, expects, ..Batch::default() }).await
+    }
+
+    async fn batch_again(&self, mut batch: Batch) -> Result<bool, EngineError> {
         let Some(shared) = self.shared() else { return Ok(false) };
-        let by = Some(By { process: shared.process, low_water: Position::default(), repairs: true });
-        self.keeper().commit(Batch { partition, puts, expects, by, ..Batch::default() }).await?;
+        batch.by = Some(By { process: shared.process, low_water: Position::default(), repairs: true });
+        self.keeper().commit(batch).await?;
         Ok(true)
     }
 

@@ -2,11 +2,14 @@
 //! of a Cluster; with bounds on waiting, on retries and on commands under way.
 
 use crate::store::StoreError;
+use arc_swap::ArcSwap;
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo, Pipeline, Value};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// How to reach Redis.
 #[derive(Debug, Clone)]
@@ -57,8 +60,23 @@ impl ConnectOptions {
 }
 
 /// See the module. Cheap to clone: all clones share the connections.
+///
+/// A host that is gone, or beyond a wire that was cut, does not say so: what was sent to it is never
+/// answered, and a Cluster's client goes on to send there. When commands are not answered in
+/// time, new connections are made beside the old ones, to whatever servers answer by then, and
+/// take their place.
 #[derive(Clone)]
-pub enum Connection {
+pub struct Connection(Arc<Shared>);
+
+struct Shared {
+    options: ConnectOptions,
+    lines: ArcSwap<Lines>,
+    /// When new ones were last begun, milliseconds since the first.
+    renewed: AtomicU64,
+    opened: Instant,
+}
+
+enum Lines {
     /// To one server.
     Single(ConnectionManager),
     /// To the masters of a Cluster.
@@ -67,13 +85,11 @@ pub enum Connection {
 
 /// Attempts of a command that a Cluster answers with "elsewhere" or "not now": a moving slot.
 const CLUSTER_RETRIES: u32 = 8;
+/// Between two attempts to make new connections.
+const RENEWED_EVERY_MS: u64 = 1_000;
 
-impl Connection {
-    /// Opens connections.
-    ///
-    /// # Errors
-    /// When Redis cannot be reached or refuses the user.
-    pub async fn open(options: &ConnectOptions) -> redis::RedisResult<Self> {
+impl Lines {
+    async fn open(options: &ConnectOptions) -> redis::RedisResult<Self> {
         if options.cluster {
             let client = ClusterClient::builder(options.nodes.clone())
                 .retries(CLUSTER_RETRIES)
@@ -97,16 +113,30 @@ impl Connection {
         let client = redis::Client::open(node.clone())?;
         Ok(Self::Single(ConnectionManager::new_with_config(client, config).await?))
     }
+}
+
+impl Connection {
+    /// Opens connections.
+    ///
+    /// # Errors
+    /// When Redis cannot be reached or refuses the user.
+    pub async fn open(options: &ConnectOptions) -> redis::RedisResult<Self> {
+        let lines = ArcSwap::from_pointee(Lines::open(options).await?);
+        let renewed = AtomicU64::new(0);
+        Ok(Self(Arc::new(Shared { options: options.clone(), lines, renewed, opened: Instant::now() })))
+    }
 
     /// Sends a command and reads its answer.
     ///
     /// # Errors
     /// What Redis or the way to it says.
     pub async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> redis::RedisResult<T> {
-        let value = match self {
-            Self::Single(connection) => connection.clone().req_packed_command(command).await?,
-            Self::Cluster(connection) => connection.clone().req_packed_command(command).await?,
+        let lines = self.0.lines.load_full();
+        let answer = match lines.as_ref() {
+            Lines::Single(connection) => connection.clone().req_packed_command(command).await,
+            Lines::Cluster(connection) => connection.clone().req_packed_command(command).await,
         };
+        let value = answer.inspect_err(|error| self.suspect(error))?;
         Ok(redis::from_redis_value(value.extract_error()?)?)
     }
 
@@ -115,10 +145,37 @@ impl Connection {
     /// # Errors
     /// As [`Connection::ask`].
     pub async fn ask_all(&self, commands: &Pipeline, count: usize) -> redis::RedisResult<Vec<Value>> {
-        match self {
-            Self::Single(connection) => connection.clone().req_packed_commands(commands, 0, count).await,
-            Self::Cluster(connection) => connection.clone().req_packed_commands(commands, 0, count).await,
+        let lines = self.0.lines.load_full();
+        let answers = match lines.as_ref() {
+            Lines::Single(connection) => connection.clone().req_packed_commands(commands, 0, count).await,
+            Lines::Cluster(connection) => connection.clone().req_packed_commands(commands, 0, count).await,
+        };
+        answers.inspect_err(|error| self.suspect(error))
+    }
+
+    /// Makes new connections when a command was not answered in time; the old ones serve meanwhile.
+    fn suspect(&self, error: &redis::RedisError) {
+        if !error.is_timeout() {
+            return;
         }
+        let shared = &self.0;
+        let now = u64::try_from(shared.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let last = shared.renewed.load(Ordering::Acquire);
+        let is_due = now.saturating_sub(last) >= RENEWED_EVERY_MS;
+        // One of all whose commands were not answered does it.
+        if !is_due || shared.renewed.compare_exchange(last, now, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return;
+        }
+        let shared = Arc::clone(shared);
+        tokio::spawn(async move {
+            match Lines::open(&shared.options).await {
+                Ok(lines) => {
+                    shared.lines.store(Arc::new(lines));
+                    tracing::info!("Redis did not answer in time: new connections were made");
+                }
+                Err(error) => tracing::debug!(%error, "Redis does not answer, and no new connection can be made"),
+            }
+        });
     }
 }
 

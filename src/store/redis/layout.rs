@@ -11,6 +11,9 @@
 //! | `rf:{P}:sums` | hash | counters |
 //! | `rf:{P}:index`, `rf:{P}:lines` | sorted set, hash | agenda, referrals, kept answers, mark, jobs, dead letters |
 //! | `rf:{P}:proof` | hash | see `library.lua` |
+//! | `rf:{P}:log` | stream | records that screening has not read |
+//! | `rf:{P}:lease` | hash | who alone does what follows the partition: the daily mark's work; of the catalogue, screening |
+//! | `rf:{catalogue}:screened` | hash | the last entry of each log that screening has passed, and when it last looked at everybody |
 //! | `rf:{catalogue}:M:ID`, `…:O:ID` | hash | merchant and offer: `version`, `document` (JSON) |
 //! | `rf:{catalogue}:documents`, `…:changes` | sorted set | their names; by the number of their newest change |
 //! | `rf:{b:OFFER}:budget` | hash | what each process granted and reserved of an offer's budget |

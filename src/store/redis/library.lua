@@ -26,10 +26,18 @@ local function proof(key, process)
   return redis.call('HMGET', key, 'run', 'epoch', 'awaited', 'e' .. process, 's' .. process)
 end
 
+-- Whether a lease is the one of a process under a token. That its time is over is no matter
+-- while nobody else has taken it.
+local function holds(key, process, token)
+  local known = redis.call('HMGET', key, 'holder', 'token')
+  return known[1] == process and known[2] == token
+end
+
 -- process, epoch, commits the process was told of, its place in the journal, 'repair' or '',
 -- then operations: a letter, the number of a key, and what the letter takes.
 --   e field version   a field of a hash must have this version (eight bytes before its value)
 --   v version         a document must have this version
+--   h process token   a lease must be this one
 --   q field value     a field must have this value ('' when it must be absent)
 --   Q value           a text must be this ('' when it must be absent)
 --   f field value     sets a field        F field   removes one
@@ -39,6 +47,7 @@ end
 --   L line            removes one
 --   d version text name   puts a document; the next key is the catalogue's index and the one
 --                     after it its changes
+--   s most entry      appends to the partition's log, which keeps so many at the most
 -- Answers the process's commits with this one; 0 for a version that was another; -1 when the
 -- partition is not proved. Nothing has changed then.
 local function commit(keys, args)
@@ -66,6 +75,9 @@ local function commit(keys, args)
     elseif op == 'Q' then
       if (redis.call('GET', key) or '') ~= args[at + 2] then return CONFLICT end
       at = at + 3
+    elseif op == 'h' then
+      if not holds(key, args[at + 2], args[at + 3]) then return CONFLICT end
+      at = at + 4
     elseif op == 'q' then
       if (redis.call('HGET', key, args[at + 2]) or '') ~= args[at + 3] then return CONFLICT end
       at = at + 4
@@ -96,6 +108,9 @@ local function commit(keys, args)
     elseif op == 'l' then
       redis.call('ZADD', key, 0, args[at + 2])
       if args[at + 3] ~= '' then redis.call('HSET', keys[place + 1], args[at + 2], args[at + 3]) end
+      at = at + 4
+    elseif op == 's' then
+      redis.call('XADD', key, 'MAXLEN', '~', args[at + 2], args[2] .. '-*', 'r', args[at + 3])
       at = at + 4
     elseif op == 'L' then
       redis.call('ZREM', key, args[at + 2])
@@ -202,21 +217,55 @@ local function reserve(keys, args)
   return answer
 end
 
+local function milliseconds()
+  local now = redis.call('TIME')
+  return now[1] * 1000 + math.floor(now[2] / 1000)
+end
+
 -- A process is alive for so many milliseconds more; answers who is, and who ever was.
 local function beat(keys, args)
-  local now = redis.call('TIME')
-  local ms = now[1] * 1000 + math.floor(now[2] / 1000)
+  local ms = milliseconds()
   redis.call('ZADD', keys[1], ms + tonumber(args[2]), args[1])
   return { redis.call('ZRANGEBYSCORE', keys[1], string.format('%.0f', ms), '+inf'),
     redis.call('ZRANGE', keys[1], 0, -1) }
 end
 
--- Whether a process does what follows a partition, for so many milliseconds more.
+-- A process alone does what follows a partition, for so many milliseconds more. Answers its
+-- token, which is higher than any that another process had: the epoch is part of it, so that a
+-- server that forgot the lease gives none a second time. 0 when another has it, or the
+-- partition is not proved under this server.
 local function lease(keys, args)
-  local holder = redis.call('GET', keys[1])
-  if holder and holder ~= args[1] then return 0 end
-  redis.call('SET', keys[1], args[1], 'PX', args[2])
+  local proved = redis.call('HMGET', keys[1], 'run', 'epoch')
+  if proved[1] ~= server() then return 0 end
+  local known = redis.call('HMGET', keys[2], 'holder', 'token', 'until')
+  local now, token = milliseconds(), tonumber(known[2] or '0')
+  if known[1] ~= args[1] then
+    if known[1] and tonumber(known[3]) > now then return 0 end
+    token = math.max(token, tonumber(proved[2]) * 1048576) + 1
+  end
+  redis.call('HSET', keys[2], 'holder', args[1], 'token', string.format('%.0f', token),
+    'until', string.format('%.0f', now + tonumber(args[2])))
+  return token
+end
+
+-- How far screening has come, said by whoever has its lease: the lease, then what is kept; the
+-- process, its token, then names and values.
+local function screened(keys, args)
+  if not holds(keys[1], args[1], args[2]) then return 0 end
+  if #args > 2 then redis.call('HSET', keys[2], unpack(args, 3)) end
   return 1
+end
+
+-- A page of a partition's log from an entry on, if the partition is proved for the process: the
+-- process, its epoch, the entry, how many.
+local function log(keys, args)
+  local known = redis.call('HMGET', keys[1], 'run', 'e' .. args[1])
+  if known[1] ~= server() or known[2] ~= args[2] then return { 0, {} } end
+  local out = {}
+  for i, entry in ipairs(redis.call('XRANGE', keys[2], args[3], '+', 'COUNT', args[4])) do
+    out[i] = { entry[1], entry[2][2] }
+  end
+  return { 1, out }
 end
 
 redis.register_function('NAME_commit', commit)
@@ -225,6 +274,8 @@ redis.register_function('NAME_settle', settle)
 redis.register_function('NAME_reserve', reserve)
 redis.register_function('NAME_beat', beat)
 redis.register_function('NAME_lease', lease)
+redis.register_function('NAME_screened', screened)
 redis.register_function{ function_name = 'NAME_look', callback = look, flags = { 'no-writes' } }
 redis.register_function{ function_name = 'NAME_believe', callback = believe, flags = { 'no-writes' } }
+redis.register_function{ function_name = 'NAME_log', callback = log, flags = { 'no-writes' } }
 redis.register_function{ function_name = 'NAME_lines', callback = lines, flags = { 'no-writes' } }

@@ -8,6 +8,7 @@
 
 pub mod connection;
 mod layout;
+mod log;
 mod proof;
 
 use super::{Answer, Batch, Committed, Keeper, Key, Pairs, Partition, StoreError, keys};
@@ -19,6 +20,7 @@ use redis::{Cmd, FromRedisValue, cmd, pipe};
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
+pub use log::{LogId, LogPage, Screened};
 pub use proof::{Look, Processes, Standing, Standings, while_repairing};
 
 /// The functions' source. Their names carry a hash of it, so that two versions of the program
@@ -49,6 +51,8 @@ struct Functions {
     beat: String,
     lease: String,
     believe: String,
+    log: String,
+    screened: String,
 }
 
 impl Functions {
@@ -66,6 +70,8 @@ impl Functions {
             beat: name("beat"),
             lease: name("lease"),
             believe: name("believe"),
+            log: name("log"),
+            screened: name("screened"),
         }
     }
 }
@@ -252,6 +258,10 @@ impl Redis {
                 _ => return Err(StoreError::Broken { partition }),
             };
         }
+        if let Some(lease) = batch.lease {
+            let key = named(partition, &[b"lease"]);
+            call.on("h", &[key]).arg(lease.process.to_string()).arg(lease.token.to_string());
+        }
         for (key, value) in batch.puts {
             put(&mut call, partition, place(partition, &key), value);
         }
@@ -259,6 +269,9 @@ impl Redis {
             if let Place::Counter(counter) = place(partition, &key) {
                 call.on("a", &[named(partition, &[b"sums"])]).arg(counter).arg(by.to_string());
             }
+        }
+        for entry in batch.log.into_iter().filter(|_| by.is_some()) {
+            call.on("s", &[named(partition, &[b"log"])]).arg(log::LOG_MAX.to_string()).arg(entry);
         }
         match self.call::<i64>("committing", call).await? {
             0 => Ok(Committed::Conflict),

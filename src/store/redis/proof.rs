@@ -257,16 +257,6 @@ impl Redis {
         self.ask("asking what the store is", &get).await
     }
 
-    /// Whether a process does what follows a partition, for some milliseconds more.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
-    pub async fn lease(&self, partition: Partition, process: u32, for_ms: u64) -> Result<bool, StoreError> {
-        let mut call = Call::new(&self.functions.lease, named(partition, &[b"lease"]));
-        call.arg(process.to_string()).arg(for_ms.to_string());
-        Ok(self.call::<i64>("asking for a lease", call).await? == 1)
-    }
-
     /// Takes as much of `minor` as an offer's budget and its budget of a day have left, for this
     /// process. Returns it, and what either had left before.
     ///
@@ -284,14 +274,11 @@ impl Redis {
         call.arg(process.to_string()).arg(minor.to_string());
         // Lua's numbers are exact up to here, and no budget is larger.
         let bounded = |budget: i64| budget.min(1 << 53).to_string();
-        call.arg(bounded(whole));
-        if of_day != i64::MAX {
-            call.keys.push(budget_key(offer, Some(day)));
-            call.arg(bounded(of_day));
-        }
+        call.keys.push(budget_key(offer, Some(day)));
+        call.arg(bounded(whole)).arg(bounded(of_day));
         let answer: Vec<i64> = self.call("reserving from a budget", call).await?;
         let of = |place: usize| answer.get(place).copied();
-        Ok((of(0).unwrap_or(0), of(1).unwrap_or(0), of(2).unwrap_or(i64::MAX)))
+        Ok((of(0).unwrap_or(0), of(1).unwrap_or(0), of(2).unwrap_or(0)))
     }
 
     /// Changes what a process granted and reserved of a budget, or of a day's.

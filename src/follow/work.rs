@@ -1,0 +1,277 @@
+//! The follower of screening: a thread of its own, of low priority, that keeps the network of
+//! members, looks at what changed as it comes and at everybody now and then, and enters what it
+//! finds as cases. It tells the gate how far it has come ([`crate::engine::screened`]).
+//!
+//! It takes nothing from what wakes it: it reads on from where it is, so that a start, a timer
+//! and a commit all run the same code.
+
+use super::feed::{self, Feed, Page};
+use super::pass::{Passed, pass};
+use super::resident::Who;
+use super::rivals;
+use super::screening::Screener;
+use crate::cases::triage::{Group, TriagePolicy};
+use crate::domain::{MemberId, Timestamp};
+use crate::engine::{Engine, EngineError};
+use crate::pipeline::Chain;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long it waits after something failed.
+const SLEEP: Duration = Duration::from_millis(500);
+/// How often it is told that something fails.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+/// Members whose rewards wait for nothing but screening, remembered at once; the daily mark
+/// releases those beyond.
+const RELEASES_MAX: usize = 100_000;
+/// Members released side by side.
+const RELEASED_AT_ONCE: usize = 64;
+/// As `nice` says it: whatever serves goes first.
+const PRIORITY: i32 = 10;
+
+type Passing = JoinHandle<Option<Passed>>;
+type Releasing = tokio::task::JoinHandle<Vec<MemberId>>;
+
+/// The thread's own.
+pub(super) struct Work {
+    screener: Arc<Screener>,
+    engine: Arc<Engine>,
+    runtime: tokio::runtime::Handle,
+    feed: Box<dyn Feed>,
+    dirty: bool,
+    passing: Option<Passing>,
+    /// What is being looked at is not kept any more: another process screens.
+    passing_in_vain: bool,
+    pass_begun: Option<Instant>,
+    /// When it was last told that something failed.
+    failed: Option<Instant>,
+    release: BTreeSet<MemberId>,
+    releasing: Option<Releasing>,
+}
+
+impl Work {
+    pub(super) fn new(screener: Arc<Screener>, engine: Arc<Engine>, runtime: tokio::runtime::Handle) -> Self {
+        let feed = feed::of(&engine, &runtime);
+        Self {
+            screener,
+            engine,
+            runtime,
+            feed,
+            dirty: true,
+            passing: None,
+            passing_in_vain: false,
+            pass_begun: None,
+            failed: None,
+            release: BTreeSet::new(),
+            releasing: None,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.screener.is_stopping() || !self.engine.is_able()
+    }
+
+    pub(super) fn run(mut self) {
+        lower_priority();
+        while !self.is_over() {
+            // A pass speaks for what was there when its reading began, not for what comes meanwhile.
+            let read_at = self.engine.clock.now();
+            match self.feed.read() {
+                Ok(Some(page)) => self.go_on(page, read_at),
+                Ok(None) => self.stand_by(),
+                Err(error) => self.wait_after(&error),
+            }
+        }
+        self.feed.end();
+        if let Some(passing) = self.passing.take() {
+            let _ = passing.join();
+        }
+        if let Some(releasing) = self.releasing.take() {
+            let _ = self.runtime.block_on(releasing);
+        }
+    }
+
+    fn go_on(&mut self, page: Page, read_at: Timestamp) {
+        self.screener.set_elsewhere(false);
+        let (is_idle, more) = (page.records.is_empty(), page.more);
+        if let Err(error) = self.take(page) {
+            self.wait_after(&error);
+        }
+        self.end_pass();
+        // Not only when nothing comes: a service that is always busy is looked at too.
+        if !more {
+            self.begin_pass(read_at);
+        }
+        self.let_go();
+        if is_idle && !more {
+            self.feed.sleep();
+        }
+    }
+
+    /// Another process screens: what is kept here would only grow old.
+    fn stand_by(&mut self) {
+        self.screener.set_elsewhere(true);
+        (self.dirty, self.pass_begun) = (true, None);
+        self.passing_in_vain = self.passing.is_some();
+        self.end_pass();
+        self.release.clear();
+        self.feed.sleep();
+    }
+
+    fn wait_after(&mut self, error: &EngineError) {
+        // Once a while: it is tried again and again.
+        if self.failed.is_none_or(|at| at.elapsed() > TOLD_EVERY) {
+            self.failed = Some(Instant::now());
+            tracing::error!(error = %Chain(error), "screening cannot read what was recorded, or tell how far it has come: money waits");
+        }
+        self.engine.screening().nap(SLEEP);
+    }
+
+    /// Takes records in, looks at what they changed, and tells the gate.
+    fn take(&mut self, page: Page) -> Result<(), EngineError> {
+        let is_history = page.is_history;
+        self.dirty |= page.anew || !(page.records.is_empty() && page.members.is_empty());
+        let taken = self.screener.write().take(page, self.feed.as_ref())?;
+        for (member, at) in taken.waiting {
+            // Those earned before the daily mark have been released by it.
+            let mark = self.engine.mark(self.engine.partition(&member));
+            if at >= mark && self.release.len() < RELEASES_MAX {
+                self.release.insert(member);
+            }
+        }
+        // What was over before the start is looked at by the first pass.
+        if !is_history {
+            self.look(&taken.changed);
+        }
+        self.feed.passed()
+    }
+
+    fn look(&self, changed: &BTreeSet<Who>) {
+        let now = self.engine.clock.now();
+        let policy = &self.screener.settings().triage;
+        let mut looked: BTreeSet<Who> = BTreeSet::new();
+        for &who in changed {
+            let group = self.screener.write().look(who, &mut looked, policy, now);
+            if let Some(group) = group {
+                self.enter(group, policy);
+            }
+        }
+    }
+
+    /// A group becomes part of the books.
+    fn enter(&self, group: Group, policy: &TriagePolicy) {
+        let entered = self.runtime.block_on(async {
+            let changed = self.engine.enter_group(group, policy).await?;
+            for case in changed.iter().filter(|case| !case.acts.is_empty()) {
+                // Before the gate opens for what was looked at.
+                self.engine.follow_case(case.id).await?;
+            }
+            Ok::<_, EngineError>(changed)
+        });
+        match entered {
+            Ok(changed) => {
+                let opened = changed.iter().filter(|case| case.timeline.len() == 1).count();
+                self.screener.opened(opened as u64);
+            }
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "a case could not be entered; the next pass tries again");
+            }
+        }
+    }
+
+    fn begin_pass(&mut self, now: Timestamp) {
+        if self.passing.is_some() {
+            return;
+        }
+        let progress = self.engine.screening().progress();
+        let half = i64::try_from(self.screener.settings().pass_age_max.as_millis()).unwrap_or(i64::MAX) / 2;
+        let is_old = progress.pass_at.is_none_or(|at| now.as_ms().saturating_sub(at.as_ms()) > half);
+        let rested = self.pass_begun.is_none_or(|begun| begun.elapsed() >= self.screener.settings().pass_every);
+        if !(self.engine.screening().takes_pass_wish() || is_old || (self.dirty && rested)) {
+            return;
+        }
+        self.dirty = false;
+        self.pass_begun = Some(Instant::now());
+        // A copy: what comes meanwhile goes on being looked at.
+        let resident = self.screener.read().resident.clone();
+        let rivals = rivals::declared(&self.engine.catalogue());
+        let policy = self.screener.settings().triage.clone();
+        let engine = Arc::clone(&self.engine);
+        let thread = std::thread::Builder::new().name("screening-pass".to_owned()).spawn(move || {
+            lower_priority();
+            let passed = pass(&resident, &policy, now).map(|mut passed| {
+                let hash = |kind: &str, value: &str| engine.link_hash(kind, value);
+                passed.rivals = rivals::groups(&resident, &rivals, &hash, now);
+                passed
+            });
+            // Before the end is announced: whoever comes to look finds it.
+            engine.screening().wake_up();
+            passed.inspect_err(|fault| tracing::error!(%fault, "the network is too large for a pass: money waits")).ok()
+        });
+        match thread {
+            Ok(thread) => self.passing = Some(thread),
+            Err(error) => tracing::error!(%error, "a pass has no thread; the next look tries again"),
+        }
+    }
+
+    fn end_pass(&mut self) {
+        let Some(passing) = self.passing.take_if(|passing| passing.is_finished()) else { return };
+        let Ok(Some(passed)) = passing.join() else { return };
+        if std::mem::take(&mut self.passing_in_vain) {
+            return;
+        }
+        let passed = Arc::new(passed);
+        self.screener.write().pass(Arc::clone(&passed));
+        let policy = &self.screener.settings().triage;
+        for group in &passed.groups {
+            self.feed.keep();
+            self.enter(group.clone(), policy);
+        }
+        for group in &passed.rivals {
+            self.feed.keep();
+            self.enter(group.clone(), &rivals::policy(policy));
+        }
+        if let Err(error) = self.feed.pass_done(passed.at) {
+            tracing::warn!(error = %Chain(&error), "nobody was told that screening has looked at everybody; the next pass tells it");
+        }
+    }
+
+    /// Releases some of them beside the reading: a release waits for it.
+    fn let_go(&mut self) {
+        if let Some(releasing) = self.releasing.take_if(|releasing| releasing.is_finished())
+            && let Ok(left) = self.runtime.block_on(releasing)
+        {
+            self.release.extend(left);
+        }
+        if self.releasing.is_some() || self.release.is_empty() || self.engine.screening().progress().pass_at.is_none() {
+            return;
+        }
+        let members = std::mem::take(&mut self.release);
+        let engine = Arc::clone(&self.engine);
+        self.releasing = Some(self.runtime.spawn(async move {
+            let members: Vec<MemberId> = members.into_iter().collect();
+            let mut left = Vec::new();
+            for some in members.chunks(RELEASED_AT_ONCE) {
+                let releases = some.iter().map(|member| engine.release(member));
+                for (member, done) in some.iter().zip(futures_util::future::join_all(releases).await) {
+                    match done {
+                        Ok(true) => {}
+                        Ok(false) => left.push(member.clone()),
+                        Err(error) => {
+                            tracing::warn!(error = %Chain(&error), "a reward waits for the daily mark");
+                        }
+                    }
+                }
+            }
+            engine.screening().wake_up();
+            left
+        }));
+    }
+}
+
+/// Whatever serves goes first. Without the right to it the thread works as any other.
+fn lower_priority() {
+    let _ = rustix::process::setpriority_process(None, PRIORITY);
+}
