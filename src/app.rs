@@ -142,6 +142,7 @@ pub fn engine_options(settings: &Settings) -> EngineOptions {
         dead_letter_bytes_max: settings.webhooks.dead_letter_bytes_max,
         future_ms_alarm: i64::from(settings.webhooks.future_hours_alarm) * 3_600_000,
         descriptor_confidence_min: settings.matching.descriptor_confidence_min,
+        four_eyes_minor: settings.screening.four_eyes_minor,
         pass_age_ms_max: i64::try_from(settings.screening.pass_age_max.as_millis()).unwrap_or(i64::MAX),
     }
 }
@@ -238,6 +239,7 @@ async fn open(
     let wire = Arc::clone(&options.counters);
     let doors = Doors::new(engine, sources, keys, limits(settings), proxies, wire)
         .with_health(health)
+        .with_console(settings.console)
         .with_screener(Screener::new(settings.screening.clone()));
     publish_health(&doors, settings);
     publish_screening(&doors);

@@ -46,21 +46,21 @@
 //! | [`record`] | what one commit says, and all a journal holds | yes |
 //! | [`cases`] | what screening found, for people to judge: table of statuses, triage, policy | yes |
 //! | [`graph`] | the network of members: infrastructure, groups, features, detectors, the score with its reasons, the fitted model | yes |
-//! | [`authenticate`] | webhook signatures, API keys and roles, `sign` | |
+//! | [`authenticate`] | webhook signatures, API keys, users and roles, `sign` | |
 //! | [`wire`] | HTTP: bounds, limits per caller, problems, orderly stop | |
 //! | [`catalogue`] | merchants, offers and the MID index as an immutable snapshot | |
 //! | [`sightings`] | the events of the last days as they came, and what leads to them | |
 //! | [`again`] | what was seen and becomes ours: found, decided, previewed | |
 //! | [`journal`] | frames, hash chain, group commit, recovery; members' keys; disks that fail on purpose | |
 //! | [`store`] | the narrow promise of state, what is kept under which key; the keepers: embedded, Redis | |
-//! | [`follow`] | the follower of screening: what it keeps of the records, sees live, finds in a pass | |
+//! | [`follow`] | the follower of screening: what it keeps of the records, sees live, finds in a pass, and what merchants may know of themselves | |
 //! | [`engine`] | journal, state, catalogue and clock in one hand: turns, budgets, daily marks, start and stop; `shared`: many processes on one state | |
 //! | [`pipeline`] | the webhook path | |
 //! | [`migrate`] | journals replayed into an empty store of another kind, books compared | |
 //! | [`ingest`], [`pull`] | bodies by an operator's authority: from files, from a source's pages | |
 //! | [`health`] | what a source sent by day and type, against its own totals; its silence against its own habit | |
 //! | [`api`] | the doors, one file per audience; `reply` alone knows HTTP statuses | |
-//! | [`console`] | pages for the risk desk and for merchants, over the same calls as the doors | |
+//! | [`console`] | pages for the risk desk, merchants and operators, over the same calls as the doors | |
 //! | [`audit`] | the books proved from the journal alone, by code that shares nothing with the writer's | |
 //! | [`demo`] | a seeded town and a day of its traffic | |
 //! | [`programmes`] | ten loyalty programmes as data | |

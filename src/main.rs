@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use ringfence::authenticate::Role;
+use ringfence::authenticate::keys::users::UserName;
 use ringfence::commands::fit::FitArgs;
 use ringfence::commands::ingest::IngestArgs;
 use ringfence::commands::screen::ScreenArgs;
@@ -75,6 +76,13 @@ enum Command {
         #[command(subcommand)]
         what: Keys,
     },
+    /// Users of the consoles.
+    Users {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(subcommand)]
+        what: Users,
+    },
     /// Takes a source's messages from a file, one JSON document per line, by your authority in
     /// place of a signature. What was taken before counts once; exit 1 when lines were lost.
     Ingest(IngestArgs),
@@ -133,6 +141,43 @@ enum Keys {
         /// Its id, as listed.
         id: String,
     },
+    /// Prints a sign-in to the console for a key's holder, good once and for ten minutes.
+    Link {
+        /// Its id, as listed.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Users {
+    /// Enters a user, and prints the link by which they choose their password.
+    Add {
+        /// 2 to 32 characters of a to z, 0 to 9, dots and dashes.
+        name: UserName,
+        /// operator, risk or merchant.
+        #[arg(long)]
+        role: Role,
+        /// The merchant, for the role merchant.
+        #[arg(long)]
+        merchant: Option<String>,
+    },
+    /// Lists users.
+    List,
+    /// Prints a link by which a user comes in once and may choose a new password.
+    Link {
+        /// As listed.
+        name: UserName,
+    },
+    /// Sets a user's password to the first line of stdin.
+    Password {
+        /// As listed.
+        name: UserName,
+    },
+    /// Takes a user away.
+    Remove {
+        /// As listed.
+        name: UserName,
+    },
 }
 
 fn main() -> ExitCode {
@@ -158,6 +203,14 @@ fn run(words: Words) -> Result<(), Failure> {
             Keys::Create { role, merchant, label } => commands::keys::create(&config, role, merchant, label),
             Keys::List => commands::keys::list(&config),
             Keys::Revoke { id } => commands::keys::revoke(&config, &id),
+            Keys::Link { id } => commands::keys::link(&config, &id),
+        },
+        Some(Command::Users { config, what }) => match what {
+            Users::Add { name, role, merchant } => commands::keys::add_user(&config, &name, role, merchant),
+            Users::List => commands::keys::list_users(&config),
+            Users::Link { name } => commands::keys::link_user(&config, &name),
+            Users::Password { name } => commands::keys::set_password(&config, &name),
+            Users::Remove { name } => commands::keys::remove_user(&config, &name),
         },
         Some(Command::Ingest(args)) => commands::ingest::ingest(&args),
         Some(Command::Descriptors { config, labelled, locations, threshold, wrong }) => {

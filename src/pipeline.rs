@@ -8,7 +8,7 @@ use crate::authenticate::{VerifiedBody, Verifier};
 use crate::catalogue::Catalogue;
 use crate::decide::{MemberState, Refusal};
 use crate::domain::member::CardLink;
-use crate::domain::merchant::Matched;
+use crate::domain::merchant::{Evidence, Matched};
 use crate::domain::purchase::{AnswerLine, Stage};
 use crate::domain::{
     CardEvent, CardHash, Channel, Currency, EventKind, MemberId, MerchantId, MerchantMark, Money, OfferId, PurchaseId,
@@ -269,6 +269,11 @@ fn locate(engine: &Engine, catalogue: &Catalogue, event: &CardEvent, now: Timest
     }
     let (mark, at) = (&event.merchant, event.occurred_at);
     let located = if nobodys { catalogue.locate_without_text(mark, at) } else { catalogue.locate(mark, at) };
+    if let (Some(found), Some(mid)) = (&located, mark.mid.as_deref())
+        && found.evidence() == Evidence::Mid
+    {
+        engine.heard.note(&found.merchant().id, mid, now);
+    }
     // Whatever the shop, an offer over a category may take it.
     let taken = |merchant: Option<&MerchantId>| {
         let takes = |mcc: u16| catalogue.apart().category().iter().any(|offer| offer.takes_category(mcc, merchant));

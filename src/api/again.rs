@@ -7,6 +7,7 @@ use super::money::UnitView;
 use super::reply::{self, Reply};
 use super::{Doors, access, members, read};
 use crate::again::{self, Preview};
+use crate::authenticate::keys::Caller;
 use crate::authenticate::keys::Role::{Merchant, Operator};
 use crate::domain::member::CardLink;
 use crate::domain::{MerchantId, Timestamp};
@@ -149,9 +150,14 @@ pub struct SuggestionView {
 pub(super) async fn suggestions(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> Result<Reply, Reply> {
     let caller = access::one_of(doors, request, &[Operator, Merchant])?;
     let id: MerchantId = read::id(params, "id")?;
-    access::own_merchant(&caller, &id)?;
+    Ok(Reply::ok(&suggested(doors, &caller, &id).await?))
+}
+
+/// What may be linked to a merchant, for those who may see it.
+pub(crate) async fn suggested(doors: &Doors, caller: &Caller, id: &MerchantId) -> Result<SuggestionsView, Reply> {
+    access::own_merchant(caller, id)?;
     let catalogue = doors.engine.catalogue();
-    let merchant = catalogue.merchant(&id).ok_or_else(|| reply::not_found("there is no such merchant"))?;
+    let merchant = catalogue.merchant(id).ok_or_else(|| reply::not_found("there is no such merchant"))?;
     let (found, complete) = again::suggestions(&doors.engine, merchant).await?;
     let view = |found: again::Suggestion| SuggestionView {
         text: found.text,
@@ -163,7 +169,7 @@ pub(super) async fn suggestions(doors: &Doors, params: &Params<'_, '_>, request:
         mids: found.mids.into_iter().collect(),
     };
     let descriptors = found.into_iter().map(view).collect();
-    Ok(Reply::ok(&SuggestionsView { descriptors, complete }))
+    Ok(SuggestionsView { descriptors, complete })
 }
 
 /// What is still being decided again.

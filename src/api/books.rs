@@ -92,6 +92,11 @@ pub struct TransferPage {
 )]
 pub(super) async fn trial_balance(doors: &Doors, request: &Request) -> Result<Reply, Reply> {
     let caller = access::one_of(doors, request, &[Operator, Auditor])?;
+    Ok(Reply::ok(&summed(doors, caller.role == Operator).await?))
+}
+
+/// The books, summed; of merchants where they may be seen.
+pub(crate) async fn summed(doors: &Doors, with_merchants: bool) -> Result<TrialBalanceView, Reply> {
     let books = doors.engine.trial_balance().await?;
     let mut sums = BTreeMap::new();
     for ((_, unit), minor) in &books.sums {
@@ -114,13 +119,13 @@ pub(super) async fn trial_balance(doors: &Doors, request: &Request) -> Result<Re
         unit: (*unit).into(),
         minor: *minor,
     });
-    Ok(Reply::ok(&TrialBalanceView {
+    Ok(TrialBalanceView {
         balanced: books.out_of_balance().is_empty(),
         accounts: accounts.collect(),
         sums: sums.iter().map(|(unit, minor)| UnitSum { unit: (*unit).into(), minor: *minor }).collect(),
         causes: causes.collect(),
-        merchants: (caller.role == Operator).then(|| merchants.collect()),
-    }))
+        merchants: with_merchants.then(|| merchants.collect()),
+    })
 }
 
 /// Transfers of the whole book, oldest first, from the journal.
@@ -134,7 +139,11 @@ pub(super) async fn trial_balance(doors: &Doors, request: &Request) -> Result<Re
 )]
 pub(super) async fn transfers(doors: &Doors, request: &Request) -> Result<Reply, Reply> {
     access::one_of(doors, request, &[Operator, Auditor])?;
-    let page = page::page::<TransferPlace>(request)?;
+    Ok(Reply::ok(&listed(doors, &page::page::<TransferPlace>(request)?).await?))
+}
+
+/// A page of the book's transfers.
+pub(crate) async fn listed(doors: &Doors, page: &page::Page<TransferPlace>) -> Result<TransferPage, Reply> {
     let found = doors.engine.transfers(page.after, page.limit).await.map_err(|error| match error {
         crate::engine::look::TransfersError::NoPlace => page::bad_cursor(),
         crate::engine::look::TransfersError::Engine(error) => error.into(),
@@ -148,5 +157,5 @@ pub(super) async fn transfers(doors: &Doors, request: &Request) -> Result<Reply,
         views.collect::<Vec<_>>()
     };
     let transfers = found.lines.iter().flat_map(view).collect();
-    Ok(Reply::ok(&TransferPage { transfers, next_cursor: found.next.map(|place| page::cursor(&place)) }))
+    Ok(TransferPage { transfers, next_cursor: found.next.map(|place| page::cursor(&place)) })
 }

@@ -174,7 +174,7 @@ pub struct ReviewView {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// It was taken back.
+    /// It was taken back, or waits for a second reviewer: it counts for nothing.
     pub undone: bool,
     /// How the group came to be looked at: a detector's name and version, `random` or `report`.
     pub chosen_by: String,
@@ -206,7 +206,7 @@ pub struct HappenedView {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// `opened`, `grow`, `reopen`, `confirm`, `dismiss`, `watch`, `undo`, `object` or `merge`.
+    /// `opened`, `grow`, `reopen`, `confirm`, `dismiss`, `watch`, `undo`, `object`, `merge`, `withdraw` or `propose`.
     pub step: &'static str,
     /// The status before.
     pub from: &'static str,
@@ -473,7 +473,9 @@ pub(crate) fn reason(text: &str) -> Result<String, Reply> {
 /// Reviews a case.
 ///
 /// One record; the standings of its members follow one by one and their purchases are decided
-/// again: `confirm` makes what is not paid not due, `dismiss` clears, `watch` only looks.
+/// again: `confirm` makes what is not paid not due, `dismiss` clears, `watch` only looks. From
+/// `screening.four_eyes_minor` on a `confirm` is a proposal: the case stays as it is until another
+/// key confirms the same members, scope, `since` and `ask_back`.
 #[utoipa::path(
     post, path = "/v1/cases/{id}/review", operation_id = "review_case", tag = "Risk",
     params(
@@ -610,6 +612,17 @@ pub(super) async fn withdraw(doors: &Doors, params: &Params<'_, '_>, request: &R
     let caller = access::one_of(doors, request, &[Operator, Risk])?;
     let name: String = read::part(params, "name")?;
     let document: WithdrawDocument = read::document(request)?;
+    Ok(Reply::ok(&withdrawn(doors, &caller, request, name, document).await?))
+}
+
+/// Withdraws a detector's version by somebody's word.
+pub(crate) async fn withdrawn(
+    doors: &Doors,
+    caller: &Caller,
+    request: &Request,
+    name: String,
+    document: WithdrawDocument,
+) -> Result<WithdrawnView, Reply> {
     let reason = reason(&document.reason)?;
     let known = detectors().any(|detector| detector.name == name);
     if !known {
@@ -621,9 +634,10 @@ pub(super) async fn withdraw(doors: &Doors, params: &Params<'_, '_>, request: &R
     let withdrawal = Withdrawal { detector: name.as_str().into(), version, by, reason, at };
     doors.engine.withdraw_detector(withdrawal).await?;
     tracing::info!(request = %request.id, key = %caller.key_id, detector = name, version, "a detector was withdrawn");
-    Ok(Reply::ok(&WithdrawnView { detector: name, version }))
+    Ok(WithdrawnView { detector: name, version })
 }
 
-fn detectors() -> impl Iterator<Item = &'static Detector> {
+/// Every detector there is.
+pub(crate) fn detectors() -> impl Iterator<Item = &'static Detector> {
     ALL.into_iter().chain([&COMPETITOR_STAFF])
 }

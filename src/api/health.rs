@@ -8,6 +8,7 @@ use crate::domain::{Currency, EventKind, Timestamp};
 use crate::health::SourceHealth;
 use crate::health::day::Day;
 use crate::health::totals::{Control, ControlTotal, DayTotals, Totals};
+use crate::pipeline::Source;
 use crate::telemetry::WebhookOutcome;
 use crate::wire::Request;
 use check::Fault;
@@ -182,8 +183,12 @@ pub(super) fn get(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> 
             text.parse::<Day>().map(Some).map_err(|bad| reply::unreadable("unreadable", name, bad.to_string()))
         }
     };
+    Ok(Reply::ok(&view_of(doors, source, day("from")?, day("to")?)?))
+}
+
+/// A source's health over some days.
+pub(crate) fn view_of(doors: &Doors, source: &Source, from: Option<Day>, to: Option<Day>) -> Result<HealthView, Reply> {
     let now = doors.engine.clock.now();
-    let (from, to): (Option<Day>, Option<Day>) = (day("from")?, day("to")?);
     let to = to.unwrap_or(Day(u32::MAX));
     let from = from.unwrap_or_else(|| Day::of(now).min(to).before(DAYS_DEFAULT - 1));
     if to < from {
@@ -191,7 +196,7 @@ pub(super) fn get(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> 
     }
     let silence = doors.health.silence(source.index, now);
     let SourceHealth { totals, habit, gaps, .. } = doors.health.look(source.index);
-    let view = HealthView {
+    Ok(HealthView {
         source: source.name.to_string(),
         now,
         last_delivery_at: habit.last(),
@@ -207,8 +212,7 @@ pub(super) fn get(doors: &Doors, params: &Params<'_, '_>, request: &Request) -> 
         gaps: gaps.iter().map(|gap| GapView { from: gap.from, to: gap.to }).collect(),
         outside_days_kept: totals.outside,
         days: totals.days.range(from..=to).map(|(day, kept)| day_view(*day, kept)).collect(),
-    };
-    Ok(Reply::ok(&view))
+    })
 }
 
 fn day_view(day: Day, kept: &DayTotals) -> DayView {

@@ -194,7 +194,8 @@ impl MerchantDocument {
         })
     }
 
-    fn of(merchant: &Merchant) -> Self {
+    /// The document that says a merchant.
+    pub(crate) fn of(merchant: &Merchant) -> Self {
         let texts = |list: &[compact_str::CompactString]| list.iter().map(ToString::to_string).collect();
         let text = |text: &Option<compact_str::CompactString>| text.as_ref().map(ToString::to_string);
         let location = |location: &Location| LocationDocument {
@@ -241,6 +242,23 @@ impl MerchantDocument {
 }
 
 impl LocationDocument {
+    /// A shop of which nothing is said but its id.
+    pub(crate) fn bare(id: LocationId) -> Self {
+        Self {
+            id,
+            name: None,
+            time_zone: None,
+            country: None,
+            postcode: None,
+            city: None,
+            mcc: None,
+            store_numbers: Vec::new(),
+            mids: Vec::new(),
+            store_ids: Vec::new(),
+            descriptors: Vec::new(),
+        }
+    }
+
     fn into_location(self, path: &str) -> Result<Location, Fault> {
         let at = |name: &str| format!("{path}.{name}");
         check::at_most(&at("store_ids"), &self.store_ids, PER_LOCATION_MAX)?;
@@ -279,6 +297,11 @@ impl LocationDocument {
 }
 
 impl MidDocument {
+    /// A MID at any acquirer, for ever.
+    pub(crate) fn bare(mid: String) -> Self {
+        Self { scheme: None, acquirer: None, mid, from: None, to: None, shared: false }
+    }
+
     fn into_mid(self, path: &str) -> Result<Mid, Fault> {
         let at = |name: &str| format!("{path}.{name}");
         check::window(&at("to"), self.from, self.to)?;

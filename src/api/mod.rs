@@ -33,7 +33,7 @@ pub mod webhooks;
 
 use crate::again::Again;
 use crate::authenticate::keys::KeyRing;
-use crate::config::ScreeningSettings;
+use crate::config::{ConsoleSettings, ScreeningSettings};
 use crate::console;
 use crate::engine::Engine;
 use crate::follow::screening::Screener;
@@ -73,11 +73,9 @@ pub struct Doors {
     /// What is kept and seen of the network of members.
     pub screener: Arc<Screener>,
     /// Who may call.
-    pub keys: KeyRing,
-    /// Who is signed in to the consoles.
-    pub sessions: console::session::Sessions,
-    /// Who saw and did what there.
-    pub console_audit: console::audit::Audit,
+    pub keys: Arc<KeyRing>,
+    /// What the consoles keep besides: who is signed in, who works on what, who did what.
+    pub console: console::Console,
     /// How fast.
     pub limits: Limits,
     /// Whose forwarded addresses are believed.
@@ -105,8 +103,8 @@ impl Doors {
         let sources = sources.into_iter().map(|source| (source.name.to_string(), source)).collect();
         let ready = AtomicBool::new(false);
         let again = Arc::default();
-        let sessions = console::session::Sessions::default();
-        let console_audit = console::audit::Audit::at(keys.path().with_file_name(console::audit::FILE));
+        let keys = Arc::new(keys);
+        let console = console::Console::new(&keys, ConsoleSettings::default());
         let screener = Arc::new(Screener::new(ScreeningSettings::default()));
         Self {
             engine,
@@ -115,8 +113,7 @@ impl Doors {
             health,
             screener,
             keys,
-            sessions,
-            console_audit,
+            console,
             limits,
             proxies,
             ready,
@@ -136,6 +133,13 @@ impl Doors {
     #[must_use]
     pub fn with_screener(mut self, screener: Screener) -> Self {
         self.screener = Arc::new(screener);
+        self
+    }
+
+    /// With consoles that were told otherwise.
+    #[must_use]
+    pub fn with_console(mut self, settings: ConsoleSettings) -> Self {
+        self.console = console::Console::new(&self.keys, settings);
         self
     }
 

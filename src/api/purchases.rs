@@ -316,7 +316,8 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     Ok(Reply::ok(&view))
 }
 
-fn explained(doors: &Doors, member: &MemberState, key: &PurchaseKey) -> Option<PurchaseView> {
+/// A purchase decided again, with all that was looked at.
+pub(crate) fn explained(doors: &Doors, member: &MemberState, key: &PurchaseKey) -> Option<PurchaseView> {
     let explained = doors.engine.explain(member, key)?;
     let placed = &member.purchases[member.find(key)?];
     let purchase = placed.purchase.as_ref();

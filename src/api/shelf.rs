@@ -3,6 +3,7 @@
 use super::reply::{self, Reply};
 use super::{Doors, access, page, read, webhooks};
 use crate::authenticate::VerifiedBody;
+use crate::authenticate::keys::Caller;
 use crate::authenticate::keys::Role::Operator;
 use crate::domain::Timestamp;
 use crate::pipeline::{self, Refused};
@@ -74,7 +75,11 @@ struct Nothing {}
 )]
 pub(super) async fn list(doors: &Doors, request: &Request) -> Result<Reply, Reply> {
     access::one_of(doors, request, &[Operator])?;
-    let page = page::page::<u64>(request)?;
+    Ok(Reply::ok(&listed(doors, &page::page::<u64>(request)?).await?))
+}
+
+/// A page of the shelf.
+pub(crate) async fn listed(doors: &Doors, page: &page::Page<u64>) -> Result<ShelfPage, Reply> {
     let found = doors.engine.dead_letters(page.after.unwrap_or(0), page.limit).await?;
     let mut more = found.len() == page.limit;
     let mut bytes = 0;
@@ -88,7 +93,7 @@ pub(super) async fn list(doors: &Doors, request: &Request) -> Result<Reply, Repl
         dead_letters.push(view(letter));
     }
     let next_cursor = dead_letters.last().filter(|_| more).map(|letter| page::cursor(&letter.id));
-    Ok(Reply::ok(&ShelfPage { dead_letters, next_cursor }))
+    Ok(ShelfPage { dead_letters, next_cursor })
 }
 
 fn view(letter: DeadLetter) -> LetterView {
@@ -122,6 +127,11 @@ pub(super) async fn replay(doors: &Doors, params: &Params<'_, '_>, request: &Req
     // No body to differ in, so the key has nothing to tell apart; it is checked all the same.
     let nothing: Nothing = read::document_or_default(request)?;
     read::named(request, &caller, &nothing, false)?;
+    Ok(Reply::ok(&replayed(doors, &caller, request, id).await?))
+}
+
+/// Replays a letter by an operator's word.
+pub(crate) async fn replayed(doors: &Doors, caller: &Caller, request: &Request, id: u64) -> Result<ReplayView, Reply> {
     let engine = &doors.engine;
     let none = || reply::not_found("no dead letter has this number; it may have been replayed already");
     let letter = engine.dead_letter(id).await?.ok_or_else(none)?;
@@ -147,5 +157,5 @@ pub(super) async fn replay(doors: &Doors, params: &Params<'_, '_>, request: &Req
     if settled {
         engine.unshelve(id, format!("replayed by {}", caller.key_id)).await?;
     }
-    Ok(Reply::ok(&ReplayView { id, settled, results: webhooks::results(&received) }))
+    Ok(ReplayView { id, settled, results: webhooks::results(&received) })
 }

@@ -1,4 +1,4 @@
-//! API keys: who may call us, in which role, and the file that remembers them.
+//! API keys and users: who may call us, in which role, and the file that remembers them.
 //!
 //! Knows roles, not routes: what a role may do is for the doors to say. Never keeps or
 //! prints a key's secret, only its hash; the text is handed out once, when made.
@@ -6,6 +6,7 @@
 //! to guess, and a slow password hash would only slow every request.
 
 mod file;
+pub mod users;
 
 pub use file::{KEYS_MAX, KeysError};
 
@@ -13,7 +14,7 @@ use super::{Secret, hex};
 use crate::domain::{MerchantId, Timestamp};
 use arc_swap::ArcSwap;
 use compact_str::CompactString;
-use file::{Loaded, Stamp};
+use file::{Content, Loaded, Stamp};
 use hmac::digest::CtOutput;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -65,6 +66,12 @@ impl Role {
             Self::Auditor => "auditor",
         }
     }
+
+    /// Whether there are pages for it.
+    #[must_use]
+    pub const fn has_console(self) -> bool {
+        matches!(self, Self::Operator | Self::Risk | Self::Merchant)
+    }
 }
 
 impl fmt::Display for Role {
@@ -85,7 +92,8 @@ impl FromStr for Role {
     }
 }
 
-/// The public part of a key: twelve characters of a to z and 2 to 7. Fit for logs.
+/// The public part of a key: twelve characters of a to z and 2 to 7; or, of a user, their name
+/// behind an `@`. Fit for logs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "CompactString", into = "CompactString")]
 pub struct KeyId(CompactString);
@@ -105,6 +113,16 @@ impl KeyId {
     fn bootstrap() -> Self {
         Self(CompactString::const_new("bootstrap"))
     }
+    /// Stands for a user. Begins as no record's id may.
+    #[must_use]
+    pub fn of_user(name: &users::UserName) -> Self {
+        Self(compact_str::format_compact!("@{name}"))
+    }
+    /// The user's name, of a user's.
+    #[must_use]
+    pub fn user(&self) -> Option<users::UserName> {
+        self.0.strip_prefix('@')?.parse().ok()
+    }
     fn from_random(random: &[u8]) -> Self {
         const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
         let bits = random.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
@@ -122,7 +140,8 @@ impl TryFrom<CompactString> for KeyId {
     type Error = BadKeyId;
     fn try_from(text: CompactString) -> Result<Self, BadKeyId> {
         let good = text.len() == ID_CHARS && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
-        if good { Ok(Self(text)) } else { Err(BadKeyId) }
+        let of_user = text.strip_prefix('@').is_some_and(|name| name.parse::<users::UserName>().is_ok());
+        if good || of_user { Ok(Self(text)) } else { Err(BadKeyId) }
     }
 }
 impl FromStr for KeyId {
@@ -137,7 +156,7 @@ impl From<KeyId> for CompactString {
     }
 }
 
-/// SHA-256 of a key's secret; written as hex, silent in `Debug`.
+/// SHA-256 of a key's secret, 256 random bits; written as hex, silent in `Debug`.
 #[derive(Clone)]
 pub struct SecretHash(CtOutput<Sha256>);
 
@@ -192,6 +211,18 @@ pub struct KeyRecord {
     pub revoked_at: Option<Timestamp>,
 }
 
+impl KeyRecord {
+    fn caller(&self) -> Caller {
+        Caller { key_id: self.id.clone(), role: self.role, merchant: self.merchant.clone() }
+    }
+}
+
+impl Caller {
+    fn bootstrap() -> Self {
+        Self { key_id: KeyId::bootstrap(), role: Role::Operator, merchant: None }
+    }
+}
+
 /// What is asked for when a key is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewKey {
@@ -203,10 +234,10 @@ pub struct NewKey {
     pub label: Option<String>,
 }
 
-/// Who calls, proven by a key.
+/// Who calls, proven by a key or a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The key used; `bootstrap` for the bootstrap key.
+    /// The key used; `bootstrap` for the bootstrap key, `@` and the name for a user.
     pub key_id: KeyId,
     /// What the caller is to us.
     pub role: Role,
@@ -302,11 +333,11 @@ impl KeyRing {
             revoked_at: None,
         };
         file::check(&record)?;
-        self.change(|records| {
-            if records.iter().any(|known| known.id == id) {
+        self.change(|content| {
+            if content.keys.iter().any(|known| known.id == id) {
                 return Err(KeysError::IdTaken(id.clone()));
             }
-            records.push(record.clone());
+            content.keys.push(record.clone());
             Ok(())
         })?;
         let text = Secret::new(format!("rf_{id}_{}", secret.expose()));
@@ -318,8 +349,8 @@ impl KeyRing {
     /// # Errors
     /// [`KeysError`] when there is no such key, or the file cannot be written.
     pub fn revoke(&self, id: &KeyId, now: Timestamp) -> Result<KeyRecord, KeysError> {
-        self.change(|records| {
-            let record = records.iter_mut().find(|record| record.id == *id);
+        self.change(|content| {
+            let record = content.keys.iter_mut().find(|record| record.id == *id);
             let record = record.ok_or_else(|| KeysError::Unknown(id.clone()))?;
             record.revoked_at.get_or_insert(now);
             Ok(record.clone())
@@ -329,7 +360,7 @@ impl KeyRing {
     /// Every key ever made, oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<KeyRecord> {
-        self.loaded.load().records.clone()
+        self.loaded.load().content.keys.clone()
     }
 
     /// Who holds this key text (what follows `Bearer `); `None` for anything but a
@@ -344,47 +375,52 @@ impl KeyRing {
             let loaded = self.loaded.load();
             if let Some(record) = loaded.find(id) {
                 let right = record.secret_sha256.is(&presented) && record.revoked_at.is_none();
-                return right.then(|| Caller {
-                    key_id: record.id.clone(),
-                    role: record.role,
-                    merchant: record.merchant.clone(),
-                });
+                return right.then(|| record.caller());
             }
         }
-        self.is_bootstrap(bearer).then(|| Caller { key_id: KeyId::bootstrap(), role: Role::Operator, merchant: None })
+        self.is_bootstrap(bearer).then(Caller::bootstrap)
     }
 
-    /// Whether the key by which somebody was let in is valid still.
+    /// Whether the key or the user by which somebody was let in is valid still, and the same.
     #[must_use]
     pub fn stands(&self, caller: &Caller) -> bool {
+        self.caller(&caller.key_id).as_ref() == Some(caller)
+    }
+
+    /// Who is behind an id that is valid now.
+    #[must_use]
+    pub fn caller(&self, id: &KeyId) -> Option<Caller> {
         let loaded = self.loaded.load();
-        if caller.key_id == KeyId::bootstrap() {
-            return self.bootstrap.is_some() && loaded.records.is_empty();
+        if *id == KeyId::bootstrap() {
+            return (self.bootstrap.is_some() && loaded.is_without_keys()).then(Caller::bootstrap);
         }
-        loaded.find(caller.key_id.as_str()).is_some_and(|record| record.revoked_at.is_none())
+        if let Some(name) = id.user() {
+            return loaded.content.users.iter().find(|user| user.name == name).map(users::UserRecord::caller);
+        }
+        loaded.find(id.as_str()).filter(|record| record.revoked_at.is_none()).map(KeyRecord::caller)
     }
 
     fn is_bootstrap(&self, bearer: &str) -> bool {
         let Some(bootstrap) = &self.bootstrap else { return false };
-        if !self.loaded.load().records.is_empty() || !bootstrap.is(&SecretHash::of(bearer)) {
+        if !self.loaded.load().is_without_keys() || !bootstrap.is(&SecretHash::of(bearer)) {
             return false;
         }
         // The first key may have been made a moment ago by the command line. From then on
         // this key is dead at once, so the file is asked; in doubt, no.
-        self.reload_if_changed().is_ok() && self.loaded.load().records.is_empty()
+        self.reload_if_changed().is_ok() && self.loaded.load().is_without_keys()
     }
 
-    fn change<T>(&self, edit: impl FnOnce(&mut Vec<KeyRecord>) -> Result<T, KeysError>) -> Result<T, KeysError> {
+    fn change<T>(&self, edit: impl FnOnce(&mut Content) -> Result<T, KeysError>) -> Result<T, KeysError> {
         let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = file::lock(&self.dir)?;
         // Read again under the lock: another process may have written since.
         let before = file::read(&self.dir)?;
-        if before.stamp.is_none() && !self.loaded.load().records.is_empty() {
+        if before.stamp.is_none() && !self.loaded.load().is_empty() {
             return Err(KeysError::Vanished(self.path()));
         }
-        let mut records = before.records;
-        let done = edit(&mut records)?;
-        self.loaded.store(Arc::new(file::write(&self.dir, records)?));
+        let mut content = before.content;
+        let done = edit(&mut content)?;
+        self.loaded.store(Arc::new(file::write(&self.dir, content)?));
         Ok(done)
     }
 }

@@ -60,10 +60,12 @@ pub enum Step {
     Merge,
     /// Evidence of a detector's version was withdrawn; people judge what is left.
     Withdraw,
+    /// A review that takes so much that a second reviewer must say the same before it counts.
+    Propose,
 }
 
 /// Every move that a case may make.
-pub const MOVES: [(Status, Step, Status); 25] = [
+pub const MOVES: [(Status, Step, Status); 27] = [
     (Status::Open, Step::Grow, Status::Open),
     (Status::Open, Step::Confirm, Status::Confirmed),
     (Status::Open, Step::Dismiss, Status::Dismissed),
@@ -89,6 +91,8 @@ pub const MOVES: [(Status, Step, Status); 25] = [
     (Status::Watching, Step::Withdraw, Status::Watching),
     (Status::Confirmed, Step::Withdraw, Status::Confirmed),
     (Status::Dismissed, Step::Withdraw, Status::Dismissed),
+    (Status::Open, Step::Propose, Status::Open),
+    (Status::Watching, Step::Propose, Status::Watching),
 ];
 
 impl Status {
@@ -132,6 +136,7 @@ impl Step {
             Self::Object => "object",
             Self::Merge => "merge",
             Self::Withdraw => "withdraw",
+            Self::Propose => "propose",
         }
     }
 }
@@ -239,7 +244,7 @@ pub struct Review {
     pub by: String,
     /// When.
     pub at: Timestamp,
-    /// It was taken back.
+    /// It was taken back, or waits for a second reviewer: it counts for nothing.
     pub undone: bool,
     /// Families of evidence that were there.
     pub families: Vec<CompactString>,
@@ -379,6 +384,15 @@ impl Case {
             self.timeline.remove(grown.unwrap_or(1));
         }
         Ok(())
+    }
+
+    /// The review that waits for a second reviewer: the last one, when nothing else that matters
+    /// has happened since.
+    #[must_use]
+    pub fn proposal(&self) -> Option<&Review> {
+        let idle = |step: Option<Step>| matches!(step, Some(Step::Grow | Step::Withdraw));
+        let last = self.timeline.iter().rev().find(|happened| !idle(happened.step))?;
+        self.reviews.last().filter(|review| last.step == Some(Step::Propose) && review.undone)
     }
 
     /// Whether any of its evidence is of a detector's version.

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 pub(super) const SHORT_BYTES_MAX: usize = 15;
 
 /// A text in its one spelling. Two keys are equal exactly when their texts are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     /// The bytes, zero-padded, and in the last byte their number (never zero).
     Short(u128),

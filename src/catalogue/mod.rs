@@ -7,6 +7,7 @@
 //! overlay; [`Catalogue::merged`] makes a new base in the background. Nothing here waits,
 //! reads a clock or knows the store; whether an offer gives is `decide`'s to judge.
 
+pub mod heard;
 mod key;
 mod layer;
 mod mid_index;

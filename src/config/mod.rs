@@ -71,6 +71,8 @@ pub struct Settings {
     pub matching: MatchingSettings,
     /// Screening of members.
     pub screening: ScreeningSettings,
+    /// The consoles.
+    pub console: ConsoleSettings,
     /// The log.
     pub log: LogSettings,
     /// Who may post webhooks, in the order given.
@@ -208,6 +210,22 @@ pub struct MatchingSettings {
     pub descriptor_confidence_min: u16,
 }
 
+/// `[console]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConsoleSettings {
+    /// Time after which a case that somebody took and left alone is free again.
+    pub take_idle: Duration,
+    /// Bytes of the list of who saw and did what, all its files together.
+    pub audit_bytes_max: u64,
+}
+
+impl Default for ConsoleSettings {
+    /// As compiled in.
+    fn default() -> Self {
+        Settings::compiled_in().console
+    }
+}
+
 /// `[log]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
@@ -299,6 +317,10 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
     let matching =
         MatchingSettings { descriptor_confidence_min: reader.integer("matching.descriptor_confidence_min", 0, 1000) };
     let screening = screening::read(reader);
+    let console = ConsoleSettings {
+        take_idle: seconds(reader, "console.take_idle_seconds", 60, 86_400),
+        audit_bytes_max: reader.integer("console.audit_bytes_max", MIB, 64 * GIB),
+    };
     let level = reader.required("log.level", "a level", LogLevel::parse);
     let format = reader.required("log.format", "a format", LogFormat::parse);
     let sources = sources::read(reader, env, read_file);
@@ -314,6 +336,7 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
         health,
         matching,
         screening,
+        console,
         log: LogSettings { level: level?, format: format? },
         sources: sources.into_iter().map(FoundSource::settle).collect::<Option<Vec<_>>>()?,
         lines: std::mem::take(&mut reader.lines),

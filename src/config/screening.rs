@@ -15,6 +15,8 @@ pub struct ScreeningSettings {
     pub pass_every: Duration,
     /// Age of the last pass from which money waits.
     pub pass_age_max: Duration,
+    /// What a review may take before a second reviewer must say the same, minor units; 0 is any.
+    pub four_eyes_minor: i64,
     /// What opens a case, and what acts by itself.
     pub triage: TriagePolicy,
 }
@@ -31,6 +33,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> ScreeningSettings {
         enabled: reader.flag("screening.enabled"),
         pass_every: seconds(reader, "screening.pass_every_seconds", 0, 86_400),
         pass_age_max: seconds(reader, "screening.pass_age_seconds_max", 60, 604_800),
+        four_eyes_minor: reader.integer("screening.four_eyes_minor", 0, 1_000_000_000_000),
         triage: TriagePolicy {
             score_min: reader.integer("screening.case_score_min", 0, 1000),
             families_min: reader.integer("screening.case_families_min", 1, 10),

@@ -6,13 +6,17 @@ use crate::api::reply::Reply;
 use bytes::Bytes;
 use std::sync::LazyLock;
 
-const FILES: [(&str, &str, &[u8]); 7] = [
+const FILES: [(&str, &str, &[u8]); 11] = [
     ("console.css", "text/css; charset=utf-8", include_bytes!("static/console.css")),
     ("console.js", "text/javascript; charset=utf-8", include_bytes!("static/console.js")),
+    ("chart.js", "text/javascript; charset=utf-8", include_bytes!("static/chart.js")),
     ("icon.svg", "image/svg+xml", include_bytes!("static/icon.svg")),
     ("htmx.js", "text/javascript; charset=utf-8", include_bytes!("vendored/htmx-4.0.1.min.js")),
     ("htmx.LICENSE", "text/plain; charset=utf-8", include_bytes!("vendored/htmx.LICENSE")),
     ("cytoscape.js", "text/javascript; charset=utf-8", include_bytes!("vendored/cytoscape-3.34.4.min.js")),
+    ("uplot.js", "text/javascript; charset=utf-8", include_bytes!("vendored/uplot-1.6.32.min.js")),
+    ("uplot.css", "text/css; charset=utf-8", include_bytes!("vendored/uplot-1.6.32.min.css")),
+    ("uplot.LICENSE", "text/plain; charset=utf-8", include_bytes!("vendored/uplot.LICENSE")),
     ("cytoscape.LICENSE", "text/plain; charset=utf-8", include_bytes!("vendored/cytoscape.LICENSE")),
 ];
 

@@ -1,9 +1,11 @@
-//! Who saw and did what in the consoles: one line for each, in a file that is only ever added to,
-//! beside the keys. What was decided is in the journal too; what was looked at is here alone.
+//! Who saw and did what in the consoles: one line for each, in files that are only ever added to,
+//! beside the keys; bounded, so that the oldest go when there are too many. What was decided is in
+//! the journal too; what was looked at is here alone.
 
 use crate::api::Doors;
 use crate::api::reply::{self, Reply};
 use crate::authenticate::keys::Caller;
+use crate::console::form::Form;
 use crate::console::page::{self, Chrome, Visitor};
 use crate::console::words;
 use crate::domain::Timestamp;
@@ -13,22 +15,24 @@ use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The file's name, in the folder of the keys.
-pub const FILE: &str = "console-audit.jsonl";
-/// Bytes of the file's end that a page reads.
+/// Begin and end of the files' names, in the folder of the keys.
+const NAME: [&str; 2] = ["console-audit", ".jsonl"];
+/// Files that the list is kept in: of a full list the oldest one is dropped whole.
+const FILES: u64 = 8;
+/// Bytes of the list's end that a page reads.
 const SHOWN_BYTES_MAX: u64 = 256 << 10;
-/// Bytes of the file's end that an export gives.
-const EXPORT_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of the end of a file that an export gives.
+const EXPORT_BYTES_MAX: u64 = 64 << 20;
 
 /// One line of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// When.
     pub at: Timestamp,
-    /// By which key.
+    /// By which key, or `@` and the user's name.
     pub key: String,
     /// In which role.
     pub role: String,
@@ -45,21 +49,22 @@ impl Entry {
     }
 }
 
-/// The list.
+/// The list: a file that is written to, and older ones that were full. Their names say when.
 #[derive(Debug)]
 pub struct Audit {
-    path: PathBuf,
+    dir: PathBuf,
+    bytes_max: u64,
     writing: Mutex<()>,
 }
 
 impl Audit {
-    /// The list in a file, which is made when there is something to write.
+    /// The list in a folder; its first file is made when there is something to write.
     #[must_use]
-    pub fn at(path: PathBuf) -> Self {
-        Self { path, writing: Mutex::new(()) }
+    pub fn at(dir: PathBuf, bytes_max: u64) -> Self {
+        Self { dir, bytes_max, writing: Mutex::new(()) }
     }
 
-    /// Adds a line.
+    /// Adds a line, which is on disk then.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -67,17 +72,61 @@ impl Audit {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+        let path = self.dir.join(NAME.concat());
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
         // In one write, so that lines of several processes do not mix.
-        file.write_all(&line)
+        file.write_all(&line)?;
+        file.sync_data()?;
+        if file.metadata()?.len() >= self.bytes_max / FILES {
+            self.turn(&path, entry.at)?;
+        }
+        Ok(())
     }
 
-    /// Whole lines of the end of the list, at most so many bytes.
+    /// Puts a full file aside, and drops the oldest when there are too many.
+    fn turn(&self, full: &Path, at: Timestamp) -> io::Result<()> {
+        let named = |number: i64| self.dir.join(format!("{}.{number:015}{}", NAME[0], NAME[1]));
+        let free = (at.as_ms()..).map(named).find(|path| !path.exists()).expect("there are enough numbers");
+        std::fs::rename(full, free)?;
+        let older = self.older()?;
+        let many = older.len().saturating_sub(usize::try_from(FILES - 1).expect("a small number"));
+        for name in &older[..many] {
+            std::fs::remove_file(self.dir.join(name))?;
+        }
+        File::open(&self.dir)?.sync_all()
+    }
+
+    /// Names of the files that were full, oldest first.
+    fn older(&self) -> io::Result<Vec<String>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.dir)? {
+            found.extend(entry?.file_name().into_string().ok().filter(|name| {
+                let inner = name.strip_prefix(NAME[0]).and_then(|rest| rest.strip_suffix(NAME[1]));
+                inner.and_then(|number| number.strip_prefix('.')).is_some_and(|n| n.parse::<u64>().is_ok())
+            }));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Names of all files, newest first.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn end(&self, bytes_max: u64) -> io::Result<Vec<u8>> {
-        let mut file = match File::open(&self.path) {
+    pub fn files(&self) -> io::Result<Vec<String>> {
+        let older = match self.older() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            other => other?,
+        };
+        Ok([NAME.concat()].into_iter().chain(older.into_iter().rev()).collect())
+    }
+
+    /// Whole lines of the end of a file, at most so many bytes; nothing of one that is not there.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn end(&self, name: &str, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let mut file = match File::open(self.dir.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other?,
         };
@@ -97,24 +146,53 @@ impl Audit {
     /// # Errors
     /// When the disk refuses.
     pub fn newest(&self) -> io::Result<Vec<Entry>> {
-        let bytes = self.end(SHOWN_BYTES_MAX)?;
-        let lines = bytes.split(|byte| *byte == b'\n').rev();
-        Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut left = SHOWN_BYTES_MAX;
+        for name in self.files()? {
+            let bytes = self.end(&name, left)?;
+            let lines = bytes.split(|byte| *byte == b'\n').rev();
+            entries.extend(lines.filter_map(|line| serde_json::from_slice(line).ok()));
+            left = left.saturating_sub(bytes.len() as u64);
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(entries)
     }
 }
 
 /// What a request does that is to be written down; `None` for what shows nothing of anybody.
-pub(super) fn deed(method: &str, parts: &[&str], verdict: &str) -> Option<String> {
+pub(super) fn deed(method: &str, parts: &[&str], form: &Form) -> Option<String> {
+    let (verdict, named) = (form.get("verdict"), form.get("name"));
     match (method, parts) {
         ("GET", ["cases", id]) => Some(format!("read case {id}")),
         ("POST", ["cases", id, "review"]) => Some(format!("{verdict} case {id}")),
+        ("POST", ["cases", id, "second"]) => Some(format!("confirm case {id} as proposed")),
+        ("POST", ["detectors", name, version, "withdraw"]) => Some(format!("withdraw detector {name} {version}")),
         ("POST", ["cases", id, "undo"]) => Some(format!("undo the last review of case {id}")),
+        ("POST", ["cases", "next"]) => Some("take the next case".to_owned()),
+        ("POST", ["cases", id, word @ ("take" | "release")]) => Some(format!("{word} case {id}")),
         ("GET", ["members", id]) => Some(format!("read member {id}")),
+        ("GET", ["members", id, "purchases", source, purchase]) => {
+            Some(format!("read purchase {source} {purchase} of member {id}"))
+        }
         ("POST", ["offers", "new"]) => Some("create an offer".to_owned()),
         ("POST", ["offers", "validate"]) => None,
         ("POST", ["offers", id]) => Some(format!("change offer {id}")),
         ("POST", ["offers", id, "steps", word]) => Some(format!("{word} offer {id}")),
-        ("GET", ["audit" | "audit.jsonl"]) => Some("read the audit list".to_owned()),
+        ("GET", ["audit", ..]) => Some("read the audit list".to_owned()),
+        ("GET", ["access"]) => Some("read the keys and users".to_owned()),
+        ("POST", ["access", "users"]) => Some(format!("enter user {named}")),
+        ("POST", ["access", "users", name, word]) => Some(format!("{word} user {name}")),
+        ("POST", ["access", "keys"]) => Some("make a key".to_owned()),
+        ("POST", ["access", "keys", id, word]) => Some(format!("{word} key {id}")),
+        ("POST", ["locations", ..]) => Some("change shops and MIDs".to_owned()),
+        ("POST", ["competitors", "remove"]) => Some(format!("remove competitor {named}")),
+        ("POST", ["competitors"]) => Some(format!("declare competitor {named}")),
+        ("GET", ["ledger"]) => Some("read the ledger".to_owned()),
+        ("GET", ["dead-letters"]) => Some("read the dead letters".to_owned()),
+        ("POST", ["dead-letters", id, "replay"]) => Some(format!("replay dead letter {id}")),
+        ("POST", ["password"]) => Some("set a password".to_owned()),
         ("POST", ["sign-out"]) => Some("sign out".to_owned()),
         _ => None,
     }
@@ -125,18 +203,29 @@ pub(super) fn deed(method: &str, parts: &[&str], verdict: &str) -> Option<String
 struct AuditPage {
     chrome: Chrome,
     rows: Vec<(String, Entry)>,
+    files: Vec<String>,
 }
 
 /// The newest of the list.
-pub(super) fn show(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
-    let entries = doors.console_audit.newest().map_err(|error| unreadable(&error))?;
+pub(super) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
+    let read = super::apart({
+        let audit = Arc::clone(&doors.console.audit);
+        move || Ok::<_, io::Error>((audit.newest()?, audit.files()?))
+    });
+    let (entries, files) = read.await.map_err(|error| unreadable(&error))?;
     let rows = entries.into_iter().map(|entry| (words::when(entry.at), entry)).collect();
-    Ok(page::page(StatusCode::OK, &AuditPage { chrome: visitor.chrome("audit"), rows }))
+    Ok(page::page(StatusCode::OK, &AuditPage { chrome: visitor.chrome("audit"), rows, files }))
 }
 
-/// The list as it is kept: a line of JSON for each.
-pub(super) fn export(doors: &Doors) -> Result<Reply, Reply> {
-    let body = doors.console_audit.end(EXPORT_BYTES_MAX).map_err(|error| unreadable(&error))?;
+/// A file of the list as it is kept: a line of JSON for each.
+pub(super) async fn export(doors: &Doors, name: &str) -> Result<Reply, Reply> {
+    let (audit, name) = (Arc::clone(&doors.console.audit), name.to_owned());
+    let read = super::apart(move || {
+        let known = audit.files()?.contains(&name);
+        known.then(|| audit.end(&name, EXPORT_BYTES_MAX)).transpose()
+    });
+    let body = read.await.map_err(|error| unreadable(&error))?;
+    let body = body.ok_or_else(|| reply::not_found("the list has no such file"))?;
     Ok(Reply::Text { content_type: "application/x-ndjson".into(), body: body.into() })
 }
 
@@ -149,26 +238,48 @@ fn unreadable(error: &io::Error) -> Reply {
 mod tests {
     use super::*;
 
-    #[test]
-    fn lines_are_added_and_read_back_newest_first() {
-        let dir = std::env::temp_dir().join(format!("ringfence-console-audit-{}", std::process::id()));
+    fn folder(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("ringfence-console-audit-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let audit = Audit::at(dir.join(FILE));
-        assert_eq!(audit.newest().unwrap(), []);
-        let entry = |number: i64| Entry {
+        dir
+    }
+
+    fn entry(number: i64) -> Entry {
+        Entry {
             at: Timestamp::from_ms(number),
             key: "abcdefghijkl".to_owned(),
             role: "risk".to_owned(),
             did: format!("read case {number}\nand \"more\""),
             request: "r".to_owned(),
-        };
+        }
+    }
+
+    #[test]
+    fn lines_are_added_and_read_back_newest_first() {
+        let dir = folder("order");
+        let audit = Audit::at(dir.clone(), 1 << 20);
+        assert_eq!(audit.newest().unwrap(), []);
         for number in 0..3 {
             audit.note(&entry(number)).unwrap();
         }
         assert_eq!(audit.newest().unwrap(), [entry(2), entry(1), entry(0)]);
         let one = u64::try_from(serde_json::to_vec(&entry(0)).unwrap().len()).unwrap();
-        let end = audit.end(2 * one).unwrap();
+        let end = audit.end(&NAME.concat(), 2 * one).unwrap();
         assert_eq!(end.iter().filter(|byte| **byte == b'\n').count(), 1, "whole lines alone");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_full_list_loses_its_oldest_eighth_and_nothing_else() {
+        let dir = folder("full");
+        let one = u64::try_from(serde_json::to_vec(&entry(100)).unwrap().len()).unwrap() + 1;
+        let audit = Audit::at(dir.clone(), FILES * 5 * one);
+        for number in 100..143 {
+            audit.note(&entry(number)).unwrap();
+        }
+        assert_eq!(audit.files().unwrap().len(), 8);
+        let kept: Vec<i64> = audit.newest().unwrap().iter().map(|entry| entry.at.as_ms()).collect();
+        assert_eq!(kept, (105..143).rev().collect::<Vec<_>>());
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -84,6 +84,8 @@ struct CardRow {
 }
 
 struct DecisionRow {
+    /// Where it is decided again.
+    link: String,
     when: String,
     what: String,
     merchant: String,
@@ -93,8 +95,8 @@ struct DecisionRow {
 struct TransferRow {
     at: String,
     amount: String,
-    from: &'static str,
-    to: &'static str,
+    from: String,
+    to: String,
     offer: String,
     merchant: String,
     record: String,
@@ -204,6 +206,12 @@ fn card_row(card: CardView) -> CardRow {
 fn decisions(state: &Arc<MemberState>) -> Vec<DecisionRow> {
     let newest = state.purchases.iter().rev().take(PURCHASES_MAX);
     let rows = newest.map(|placed| DecisionRow {
+        link: format!(
+            "/console/members/{}/purchases/{}/{}",
+            encoded(state.head.id.as_str()),
+            encoded(placed.purchase.key.source.as_str()),
+            encoded(placed.purchase.key.id.as_str())
+        ),
         when: words::when(placed.time),
         what: match &placed.purchase.occasion {
             None if placed.unlinked => "refund".to_owned(),
@@ -232,8 +240,8 @@ fn transfer_row(transfer: &TransferView) -> TransferRow {
     TransferRow {
         at: words::when(transfer.at),
         amount: transfer.unit.shown(transfer.amount_minor),
-        from: transfer.debit,
-        to: transfer.credit,
+        from: words::plain(transfer.debit),
+        to: words::plain(transfer.credit),
         offer: transfer.offer.clone().unwrap_or_default(),
         merchant: transfer.merchant.clone().unwrap_or_default(),
         record: transfer.record.clone(),

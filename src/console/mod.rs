@@ -1,13 +1,17 @@
-//! The consoles: pages for the risk desk and for merchants, made by the server from compiled
+//! The consoles: pages for the risk desk, merchants and operators, made by the server from compiled
 //! templates. A page shows what the API's doors show and acts through the same calls; here is only
 //! how it looks. Scripts and styles come with the program, and nothing is loaded from elsewhere.
 
+mod access;
 mod assets;
 pub mod audit;
 mod form;
 mod member;
 mod merchant;
+mod operate;
 mod page;
+mod password;
+mod replay;
 mod risk;
 pub mod session;
 mod sign_in;
@@ -16,12 +20,65 @@ mod words;
 use crate::api::Doors;
 use crate::api::read;
 use crate::api::reply::{self, Reply};
-use crate::authenticate::keys::Caller;
 use crate::authenticate::keys::Role::{self, Merchant, Operator, Risk};
+use crate::authenticate::keys::{Caller, KeyRing, KeysError};
+use crate::config::ConsoleSettings;
 use crate::domain::Timestamp;
 use crate::wire::Request;
 use form::Form;
 use page::Visitor;
+use std::sync::Arc;
+
+/// What the consoles keep besides the books: in memory, but for the list of who did what.
+#[derive(Debug)]
+pub struct Console {
+    /// Who is signed in.
+    pub sessions: session::Sessions,
+    /// How often somebody may try to.
+    pub tries: sign_in::Tries,
+    /// Who saw and did what.
+    pub audit: Arc<audit::Audit>,
+    /// Who works on which case.
+    pub taken: risk::take::Taken,
+    /// How many cases wait, counted a moment ago.
+    pub counted: risk::counts::Counted,
+}
+
+impl Console {
+    /// Nobody is signed in; the list lies beside the keys.
+    #[must_use]
+    pub fn new(keys: &KeyRing, settings: ConsoleSettings) -> Self {
+        let dir = keys.path().parent().map(std::path::Path::to_owned).unwrap_or_default();
+        Self {
+            sessions: session::Sessions::default(),
+            tries: sign_in::Tries::default(),
+            audit: Arc::new(audit::Audit::at(dir, settings.audit_bytes_max)),
+            taken: risk::take::Taken::new(settings.take_idle),
+            counted: risk::counts::Counted::default(),
+        }
+    }
+}
+
+/// Does what blocks where that is allowed.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("what blocks answers, it does not panic")
+}
+
+/// Does something with the keys and users, whose file is written meanwhile.
+async fn with_keys<T: Send + 'static>(
+    doors: &Doors,
+    work: impl FnOnce(&KeyRing) -> Result<T, KeysError> + Send + 'static,
+) -> Result<T, Reply> {
+    let keys = Arc::clone(&doors.keys);
+    apart(move || work(&keys)).await.map_err(|error| match error {
+        KeysError::Io { .. } | KeysError::Broken { .. } | KeysError::Vanished(_) => {
+            tracing::error!(error = %crate::pipeline::Chain(&error), "the file of keys and users cannot be changed");
+            reply::come_back("the file of keys and users cannot be changed")
+        }
+        KeysError::Unknown(_) | KeysError::UnknownUser(_) => reply::not_found(error.to_string()),
+        other => reply::impossible("bad_value", "", other.to_string()),
+    })
+}
 
 /// Answers a request for a page.
 pub async fn answer(doors: &Doors, request: &Request) -> Reply {
@@ -32,14 +89,14 @@ pub async fn answer(doors: &Doors, request: &Request) -> Reply {
     let now = doors.engine.clock.now();
     match (request.method.as_str(), parts.as_slice()) {
         ("GET", ["static", name]) => return assets::file(name),
-        ("GET", ["sign-in"]) => return sign_in::show(doors, request, now),
-        ("POST", ["sign-in"]) => return sign_in::enter(doors, request, now),
+        ("GET", ["sign-in"]) => return sign_in::show(request),
+        ("POST", ["sign-in"]) => return sign_in::enter(doors, request, now).await,
         _ => {}
     }
     let Some(visitor) = visitor(doors, request, now) else { return page::see_other("/console/sign-in", None) };
     match inside(doors, &visitor, &parts).await {
         Ok(reply @ Reply::Problem(_)) | Err(reply) => page::problem(Some(&visitor), request, reply),
-        Ok(reply) => match written_down(doors, &visitor, &parts) {
+        Ok(reply) => match written_down(doors, &visitor, &parts).await {
             Ok(()) => reply,
             Err(refused) => page::problem(Some(&visitor), request, refused),
         },
@@ -49,12 +106,13 @@ pub async fn answer(doors: &Doors, request: &Request) -> Reply {
 /// Who asks, when they are signed in and their key still stands.
 fn visitor<'a>(doors: &Doors, request: &'a Request, now: Timestamp) -> Option<Visitor<'a>> {
     let token = page::cookie(request, session::COOKIE)?;
-    let session = doors.sessions.find(token, now)?;
+    let session = doors.console.sessions.find(token, now)?;
     if !doors.keys.stands(&session.caller) {
-        doors.sessions.close(token);
+        doors.console.sessions.close(token);
         return None;
     }
-    Some(Visitor { caller: session.caller, csrf: session.csrf, token, request, form: Form::of(request), now })
+    let session::Session { caller, csrf, by_link, .. } = session;
+    Some(Visitor { caller, csrf, by_link, token, request, form: Form::of(request), now })
 }
 
 async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<Reply, Reply> {
@@ -74,24 +132,102 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
             desk(visitor)?;
             match (method, rest) {
                 ("GET", []) => risk::queue::show(doors, visitor).await,
+                ("GET", ["counts"]) => risk::counts::show(doors, visitor).await,
+                ("POST", ["next"]) => risk::queue::take_next(doors, visitor).await,
+                ("POST", [id, "take"]) => risk::case::take(doors, visitor, number(id)?),
+                ("POST", [id, "release"]) => risk::case::release(doors, visitor, number(id)?),
                 ("GET", [id]) => risk::case::show(doors, visitor, number(id)?).await,
                 ("POST", [id, "preview"]) => risk::decide::preview(doors, visitor, number(id)?).await,
                 ("POST", [id, "review"]) => risk::decide::review(doors, visitor, number(id)?).await,
+                ("POST", [id, "second"]) => risk::decide::second(doors, visitor, number(id)?).await,
                 ("POST", [id, "undo"]) => risk::decide::undo(doors, visitor, number(id)?).await,
                 _ => Err(no_page()),
             }
         }
-        ("GET", ["audit"]) => {
+        ("GET", ["audit", rest @ ..]) => {
             visitor.one_of(&[Operator])?;
-            audit::show(doors, visitor)
+            match rest {
+                [] => audit::show(doors, visitor).await,
+                [name] => audit::export(doors, name).await,
+                _ => Err(no_page()),
+            }
         }
-        ("GET", ["audit.jsonl"]) => {
+        ("GET" | "POST", ["access", rest @ ..]) => {
             visitor.one_of(&[Operator])?;
-            audit::export(doors)
+            match (method, rest) {
+                ("GET", []) => Ok(access::show(doors, visitor, None)),
+                ("POST", ["users"]) => access::add_user(doors, visitor).await,
+                ("POST", ["users", name, "link"]) => access::link_user(doors, visitor, name).await,
+                ("POST", ["users", name, "remove"]) => access::remove_user(doors, visitor, name).await,
+                ("POST", ["keys"]) => access::add_key(doors, visitor).await,
+                ("POST", ["keys", id, "link"]) => access::link_key(doors, visitor, id).await,
+                ("POST", ["keys", id, "revoke"]) => access::revoke_key(doors, visitor, id).await,
+                _ => Err(no_page()),
+            }
         }
-        ("GET", ["members", id]) => {
+        ("GET", ["performance"]) => {
+            portal(visitor)?;
+            merchant::performance::show(doors, visitor).await
+        }
+        ("GET", ["heard", rest @ ..]) => {
+            portal(visitor)?;
+            match rest {
+                [] | ["part"] => merchant::locations::heard(doors, visitor, rest.is_empty()).await,
+                _ => Err(no_page()),
+            }
+        }
+        ("GET" | "POST", ["locations", rest @ ..]) => {
+            portal(visitor)?;
+            match (method, rest) {
+                ("GET", []) => merchant::locations::show(doors, visitor).await,
+                ("POST", []) => merchant::locations::add(doors, visitor).await,
+                ("POST", ["link"]) => merchant::locations::link(doors, visitor).await,
+                ("POST", ["import"]) => merchant::locations::import(doors, visitor).await,
+                _ => Err(no_page()),
+            }
+        }
+        ("GET" | "POST", ["competitors", rest @ ..]) => {
+            portal(visitor)?;
+            match (method, rest) {
+                ("GET", []) => merchant::competitors::show(doors, visitor).await,
+                ("POST", []) => merchant::competitors::declare(doors, visitor).await,
+                ("POST", ["remove"]) => merchant::competitors::remove(doors, visitor).await,
+                _ => Err(no_page()),
+            }
+        }
+        ("GET", ["sources"]) => {
+            visitor.one_of(&[Operator])?;
+            operate::sources::show(doors, visitor).await
+        }
+        ("GET", ["ledger"]) => {
+            visitor.one_of(&[Operator])?;
+            operate::ledger::show(doors, visitor).await
+        }
+        ("GET" | "POST", ["dead-letters", rest @ ..]) => {
+            visitor.one_of(&[Operator])?;
+            match (method, rest) {
+                ("GET", []) => operate::letters::show(doors, visitor, None).await,
+                ("POST", [id, "replay"]) => operate::letters::replay(doors, visitor, number(id)?).await,
+                _ => Err(no_page()),
+            }
+        }
+        ("GET", ["password"]) => password::show(doors, visitor),
+        ("POST", ["password"]) => password::set(doors, visitor).await,
+        ("GET", ["members", id, rest @ ..]) => {
             desk(visitor)?;
-            member::show(doors, visitor, id).await
+            match rest {
+                [] => member::show(doors, visitor, id).await,
+                ["purchases", source, purchase] => replay::show(doors, visitor, id, source, purchase).await,
+                _ => Err(no_page()),
+            }
+        }
+        ("GET" | "POST", ["detectors", rest @ ..]) => {
+            desk(visitor)?;
+            match (method, rest) {
+                ("GET", []) => risk::detectors::show(doors, visitor).await,
+                ("POST", [name, version, "withdraw"]) => risk::detectors::withdraw(doors, visitor, name, version).await,
+                _ => Err(no_page()),
+            }
         }
         ("GET" | "POST", ["offers", rest @ ..]) => {
             portal(visitor)?;
@@ -112,14 +248,15 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
 }
 
 /// Puts what was seen or done on the audit list. What cannot be put there is not shown.
-fn written_down(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<(), Reply> {
+async fn written_down(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<(), Reply> {
     let method = visitor.request.method.as_str();
-    let Some(did) = audit::deed(method, parts, visitor.form.get("verdict")) else { return Ok(()) };
-    note(doors, &visitor.caller, did, visitor.request, visitor.now)
+    let Some(did) = audit::deed(method, parts, &visitor.form) else { return Ok(()) };
+    note(doors, &visitor.caller, did, visitor.request, visitor.now).await
 }
 
-fn note(doors: &Doors, caller: &Caller, did: String, request: &Request, now: Timestamp) -> Result<(), Reply> {
-    doors.console_audit.note(&audit::Entry::of(caller, did, &request.id, now)).map_err(|error| {
+async fn note(doors: &Doors, caller: &Caller, did: String, request: &Request, now: Timestamp) -> Result<(), Reply> {
+    let (audit, entry) = (Arc::clone(&doors.console.audit), audit::Entry::of(caller, did, &request.id, now));
+    apart(move || audit.note(&entry)).await.map_err(|error| {
         tracing::error!(%error, "the audit list of the consoles cannot be written");
         reply::come_back("the audit list cannot be written, so nothing is shown; what was decided stands")
     })

@@ -1,6 +1,6 @@
 //! What all pages share: who looks, the frame around them, and the headers they go out with.
 
-use super::{assets, session};
+use super::{assets, session, words};
 use crate::api::reply::{self, Reply};
 use crate::authenticate::keys::{Caller, Role};
 use crate::domain::Timestamp;
@@ -24,6 +24,8 @@ pub(super) struct Visitor<'a> {
     pub caller: Caller,
     /// What every form of the session carries.
     pub csrf: String,
+    /// They came by a link that is good once.
+    pub by_link: bool,
     /// The session's token.
     pub token: &'a str,
     /// What they ask for.
@@ -54,11 +56,10 @@ impl Visitor<'_> {
 
     /// The frame of a page of theirs.
     pub(super) fn chrome(&self, here: &'static str) -> Chrome {
-        let who = match &self.caller.merchant {
-            Some(merchant) => format!("{merchant} · key {}", self.caller.key_id),
-            None => format!("{} · key {}", self.caller.role, self.caller.key_id),
-        };
-        Chrome { who, role: Some(self.caller.role), csrf: self.csrf.clone(), here }
+        let by = words::by(self.caller.key_id.as_str());
+        let of = self.caller.merchant.as_ref().map_or_else(|| self.caller.role.to_string(), ToString::to_string);
+        let is_user = self.caller.key_id.user().is_some();
+        Chrome { who: format!("{of} · {by}"), role: Some(self.caller.role), is_user, csrf: self.csrf.clone(), here }
     }
 }
 
@@ -68,6 +69,8 @@ pub(super) struct Chrome {
     pub who: String,
     /// In which role; `None` before the door.
     pub role: Option<Role>,
+    /// Whether they have a password.
+    pub is_user: bool,
     /// What its forms carry.
     pub csrf: String,
     /// Which part of the console it is.
@@ -77,7 +80,7 @@ pub(super) struct Chrome {
 impl Chrome {
     /// Before the door.
     pub(super) fn outside() -> Self {
-        Self { who: String::new(), role: None, csrf: String::new(), here: "" }
+        Self { who: String::new(), role: None, is_user: false, csrf: String::new(), here: "" }
     }
     /// Whether the risk desk is theirs.
     pub(super) fn desk(&self) -> bool {
@@ -87,9 +90,30 @@ impl Chrome {
     pub(super) fn portal(&self) -> bool {
         matches!(self.role, Some(Role::Operator | Role::Merchant))
     }
-    /// Whether the audit list is theirs.
+    /// Whether the operators' pages are theirs.
     pub(super) fn overseer(&self) -> bool {
         self.role == Some(Role::Operator)
+    }
+    /// The merchants' pages and what they are called.
+    #[expect(clippy::unused_self, reason = "templates ask what they have at hand")]
+    pub(super) fn merchants(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("offers", "Offers"),
+            ("performance", "Performance"),
+            ("locations", "Locations"),
+            ("competitors", "Competitors"),
+        ]
+    }
+    /// The operators' pages and what they are called.
+    #[expect(clippy::unused_self, reason = "templates ask what they have at hand")]
+    pub(super) fn operators(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("sources", "Sources"),
+            ("dead-letters", "Dead letters"),
+            ("ledger", "Ledger"),
+            ("access", "Access"),
+            ("audit", "Audit"),
+        ]
     }
     /// Of the files.
     #[expect(clippy::unused_self, reason = "templates ask what they have at hand")]
@@ -127,12 +151,15 @@ pub(super) fn cookie<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     })
 }
 
+/// Whether the browser came by TLS, as far as the proxy says.
+pub(super) fn is_tls(request: &Request) -> bool {
+    let proto = request.headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
+    proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https")) || request.uri.scheme_str() == Some("https")
+}
+
 /// A cookie for the consoles alone; `seconds` 0 takes it away.
 pub(super) fn set_cookie(request: &Request, name: &str, value: &str, seconds: i64) -> String {
-    let proto = request.headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
-    let tls =
-        proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https")) || request.uri.scheme_str() == Some("https");
-    let secure = if tls { "; Secure" } else { "" };
+    let secure = if is_tls(request) { "; Secure" } else { "" };
     format!("{name}={value}; Path=/console; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
 }
 

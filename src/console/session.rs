@@ -2,7 +2,7 @@
 //! in time. A restart signs everybody out, and a session is known to one process alone.
 
 use crate::authenticate::hex;
-use crate::authenticate::keys::Caller;
+use crate::authenticate::keys::{Caller, KeyId};
 use crate::domain::Timestamp;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -14,20 +14,18 @@ pub const COOKIE: &str = "ringfence_console";
 pub const SESSION_MS: i64 = 12 * 3_600_000;
 /// Longest time without a page.
 pub const IDLE_MS: i64 = 3_600_000;
-/// How long a one-time sign-in is good.
-pub const ONCE_MS: i64 = 600_000;
 /// Sessions at once: beyond them the one that was idle longest ends.
 pub const SESSIONS_MAX: usize = 10_000;
-/// One-time sign-ins at once.
-const ONCE_MAX: usize = 100;
 
 /// A session as it is found.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// By whose key.
+    /// Whose it is.
     pub caller: Caller,
     /// What every form of it carries.
     pub csrf: String,
+    /// It began with a link that is good once: whoever had it may set a password without the old.
+    pub by_link: bool,
     began: Timestamp,
     seen: Timestamp,
 }
@@ -41,7 +39,6 @@ type Hash = [u8; 32];
 #[derive(Debug, Default)]
 struct Kept {
     sessions: HashMap<Hash, Session>,
-    once: HashMap<Hash, (Timestamp, Caller)>,
 }
 
 /// The system gave no random number.
@@ -49,14 +46,22 @@ struct Kept {
 #[error("the system gave no random number")]
 pub struct NoRandom;
 
+/// Random bytes.
+///
+/// # Errors
+/// [`NoRandom`].
+pub(super) fn random<const N: usize>() -> Result<[u8; N], NoRandom> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| NoRandom)?;
+    Ok(bytes)
+}
+
 /// 256 random bits as text.
 ///
 /// # Errors
 /// [`NoRandom`].
 pub fn token() -> Result<String, NoRandom> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|_| NoRandom)?;
-    Ok(hex::encoded(&bytes))
+    Ok(hex::encoded(&random::<32>()?))
 }
 
 fn hash(token: &str) -> Hash {
@@ -68,7 +73,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`NoRandom`].
-    pub fn open(&self, caller: Caller, now: Timestamp) -> Result<String, NoRandom> {
+    pub fn open(&self, caller: Caller, by_link: bool, now: Timestamp) -> Result<String, NoRandom> {
         let (text, csrf) = (token()?, token()?);
         let mut kept = self.kept();
         kept.sessions.retain(|_, session| session.stands(now));
@@ -76,7 +81,7 @@ impl Sessions {
             let idle = kept.sessions.iter().min_by_key(|(_, session)| session.seen).map(|(key, _)| *key);
             idle.map(|key| kept.sessions.remove(&key));
         }
-        kept.sessions.insert(hash(&text), Session { caller, csrf, began: now, seen: now });
+        kept.sessions.insert(hash(&text), Session { caller, csrf, by_link, began: now, seen: now });
         Ok(text)
     }
 
@@ -98,24 +103,10 @@ impl Sessions {
         self.kept().sessions.remove(&hash(token));
     }
 
-    /// Makes a sign-in that is good once, for ten minutes.
-    ///
-    /// # Errors
-    /// [`NoRandom`].
-    pub fn offer_once(&self, caller: Caller, now: Timestamp) -> Result<String, NoRandom> {
-        let text = token()?;
-        let mut kept = self.kept();
-        kept.once.retain(|_, (until, _)| now < *until);
-        if kept.once.len() < ONCE_MAX {
-            kept.once.insert(hash(&text), (now.plus_ms(ONCE_MS), caller));
-        }
-        Ok(text)
-    }
-
-    /// Uses such a sign-in up.
-    pub fn take_once(&self, text: &str, now: Timestamp) -> Option<Caller> {
-        let (until, caller) = self.kept().once.remove(&hash(text))?;
-        (now < until).then_some(caller)
+    /// Ends every other session of whoever has this one.
+    pub fn close_others(&self, token: &str, id: &KeyId) {
+        let own = hash(token);
+        self.kept().sessions.retain(|key, session| *key == own || session.caller.key_id != *id);
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -132,21 +123,21 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authenticate::keys::{KeyId, Role};
+    use crate::authenticate::keys::Role;
 
     fn caller(id: &str) -> Caller {
-        Caller { key_id: id.parse::<KeyId>().unwrap(), role: Role::Risk, merchant: None }
+        Caller { key_id: id.parse().unwrap(), role: Role::Risk, merchant: None }
     }
 
     #[test]
     fn a_session_ends_by_itself() {
         let sessions = Sessions::default();
         let begun = Timestamp::start_of_day(20_000);
-        let text = sessions.open(caller("abcdefghijkl"), begun).unwrap();
+        let text = sessions.open(caller("abcdefghijkl"), false, begun).unwrap();
         assert!(sessions.find(&text, begun.plus_ms(IDLE_MS - 1)).is_some());
         assert!(sessions.find("other", begun).is_none());
         assert!(sessions.find(&text, begun.plus_ms(2 * IDLE_MS - 1)).is_none(), "idle for an hour");
-        let text = sessions.open(caller("abcdefghijkl"), begun).unwrap();
+        let text = sessions.open(caller("abcdefghijkl"), false, begun).unwrap();
         for half_hour in 1..24 {
             assert!(sessions.find(&text, begun.plus_ms(half_hour * IDLE_MS / 2)).is_some(), "{half_hour}");
         }
@@ -157,22 +148,22 @@ mod tests {
     fn there_are_never_too_many() {
         let sessions = Sessions::default();
         let begun = Timestamp::start_of_day(20_000);
-        let first = sessions.open(caller("abcdefghijkl"), begun).unwrap();
+        let first = sessions.open(caller("abcdefghijkl"), false, begun).unwrap();
         for _ in 0..SESSIONS_MAX {
-            sessions.open(caller("abcdefghijkl"), begun.plus_ms(1)).unwrap();
+            sessions.open(caller("abcdefghijkl"), false, begun.plus_ms(1)).unwrap();
         }
         assert_eq!(sessions.kept().sessions.len(), SESSIONS_MAX);
         assert!(sessions.find(&first, begun.plus_ms(2)).is_none());
     }
 
     #[test]
-    fn a_one_time_sign_in_is_good_once_and_for_ten_minutes() {
+    fn a_new_password_ends_what_began_with_the_old_one() {
         let sessions = Sessions::default();
         let begun = Timestamp::start_of_day(20_000);
-        let text = sessions.offer_once(caller("abcdefghijkl"), begun).unwrap();
-        assert_eq!(sessions.take_once(&text, begun), Some(caller("abcdefghijkl")));
-        assert_eq!(sessions.take_once(&text, begun), None);
-        let text = sessions.offer_once(caller("abcdefghijkl"), begun).unwrap();
-        assert_eq!(sessions.take_once(&text, begun.plus_ms(ONCE_MS)), None);
+        let open = |id: &str| sessions.open(caller(id), false, begun).unwrap();
+        let (own, elsewhere, others) = (open("abcdefghijkl"), open("abcdefghijkl"), open("abcdefghijkm"));
+        sessions.close_others(&own, &caller("abcdefghijkl").key_id);
+        let there = [own, elsewhere, others].map(|token| sessions.find(&token, begun).is_some());
+        assert_eq!(there, [true, false, true]);
     }
 }

@@ -9,6 +9,11 @@ pub(super) fn when(at: Timestamp) -> String {
     at.local(&TimeZone::UTC).strftime("%-d %b %Y, %H:%M").to_string()
 }
 
+/// A day for people, in UTC.
+pub(super) fn day(at: Timestamp) -> String {
+    at.local(&TimeZone::UTC).strftime("%-d %b %Y").to_string()
+}
+
 /// How long ago something was.
 pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
     let ms = now.as_ms().saturating_sub(at.as_ms()).max(0);
@@ -17,6 +22,33 @@ pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
         60_000..3_600_000 => format!("{} min", ms / 60_000),
         3_600_000..DAY_MS => format!("{} h", ms / 3_600_000),
         _ => format!("{} d", ms / DAY_MS),
+    }
+}
+
+/// How long ago something was, as a sentence says it.
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
+    match age(at, now) {
+        now if now == "now" => "just now".to_owned(),
+        age => format!("{age} ago"),
+    }
+}
+
+/// A span of so many seconds.
+pub(super) fn span(seconds: u64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Who did something: a user by name, a key, or screening.
+pub(super) fn by(id: &str) -> String {
+    match id.strip_prefix('@') {
+        Some(name) => name.to_owned(),
+        None if id == crate::cases::SCREENING => id.to_owned(),
+        None => format!("key {id}"),
     }
 }
 
@@ -61,8 +93,13 @@ mod tests {
         for (ms, said) in [(0, "now"), (60_000, "1 min"), (2 * 3_600_000, "2 h"), (3 * DAY_MS, "3 d")] {
             assert_eq!(age(at, at.plus_ms(ms)), said);
         }
+        assert_eq!(
+            [ago(at, at), ago(at, at.plus_ms(60_000)), span(90), span(7_200)],
+            ["just now", "1 min ago", "90 s", "2 h"]
+        );
         let texts = |all: &[&str]| list(&all.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!([texts(&[]), texts(&["a"]), texts(&["a", "b", "c"])], ["", "a", "a, b and c"]);
+        assert_eq!([by("@anna"), by("abcdefghijkl"), by("screening")], ["anna", "key abcdefghijkl", "screening"]);
         assert_eq!(count(1, "device") + &count(2, "device"), "1 device2 devices");
     }
 }

@@ -198,8 +198,8 @@ impl Stage {
         let me = std::env::current_exe().map_or_else(|_| "ringfence".to_owned(), |path| path.display().to_string());
         let (config, body, source) = (config.display(), body.display(), town::SOURCES[source].name);
         let sign = format!("{me} sign --config {config} --source {source} {body} | sh");
-        let once = stage::once(&self.doors, &key, now)?;
-        println!("{}", summary::next_steps(&address, (key.expose(), &once), person, &sign));
+        let once = stage::once(&self.doors.keys, &key, now)?;
+        println!("{}", summary::next_steps(&address, (key.expose(), once.expose()), person, &sign));
         signal.await;
         follow.abort();
         Ok(())

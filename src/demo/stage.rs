@@ -2,6 +2,7 @@
 //! settings of a real service on a free port, and the town entered into its books.
 
 use super::town::{SOURCES, Town};
+use crate::authenticate::keys::users::INVITATION_RANDOM_BYTES;
 use crate::authenticate::keys::{KEY_RANDOM_BYTES, NewKey, Role};
 use crate::authenticate::{Scheme, Secret, Signer};
 use crate::commands::Failure;
@@ -217,10 +218,10 @@ pub fn operator_key(keys: &crate::authenticate::KeyRing, now: Timestamp) -> Resu
 /// A sign-in to the consoles that is good once.
 ///
 /// # Errors
-/// When the system gives no random number.
-pub fn once(doors: &crate::api::Doors, key: &Secret, now: Timestamp) -> Result<String, Failure> {
-    let caller = doors.keys.verify(key.expose()).ok_or("the key was revoked")?;
-    Ok(doors.sessions.offer_once(caller, now)?)
+/// When the system gives no random number, or the key file refuses.
+pub fn once(keys: &crate::authenticate::KeyRing, key: &Secret, now: Timestamp) -> Result<Secret, Failure> {
+    let caller = keys.verify(key.expose()).ok_or("the key was revoked")?;
+    Ok(keys.invite(&caller.key_id, now, &random::<INVITATION_RANDOM_BYTES>()?)?)
 }
 
 /// Enters merchants, offers and people, as of some days before the town's day.

@@ -83,6 +83,14 @@ impl Reviewing {
     fn scope(&self, case: &Case) -> Option<MerchantId> {
         if self.whole_programme { None } else { self.merchant.clone().or_else(|| case.merchant.clone()) }
     }
+    /// Whether it says what somebody else proposed.
+    fn seconds(&self, first: &Review, members: &[MemberId], case: &Case) -> bool {
+        let Review { verdict, merchant, since, ask_back, .. } = first;
+        first.by != self.by
+            && (*verdict, *since, *ask_back) == (self.verdict, self.since, self.ask_back)
+            && *merchant == self.scope(case)
+            && first.members == members
+    }
     /// Who is meant, by id.
     fn meant(&self, case: &Case) -> Vec<MemberId> {
         let mut members = if self.members.is_empty() { case.meant() } else { self.members.clone() };
@@ -105,6 +113,16 @@ pub struct Effect {
     pub balances: BTreeMap<Unit, (Balance, Balance)>,
     /// Paid already and not asked back: booked as fraud loss, now and then.
     pub lost: BTreeMap<Unit, (i64, i64)>,
+}
+
+impl Effect {
+    /// What it takes from members, of the currency of which it takes most, minor units.
+    #[must_use]
+    pub fn takes_minor(&self) -> i64 {
+        let has = |had: &Balance| had.pending_minor + had.posted_minor + had.held_minor + had.available_minor;
+        let money = self.balances.iter().filter(|(unit, _)| unit.currency().is_some());
+        money.map(|(_, (before, after))| has(before) - has(after)).max().unwrap_or(0)
+    }
 }
 
 /// What a case's members have in one unit that is at stake.
@@ -255,6 +273,8 @@ impl Engine {
         named: Option<Named>,
         answer: impl FnOnce(&Case) -> String,
     ) -> Result<String, CaseError> {
+        // Before the cases are locked: it looks at members as a preview does.
+        let takes_much = self.takes_much(id, &said).await?;
         let _one = self.screening.cases.lock().await;
         if let Some(kept) = self.first_answer(CATALOGUE, named.as_ref(), || CaseError::KeyReused).await? {
             return Ok(kept);
@@ -268,8 +288,13 @@ impl Engine {
         }
         let members = said.meant(&case);
         let at = self.clock.now();
-        let words = format!("{} members: {}", members.len(), said.reason);
-        case.step(said.verdict.step(), &said.by, words, at)?;
+        let second = case.proposal().filter(|first| said.seconds(first, &members, &case));
+        let proposes = takes_much && second.is_none();
+        let mut words = format!("{} members: {}", members.len(), said.reason);
+        if let Some(first) = second {
+            words = format!("{words} (proposed by {})", first.by);
+        }
+        case.step(if proposes { Step::Propose } else { said.verdict.step() }, &said.by, words, at)?;
         let chosen = case.evidence.first().map_or(Chosen::Report, |strongest| Chosen::Detector {
             name: strongest.detector.clone(),
             version: strongest.version,
@@ -283,12 +308,24 @@ impl Engine {
             ask_back: said.ask_back,
             by: said.by,
             at,
-            undone: false,
+            undone: proposes,
             families: case.families().into_iter().map(Into::into).collect(),
             chosen,
             score_shown: said.score_shown,
         });
         self.commit_answered(case, named, answer).await
+    }
+
+    /// Whether a review takes so much from members that a second reviewer must say the same.
+    async fn takes_much(self: &Arc<Self>, id: u64, said: &Reviewing) -> Result<bool, CaseError> {
+        let limit = self.options.four_eyes_minor;
+        if limit == 0 || said.verdict != Verdict::Confirm {
+            return Ok(false);
+        }
+        let case = self.case(id).await?.ok_or(CaseError::Unknown)?;
+        let effect = self.effect_of_review(&case, said).await?;
+        // What is not looked at might be any amount.
+        Ok(effect.looked_at < effect.meant || effect.takes_minor() >= limit)
     }
 
     /// What a review would do to the money of those it means, by the decision itself. Nothing

@@ -29,6 +29,7 @@ pub mod turn;
 mod waiting;
 
 use crate::catalogue::Catalogue;
+use crate::catalogue::heard::Heard;
 use crate::clock::Clock;
 use crate::decide::member::Placed;
 use crate::decide::{MemberState, Policy};
@@ -140,6 +141,8 @@ pub struct Engine {
     pub options: EngineOptions,
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
+    /// Which MIDs are heard of.
+    pub heard: Heard,
     journal: Journal,
     sightings: Option<Arc<Sightings>>,
     keys: sealed::MemberKeys,

@@ -7,6 +7,7 @@ use super::sealed::MemberKeys;
 use super::secrets::{SecretsError, StoreSecrets};
 use super::{Engine, EngineError, MemberWeight, STRIPES, State};
 use crate::catalogue::Catalogue;
+use crate::catalogue::heard::Heard;
 use crate::clock::Clock;
 use crate::decide::{MemberState, Policy};
 use crate::domain::MemberId;
@@ -73,6 +74,9 @@ pub struct EngineOptions {
     pub descriptor_confidence_min: u16,
     /// Age of the last whole pass of screening beyond which money waits.
     pub pass_age_ms_max: i64,
+    /// What a review may take from members, minor units of any currency, before a second reviewer
+    /// must say the same; 0 is any amount.
+    pub four_eyes_minor: i64,
 }
 
 impl EngineOptions {
@@ -99,6 +103,7 @@ impl EngineOptions {
             future_ms_alarm: crate::domain::time::DAY_MS,
             descriptor_confidence_min: crate::descriptor::CONFIDENCE_MIN,
             pass_age_ms_max: 3_600_000,
+            four_eyes_minor: 0,
         }
     }
 }
@@ -333,6 +338,7 @@ impl Engine {
             policy,
             options: options.clone(),
             metrics: Arc::clone(metrics),
+            heard: Heard::new(clock.now()),
             journal: opened.journal,
             sightings: opened.sightings,
             keys,

@@ -4,7 +4,7 @@
 //! [`screening`] is the one there is: [`feed`] is where it reads from, [`kept`] with [`resident`] what
 //! it keeps, [`work`] its thread, [`live`] what it sees as records come, [`pass`] the look at
 //! everybody, [`own`] who ties themselves to a group, [`rivals`] who leads to a merchant's
-//! competitors.
+//! competitors; [`report`] keeps, beside it, what merchants may know of their own business.
 #![allow(clippy::float_arithmetic, reason = "scores are estimates; there is no money here")]
 
 pub mod feed;
@@ -12,6 +12,7 @@ pub mod kept;
 pub mod live;
 pub mod own;
 pub mod pass;
+pub mod report;
 pub mod resident;
 pub mod rivals;
 pub mod screening;

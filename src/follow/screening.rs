@@ -4,11 +4,13 @@
 use super::feed;
 use super::kept::{Kept, Neighbour};
 use super::pass::Scored;
+use super::report::MerchantReport;
 use super::resident::Member;
 use super::work::Work;
 use crate::config::ScreeningSettings;
-use crate::domain::{MemberId, Timestamp};
+use crate::domain::{CardHash, MemberId, MerchantId, OfferId, Timestamp};
 use crate::engine::{Engine, EngineError};
+use crate::graph::detectors::Detector;
 use crate::graph::network::{Network, NetworkFault};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -171,6 +173,33 @@ impl Screener {
             pass_at: kept.passed.as_ref().map(|passed| passed.at),
             neighbours: kept.neighbours(who),
         })
+    }
+
+    /// Whether a detector counts: it was not withdrawn.
+    #[must_use]
+    pub fn counts(&self, detector: &Detector) -> bool {
+        self.read().resident.counts(detector)
+    }
+
+    /// What a merchant may know of its own business.
+    #[must_use]
+    pub fn report(&self, merchant: &MerchantId) -> MerchantReport {
+        self.read().report.of(merchant)
+    }
+
+    /// Members who are opted in to each of some offers.
+    #[must_use]
+    pub fn active(&self, offers: &[OfferId]) -> Vec<i64> {
+        let kept = self.read();
+        offers.iter().map(|offer| kept.report.active(offer)).collect()
+    }
+
+    /// Members who say an identifier, by its kind and hash, at most so many.
+    #[must_use]
+    pub fn sharing(&self, kind: &str, hash: &CardHash, most: usize) -> Vec<MemberId> {
+        let kept = self.read();
+        let Some(to) = kept.resident.lookup(kind, hash) else { return Vec::new() };
+        kept.resident.of_identifier(to).map(|link| kept.resident.id(link.by)).take(most).collect()
     }
 
     /// What a member did, as far as it was read; `None` when nobody was read of that name.

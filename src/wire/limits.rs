@@ -14,6 +14,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Keys of one set: two cache lines, searched without a branch per key.
 const WAYS: usize = 8;
@@ -51,6 +52,14 @@ impl<K: Hash + ?Sized> Limiter<K> {
     pub fn new(options: LimitOptions) -> Self {
         Self::with_clock(options, DefaultClock::default())
     }
+
+    /// One for what is rare: a key may make one call in so long a time, besides its burst.
+    /// A time of nothing is as `options` say.
+    #[must_use]
+    pub fn every(time: Duration, options: LimitOptions) -> Self {
+        let quota = Quota::with_period(time).unwrap_or_else(|| Quota::per_second(options.per_second));
+        Self::with_quota(quota.allow_burst(options.burst), options.keys_max, DefaultClock::default())
+    }
 }
 
 impl<K: Hash + ?Sized, C: Clock> Limiter<K, C> {
@@ -58,8 +67,12 @@ impl<K: Hash + ?Sized, C: Clock> Limiter<K, C> {
     #[must_use]
     pub fn with_clock(options: LimitOptions, clock: C) -> Self {
         let quota = Quota::per_second(options.per_second).allow_burst(options.burst);
+        Self::with_quota(quota, options.keys_max, clock)
+    }
+
+    fn with_quota(quota: Quota, keys_max: usize, clock: C) -> Self {
         Self {
-            limiter: RateLimiter::new(quota, Table::with_keys(options.keys_max), clock),
+            limiter: RateLimiter::new(quota, Table::with_keys(keys_max), clock),
             hasher: RandomState::new(),
             keys: PhantomData,
         }
@@ -131,7 +144,6 @@ impl StateStore for Table {
 mod tests {
     use super::*;
     use governor::clock::FakeRelativeClock;
-    use std::time::Duration;
 
     fn limiter(per_second: u32, burst: u32, keys_max: usize) -> (Limiter<u64, FakeRelativeClock>, FakeRelativeClock) {
         let clock = FakeRelativeClock::default();

@@ -9,6 +9,7 @@
 
 pub mod network;
 pub mod redis;
+pub mod ring;
 
 use ringfence::api::Doors;
 use ringfence::app::{self, App};

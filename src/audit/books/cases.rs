@@ -18,6 +18,7 @@ fn leads(from: Status, step: Step) -> Option<Status> {
         Step::Watch if before_people => Some(Status::Watching),
         Step::Reopen if !matches!(from, Status::Open | Status::Merged) => Some(Status::Open),
         Step::Withdraw if from != Status::Merged => Some(from),
+        Step::Propose if from.is_standing() => Some(from),
         Step::Undo | Step::Object if from != Status::Merged => Some(Status::Open),
         _ => None,
     }

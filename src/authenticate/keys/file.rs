@@ -1,11 +1,13 @@
-//! `keys.json`: read whole, checked, and replaced whole under a lock.
+//! `keys.json`, keys and users alike: read whole, checked, and replaced whole under a lock.
 //!
 //! A reader never sees half a file: it is written aside, synced and renamed. Must not
 //! decide who may do what.
 
+use super::users::{INVITATIONS_MAX, Invitation, USERS_MAX, UserName, UserRecord};
 use super::{KeyId, KeyRecord, LABEL_BYTES_MAX, Role};
+use crate::domain::MerchantId;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -13,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Most keys in one store, revoked ones included.
 pub const KEYS_MAX: usize = 10_000;
-/// Longest file read, in bytes: [`KEYS_MAX`] keys with the longest labels and ids fit.
+/// Longest file read, in bytes: [`KEYS_MAX`] keys with the longest labels and ids fit, and all users.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The one form of the file there is.
 const FORM: u32 = 1;
@@ -46,11 +48,11 @@ pub enum KeysError {
     /// The file was there and is no more; the keys read before stay valid.
     #[error("{} is gone; the keys read from it before stay in force", .0.display())]
     Vanished(PathBuf),
-    /// A merchant's key without its merchant would see nothing, or all.
-    #[error("a key of role `merchant` needs a merchant")]
+    /// A merchant's key or user without the merchant would see nothing, or all.
+    #[error("the role `merchant` needs a merchant")]
     MerchantNeeded,
     /// Other roles are not bound to a merchant, and must not look as if they were.
-    #[error("a key of role `{0}` has no merchant")]
+    #[error("the role `{0}` has no merchant")]
     MerchantRefused(Role),
     /// The label is too long, empty or would break a list.
     #[error("a label is 1 to {LABEL_BYTES_MAX} bytes without control characters")]
@@ -64,6 +66,21 @@ pub enum KeysError {
     /// No such key.
     #[error("there is no key `{0}`")]
     Unknown(KeyId),
+    /// The consoles have nothing for this role.
+    #[error("the role `{0}` has no console; a user is an operator, risk or merchant")]
+    NoConsole(Role),
+    /// More than [`USERS_MAX`].
+    #[error("there are {USERS_MAX} users already")]
+    TooManyUsers,
+    /// One of that name is there.
+    #[error("there is a user `{0}` already")]
+    UserTaken(UserName),
+    /// No such user.
+    #[error("there is no user `{0}`")]
+    UnknownUser(UserName),
+    /// More than [`INVITATIONS_MAX`] at once.
+    #[error("{INVITATIONS_MAX} sign-ins wait to be used already; they end after ten minutes")]
+    TooManyInvitations,
 }
 
 /// Tells one state of the file from another without reading it. Its number changes with
@@ -100,22 +117,38 @@ impl From<&std::fs::Metadata> for Stamp {
     }
 }
 
-/// The keys as read, with the state of the file they were read from.
+/// All that the file holds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Content {
+    pub(super) keys: Vec<KeyRecord>,
+    pub(super) users: Vec<UserRecord>,
+    pub(super) invitations: Vec<Invitation>,
+}
+
+/// The content as read, with the state of the file it was read from.
 #[derive(Debug)]
 pub(super) struct Loaded {
     /// `None` when there was no file.
     pub(super) stamp: Option<Stamp>,
-    pub(super) records: Vec<KeyRecord>,
+    pub(super) content: Content,
     by_id: HashMap<KeyId, usize>,
 }
 
 impl Loaded {
-    fn new(stamp: Option<Stamp>, records: Vec<KeyRecord>) -> Self {
-        let by_id = records.iter().enumerate().map(|(index, record)| (record.id.clone(), index)).collect();
-        Self { stamp, records, by_id }
+    fn new(stamp: Option<Stamp>, content: Content) -> Self {
+        let by_id = content.keys.iter().enumerate().map(|(index, record)| (record.id.clone(), index)).collect();
+        Self { stamp, content, by_id }
     }
     pub(super) fn find(&self, id: &str) -> Option<&KeyRecord> {
-        self.by_id.get(&id.parse::<KeyId>().ok()?).and_then(|index| self.records.get(*index))
+        self.by_id.get(&id.parse::<KeyId>().ok()?).and_then(|index| self.content.keys.get(*index))
+    }
+    /// Whether there is neither a key nor a user.
+    pub(super) fn is_empty(&self) -> bool {
+        self.content.keys.is_empty() && self.content.users.is_empty()
+    }
+    /// Whether nobody ever made a key.
+    pub(super) fn is_without_keys(&self) -> bool {
+        self.content.keys.is_empty()
     }
 }
 
@@ -124,6 +157,10 @@ impl Loaded {
 struct Document {
     form: u32,
     keys: Vec<KeyRecord>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    users: Vec<UserRecord>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    invitations: Vec<Invitation>,
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeysError {
@@ -134,13 +171,26 @@ pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join("keys.json")
 }
 
+/// A merchant belongs to the role of that name and to no other.
+fn check_role(role: Role, merchant: Option<&MerchantId>) -> Result<(), KeysError> {
+    match (role, merchant) {
+        (Role::Merchant, None) => Err(KeysError::MerchantNeeded),
+        (Role::Merchant, Some(_)) | (_, None) => Ok(()),
+        (role, Some(_)) => Err(KeysError::MerchantRefused(role)),
+    }
+}
+
+/// What must hold of every user, new or read.
+pub(super) fn check_user(record: &UserRecord) -> Result<(), KeysError> {
+    if !record.role.has_console() {
+        return Err(KeysError::NoConsole(record.role));
+    }
+    check_role(record.role, record.merchant.as_ref())
+}
+
 /// What must hold of every key, new or read.
 pub(super) fn check(record: &KeyRecord) -> Result<(), KeysError> {
-    match (record.role, &record.merchant) {
-        (Role::Merchant, None) => return Err(KeysError::MerchantNeeded),
-        (Role::Merchant, Some(_)) | (_, None) => {}
-        (role, Some(_)) => return Err(KeysError::MerchantRefused(role)),
-    }
+    check_role(record.role, record.merchant.as_ref())?;
     let fits = |label: &String| (1..=LABEL_BYTES_MAX).contains(&label.len()) && !label.chars().any(char::is_control);
     if record.label.as_ref().is_none_or(fits) { Ok(()) } else { Err(KeysError::BadLabel) }
 }
@@ -151,7 +201,7 @@ pub(super) fn read(dir: &Path) -> Result<Loaded, KeysError> {
     let broken = |why: String| KeysError::Broken { path: path.clone(), why };
     let file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::new(None, Vec::new())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::new(None, Content::default())),
         Err(source) => return Err(failed("open", &path)(source)),
     };
     // Of the opened file, not of the name: it may be replaced between the two.
@@ -171,8 +221,19 @@ pub(super) fn read(dir: &Path) -> Result<Loaded, KeysError> {
     if let Some((record, error)) = document.keys.iter().find_map(|record| Some((record, check(record).err()?))) {
         return Err(broken(format!("key `{}`: {error}", record.id)));
     }
-    let loaded = Loaded::new(Some(stamp), document.keys);
-    if loaded.by_id.len() != loaded.records.len() {
+    if document.users.len() > USERS_MAX {
+        return Err(broken(format!("more than {USERS_MAX} users")));
+    }
+    if let Some((record, error)) = document.users.iter().find_map(|record| Some((record, check_user(record).err()?))) {
+        return Err(broken(format!("user `{}`: {error}", record.name)));
+    }
+    let names: BTreeSet<&UserName> = document.users.iter().map(|record| &record.name).collect();
+    if names.len() != document.users.len() {
+        return Err(broken("one user is there twice".to_owned()));
+    }
+    let Document { keys, users, invitations, .. } = document;
+    let loaded = Loaded::new(Some(stamp), Content { keys, users, invitations });
+    if loaded.by_id.len() != loaded.content.keys.len() {
         return Err(broken("one key id is there twice".to_owned()));
     }
     Ok(loaded)
@@ -194,12 +255,19 @@ pub(super) fn lock(dir: &Path) -> Result<File, KeysError> {
 }
 
 /// Replaces the file. The caller holds the lock.
-pub(super) fn write(dir: &Path, records: Vec<KeyRecord>) -> Result<Loaded, KeysError> {
-    if records.len() > KEYS_MAX {
+pub(super) fn write(dir: &Path, content: Content) -> Result<Loaded, KeysError> {
+    if content.keys.len() > KEYS_MAX {
         return Err(KeysError::TooMany);
     }
+    if content.users.len() > USERS_MAX {
+        return Err(KeysError::TooManyUsers);
+    }
+    if content.invitations.len() > INVITATIONS_MAX {
+        return Err(KeysError::TooManyInvitations);
+    }
     let (path, aside) = (path(dir), dir.join("keys.json.new"));
-    let document = Document { form: FORM, keys: records };
+    let Content { keys, users, invitations } = content;
+    let document = Document { form: FORM, keys, users, invitations };
     let mut bytes = serde_json::to_vec_pretty(&document).map_err(|error| failed("write", &path)(error.into()))?;
     bytes.push(b'\n');
     // One left by a crash is ours to remove; making it anew gives it our mode.
@@ -214,5 +282,6 @@ pub(super) fn write(dir: &Path, records: Vec<KeyRecord>) -> Result<Loaded, KeysE
     // Without this the name may still point to the old keys after a power cut.
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync the folder of", &path))?;
     let stamp = Stamp::from(&file.metadata().map_err(failed("look at", &path))?);
-    Ok(Loaded::new(Some(stamp), document.keys))
+    let Document { keys, users, invitations, .. } = document;
+    Ok(Loaded::new(Some(stamp), Content { keys, users, invitations }))
 }

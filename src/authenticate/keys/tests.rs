@@ -267,7 +267,10 @@ fn inv_09_keys_are_bounded() {
     let folder = Folder::new();
     let ring = folder.ring();
     let (record, _) = make(&ring, Role::App, 1);
-    assert!(matches!(file::write(&folder.0, vec![record; KEYS_MAX + 1]), Err(KeysError::TooMany)));
+    assert!(matches!(
+        file::write(&folder.0, file::Content { keys: vec![record; KEYS_MAX + 1], ..Default::default() }),
+        Err(KeysError::TooMany)
+    ));
 }
 
 proptest::proptest! {

@@ -3,7 +3,8 @@
 use super::picture::{Known, NODES_MAX, Picture, leads_to_member, word};
 use super::{said, timeline};
 use crate::api::Doors;
-use crate::api::reply::Reply;
+use crate::api::reply::{self, Reply};
+use crate::authenticate::keys::{KeyId, Role};
 use crate::cases::{Case, Chosen, Evidence, Step, Suspect, Tie, Verdict};
 use crate::console::page::{self, Chrome, Visitor, encoded};
 use crate::console::words;
@@ -39,7 +40,7 @@ struct CasePage {
     scope: String,
     score: u16,
     opened: String,
-    age: String,
+    ago: String,
     sentence: String,
     stakes: Vec<StakeRow>,
     suspects: Vec<SuspectRow>,
@@ -58,7 +59,24 @@ struct CasePage {
     reasons: &'static [&'static str],
     may_undo: bool,
     following: bool,
+    /// Somebody else has it: who, and until when.
+    others: Option<(String, String)>,
+    own_until: Option<String>,
+    may_take: bool,
+    may_free: bool,
+    proposal: Option<ProposalRow>,
     merged_into: Option<u64>,
+}
+
+/// A review that waits for a second reviewer.
+struct ProposalRow {
+    verdict: &'static str,
+    members: usize,
+    by: String,
+    at: String,
+    reason: String,
+    /// Whoever looks may be the second.
+    may_second: bool,
 }
 
 struct StakeRow {
@@ -123,6 +141,10 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
     let known = known(&case, &members);
     let picture = Picture::of(&case, &known);
     let (timeline, timeline_left_out) = timeline::timeline(&case, &members);
+    let (taken, by) = (&doors.console.taken, &visitor.caller.key_id);
+    taken.touch(id, by, visitor.now);
+    let holder =
+        taken.holder(id, visitor.now).map(|(who, until)| (who == *by, words::by(who.as_str()), words::when(until)));
     // The members follow one by one; a page that comes meanwhile says so.
     let jobs = engine.jobs().await?;
     let following = jobs.iter().any(|(_, job)| matches!(job, Job::Case { case } if *case == id));
@@ -135,7 +157,7 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
             scope: scope(&case),
             score: case.score,
             opened: words::when(case.opened_at),
-            age: words::age(case.opened_at, visitor.now),
+            ago: words::ago(case.opened_at, visitor.now),
             sentence: said::sentence(&case, &stake),
             stakes: stake.iter().map(stake_row).collect(),
             suspects: case.members.iter().map(|suspect| suspect_row(suspect, &known)).collect(),
@@ -145,7 +167,13 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
             nodes_max: NODES_MAX,
             ties: case.ties.iter().map(tie_row).collect(),
             evidence: case.evidence.iter().map(evidence_row).collect(),
-            reviews: case.reviews.iter().rev().map(review_row).collect(),
+            reviews: case
+                .reviews
+                .iter()
+                .rev()
+                .filter(|review| case.proposal() != Some(*review))
+                .map(review_row)
+                .collect(),
             timeline,
             timeline_left_out,
             verdicts: verdicts(&case),
@@ -154,9 +182,49 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
             reasons: &REASONS,
             may_undo: case.last_review().is_some() && case.status.after(Step::Undo).is_some(),
             following,
+            may_take: holder.is_none() && case.status.is_standing(),
+            may_free: holder.is_some() && visitor.caller.role == Role::Operator,
+            own_until: holder.as_ref().filter(|(own, ..)| *own).map(|(_, _, until)| until.clone()),
+            others: holder.filter(|(own, ..)| !own).map(|(_, who, until)| (who, until)),
+            proposal: case.proposal().map(|review| ProposalRow {
+                verdict: review.verdict.step().as_str(),
+                members: review.members.len(),
+                by: words::by(&review.by),
+                at: words::when(review.at),
+                reason: review.reason.clone(),
+                may_second: review.by != visitor.caller.key_id.as_str(),
+            }),
             merged_into: case.merged_into,
         },
     ))
+}
+
+/// Takes a case to work on.
+pub(in crate::console) fn take(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<Reply, Reply> {
+    doors.console.taken.take(id, &visitor.caller.key_id, visitor.now).map_err(|who| has_it(&who))?;
+    Ok(page::see_other(&format!("/console/cases/{id}"), None))
+}
+
+/// Lets go of a case: of one's own, or of anybody's by an operator.
+pub(in crate::console) fn release(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<Reply, Reply> {
+    if visitor.caller.role != Role::Operator {
+        not_others(doors, visitor, id)?;
+    }
+    doors.console.taken.release(id, visitor.now);
+    Ok(page::see_other("/console/cases", None))
+}
+
+/// Refuses to touch what somebody else works on.
+pub(super) fn not_others(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<(), Reply> {
+    match doors.console.taken.holder(id, visitor.now) {
+        Some((who, _)) if who != visitor.caller.key_id => Err(has_it(&who)),
+        _ => Ok(()),
+    }
+}
+
+fn has_it(who: &KeyId) -> Reply {
+    let detail = format!("{} works on this case; ask them, or wait until it is free", words::by(who.as_str()));
+    reply::conflict("not_now", detail)
 }
 
 fn scope(case: &Case) -> String {
@@ -252,7 +320,7 @@ fn review_row(review: &crate::cases::Review) -> ReviewRow {
         scope: review.merchant.as_ref().map_or_else(|| "the whole programme".to_owned(), ToString::to_string),
         members: review.members.len(),
         reason: review.reason.clone(),
-        by: review.by.clone(),
+        by: words::by(&review.by),
         at: words::when(review.at),
         undone: review.undone,
         chosen: match &review.chosen {

@@ -1,7 +1,7 @@
 //! Deciding a case: what it would do to money, the review itself, and taking it back. The same
 //! calls as the API's, so that nothing can be done here that could not be done there.
 
-use super::case::REASONS;
+use super::case::{REASONS, not_others};
 use crate::api::Doors;
 use crate::api::cases::{self, ReviewDocument};
 use crate::api::reply::{self, Reply};
@@ -124,15 +124,44 @@ fn row(what: &'static str, unit: Unit, before: i64, after: i64) -> Option<Effect
 
 /// Takes the review.
 pub(in crate::console) async fn review(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<Reply, Reply> {
+    not_others(doors, visitor, id)?;
     let document = document(visitor, reason(visitor))?;
     let said = cases::reviewing(doors, &visitor.caller, document)?;
     doors.engine.review_case(id, said, None, cases::changed).await?;
     tracing::info!(request = %visitor.request.id, key = %visitor.caller.key_id, case = id, "a case was reviewed");
+    doors.console.taken.release(id, visitor.now);
+    followed(doors, id).await
+}
+
+/// Says the same as the reviewer who proposed it.
+pub(in crate::console) async fn second(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<Reply, Reply> {
+    not_others(doors, visitor, id)?;
+    let case = doors.engine.case(id).await?.ok_or(CaseError::Unknown)?;
+    let nothing = || reply::conflict("not_now", "nothing waits for a second reviewer; load the case again");
+    let first = case.proposal().ok_or_else(nothing)?;
+    if first.by == visitor.caller.key_id.as_str() {
+        return Err(reply::not_allowed("a second reviewer must be another person"));
+    }
+    let scope = first.merchant.as_ref().map_or_else(|| "program".to_owned(), |merchant| format!("merchant:{merchant}"));
+    let document = ReviewDocument {
+        verdict: first.verdict,
+        scope: Some(scope),
+        members: first.members.clone(),
+        reason: cases::reason(visitor.form.get("reason").trim())?,
+        since: Some(first.since),
+        ask_back: first.ask_back,
+        score_shown: true,
+    };
+    let said = cases::reviewing(doors, &visitor.caller, document)?;
+    doors.engine.review_case(id, said, None, cases::changed).await?;
+    tracing::info!(request = %visitor.request.id, key = %visitor.caller.key_id, case = id, "a proposed review was confirmed");
+    doors.console.taken.release(id, visitor.now);
     followed(doors, id).await
 }
 
 /// Takes the last review back.
 pub(in crate::console) async fn undo(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<Reply, Reply> {
+    not_others(doors, visitor, id)?;
     let reason = cases::reason(visitor.form.get("reason").trim())?;
     doors.engine.undo_review(id, &visitor.caller.key_id.to_string(), &reason, None, cases::changed).await?;
     tracing::info!(request = %visitor.request.id, key = %visitor.caller.key_id, case = id, "a review was taken back");

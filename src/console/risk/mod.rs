@@ -1,8 +1,12 @@
 //! The risk desk: the queue of cases, one case on one screen, and what is decided there.
 
 pub(super) mod case;
+pub mod counts;
 pub(super) mod decide;
+pub(super) mod detectors;
 mod picture;
 pub(super) mod queue;
 mod said;
+mod search;
+pub mod take;
 mod timeline;

@@ -1,5 +1,6 @@
 //! The queue: cases that wait for somebody, most money first.
 
+use super::{counts, search};
 use crate::api::Doors;
 use crate::api::cases::CaseLine;
 use crate::api::page as lists;
@@ -8,10 +9,9 @@ use crate::api::reply::Reply;
 use crate::cases::{Case, Status};
 use crate::console::page::{self, Chrome, Visitor};
 use crate::console::words;
-use crate::domain::MemberId;
 use askama::Template;
 use hyper::StatusCode;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Cases of one page.
 const CASES_MAX: usize = 100;
@@ -27,9 +27,22 @@ struct Queue {
     detectors: Vec<Choice>,
     merchants: Vec<Choice>,
     sorts: Vec<Choice>,
-    member: String,
+    search: String,
+    found: Vec<FoundRow>,
     filtered: bool,
+    /// The filter as the address says it, for what comes back here.
+    query: String,
+    counts: counts::Line,
+    /// The case that the visitor works on.
+    own: Option<u64>,
     next: Option<String>,
+}
+
+/// Somebody who was searched for.
+struct FoundRow {
+    member: String,
+    link: String,
+    by: String,
 }
 
 struct Row {
@@ -45,6 +58,9 @@ struct Row {
     opened: String,
     age: String,
     opened_ms: i64,
+    /// Who works on it; empty when nobody does.
+    holder: String,
+    own: bool,
 }
 
 /// An entry of a list to choose from.
@@ -59,7 +75,7 @@ struct Filter {
     status: Option<Status>,
     detector: String,
     merchant: String,
-    member: String,
+    search: String,
     sort: String,
 }
 
@@ -72,9 +88,15 @@ impl Filter {
             status: Status::ALL.into_iter().find(|known| known.as_str() == status),
             detector: asked("detector")?,
             merchant: asked("merchant")?,
-            member: asked("member")?.trim().to_owned(),
+            search: asked("search")?.trim().to_owned(),
             sort: if sort.is_empty() { "money".to_owned() } else { sort },
         })
+    }
+    /// As the address says it, without a search and without a place in the list.
+    fn query(&self) -> String {
+        let status = self.status.map_or("all", Status::as_str);
+        let [detector, merchant, sort] = [&self.detector, &self.merchant, &self.sort].map(|text| page::encoded(text));
+        format!("status={status}&detector={detector}&merchant={merchant}&sort={sort}")
     }
     fn wants(&self, case: &Case) -> bool {
         let scope = case.merchant.as_ref().map_or("program", |merchant| merchant.as_str());
@@ -87,45 +109,35 @@ impl Filter {
 /// The page.
 pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
     let filter = Filter::of(visitor)?;
-    let (cases, next) = if filter.member.is_empty() {
+    let mut found = Vec::new();
+    let (cases, next) = if filter.search.is_empty() {
         let after = lists::page::<u64>(visitor.request)?.after;
         doors.engine.cases(after, CASES_MAX, |case| filter.wants(case)).await?
     } else {
+        if let Some(id) = filter.search.strip_prefix('#').and_then(|number| number.parse::<u64>().ok()) {
+            return Ok(page::see_other(&format!("/console/cases/{id}"), None));
+        }
+        found = search::find(doors, &filter.search).await?;
         // Who looks for somebody wants every case of theirs, whatever became of it.
-        let cases = match MemberId::new(&filter.member) {
-            Ok(member) => doors.engine.cases_of(&member).await?,
-            Err(_) => Vec::new(),
-        };
-        (cases, None)
+        let mut cases: BTreeMap<u64, Case> = BTreeMap::new();
+        for known in &found {
+            cases.extend(doors.engine.cases_of(&known.member).await?.into_iter().map(|case| (case.id, case)));
+        }
+        (cases.into_values().rev().take(CASES_MAX).collect(), None)
     };
     let mut rows = rows(doors, visitor, &cases).await?;
-    match filter.sort.as_str() {
-        "score" => rows.sort_by_key(|row| std::cmp::Reverse(row.score)),
-        "age" => rows.sort_by_key(|row| row.opened_ms),
-        _ => rows.sort_by_key(|row| std::cmp::Reverse((row.stake_minor, row.score))),
-    }
-    let next = next.map(|after| {
-        let status = filter.status.map_or("all", Status::as_str);
-        let (detector, merchant) = (page::encoded(&filter.detector), page::encoded(&filter.merchant));
-        let cursor = lists::cursor(&after);
-        format!(
-            "?status={status}&detector={detector}&merchant={merchant}&sort={}&cursor={cursor}",
-            page::encoded(&filter.sort)
-        )
-    });
+    sort(&mut rows, &filter.sort);
+    let scopes =
+        cases.iter().map(|case| case.merchant.as_ref().map_or_else(|| "program".to_owned(), ToString::to_string));
+    let query = filter.query();
+    let next = next.map(|after| format!("?{query}&cursor={}", lists::cursor(&after)));
     Ok(page::page(
         StatusCode::OK,
         &Queue {
             chrome: visitor.chrome("cases"),
             statuses: statuses(&filter),
             detectors: choices("Any detector", &filter.detector, cases.iter().flat_map(detectors)),
-            merchants: choices(
-                "Any scope",
-                &filter.merchant,
-                cases
-                    .iter()
-                    .map(|case| case.merchant.as_ref().map_or_else(|| "program".to_owned(), ToString::to_string)),
-            ),
+            merchants: choices("Any scope", &filter.merchant, scopes),
             sorts: [("money", "Most money"), ("score", "Highest score"), ("age", "Oldest")]
                 .map(|(value, label)| Choice {
                     value: value.to_owned(),
@@ -133,12 +145,48 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Re
                     chosen: filter.sort == value,
                 })
                 .into(),
-            filtered: !(filter.detector.is_empty() && filter.merchant.is_empty() && filter.member.is_empty()),
-            member: filter.member,
+            filtered: !(filter.detector.is_empty() && filter.merchant.is_empty() && filter.search.is_empty()),
+            found: found.into_iter().map(found_row).collect(),
+            search: filter.search,
+            counts: counts::line(doors, visitor.now).await?,
+            own: doors.console.taken.case_of(&visitor.caller.key_id, visitor.now),
+            query,
             rows,
             next,
         },
     ))
+}
+
+fn found_row(found: search::Found) -> FoundRow {
+    FoundRow { link: page::encoded(found.member.as_str()), member: found.member.to_string(), by: found.by }
+}
+
+fn sort(rows: &mut [Row], by: &str) {
+    match by {
+        "score" => rows.sort_by_key(|row| std::cmp::Reverse(row.score)),
+        "age" => rows.sort_by_key(|row| row.opened_ms),
+        _ => rows.sort_by_key(|row| std::cmp::Reverse((row.stake_minor, row.score))),
+    }
+}
+
+/// Takes the first case of the list that nobody has, and goes there. Who has one goes on with it.
+pub(in crate::console) async fn take_next(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
+    let (taken, by) = (&doors.console.taken, &visitor.caller.key_id);
+    if let Some(own) = taken.case_of(by, visitor.now) {
+        return Ok(page::see_other(&format!("/console/cases/{own}"), None));
+    }
+    let filter = Filter::of(visitor)?;
+    let free =
+        |case: &Case| case.status == Status::Open && filter.wants(case) && taken.holder(case.id, visitor.now).is_none();
+    let (cases, _) = doors.engine.cases(None, CASES_MAX, free).await?;
+    let mut rows = rows(doors, visitor, &cases).await?;
+    sort(&mut rows, &filter.sort);
+    // Somebody may have been faster with the first of them.
+    let next = rows.iter().find(|row| taken.take(row.id, by, visitor.now).is_ok());
+    Ok(match next {
+        Some(row) => page::see_other(&format!("/console/cases/{}", row.id), None),
+        None => page::see_other(&format!("/console/cases?{}", filter.query()), None),
+    })
 }
 
 async fn rows(doors: &Doors, visitor: &Visitor<'_>, cases: &[Case]) -> Result<Vec<Row>, Reply> {
@@ -155,6 +203,7 @@ async fn rows(doors: &Doors, visitor: &Visitor<'_>, cases: &[Case]) -> Result<Ve
             stake = words::list(&open.iter().map(|(unit, minor)| unit.shown(*minor)).collect::<Vec<_>>());
         }
         let line = CaseLine::of(case);
+        let holder = doors.console.taken.holder(case.id, visitor.now).map(|(who, _)| who);
         rows.push(Row {
             id: line.id,
             status: line.status,
@@ -168,6 +217,8 @@ async fn rows(doors: &Doors, visitor: &Visitor<'_>, cases: &[Case]) -> Result<Ve
             opened: words::when(line.opened_at),
             age: words::age(line.opened_at, visitor.now),
             opened_ms: line.opened_at.as_ms(),
+            own: holder.as_ref() == Some(&visitor.caller.key_id),
+            holder: holder.map_or_else(String::new, |who| words::by(who.as_str())),
         });
     }
     Ok(rows)

@@ -25,11 +25,7 @@ pub(super) fn timeline(case: &Case, members: &[Arc<MemberState>]) -> (Vec<Entry>
     let mut all: Vec<(Timestamp, &'static str, String)> = Vec::new();
     for happened in &case.timeline {
         let step = happened.step.map_or("opened", crate::cases::Step::as_str);
-        let by = if happened.by == crate::cases::SCREENING {
-            "screening".to_owned()
-        } else {
-            format!("key {}", happened.by)
-        };
+        let by = words::by(&happened.by);
         all.push((happened.at, "case", format!("{step} by {by}: {}", happened.words)));
     }
     for member in members {

@@ -1,0 +1,264 @@
+//! The merchants' portal: offers, shops and MIDs, competitors, performance; and that nothing of
+//! another merchant's can be reached by any id.
+
+use super::{Browser, between, place, text};
+use crate::world::ring::{key, ring};
+use crate::world::{self, Service};
+use ringfence::authenticate::keys::Role;
+use ringfence::domain::MerchantId;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_merchant_writes_an_offer_and_sees_nobody_elses() {
+    let service = Service::start(&[]).await;
+    let id = ring(&service).await;
+    for merchant in ["bakery", "rival"] {
+        service.engine().put_merchant(world::merchant(merchant, &[]), None).await.unwrap();
+    }
+    let mut baker = Browser::signed_in(&service, &key(&service, Role::Merchant, Some("bakery"))).await;
+    for path in [format!("/console/cases/{id}"), "/console/cases".to_owned(), "/console/members/ring-0".to_owned()] {
+        let answer = baker.get(&path).await;
+        assert_eq!(answer.status, 403, "{path}");
+        assert!(!text(&answer).contains("ring-"), "{path}");
+    }
+    assert_eq!(baker.get("/console/offers/five").await.status, 404, "another's is not there");
+    assert_eq!(baker.get("/console/offers/five/edit").await.status, 404);
+    assert_eq!(baker.get("/console/offers/new?copy=five").await.status, 404);
+    assert!(!text(&baker.get("/console/offers").await).contains("five"));
+
+    let page = baker.get("/console/offers/new?from=punch-card/punch-card").await;
+    assert!(text(&page).contains("with every 10th purchase"), "the programme in plain words: {}", text(&page));
+    let filled = "simple=yes&title=Loaf&currency=usd&kind=percent&reward=7.5&most=3&least=5&once=month&ends=2026-12-31";
+    let simple = text(&baker.get(&format!("/console/offers/new?{filled}")).await);
+    assert!(
+        simple.contains("get 7.5 percent, up to 3.00 USD, once a month, until the end of 31 December 2026."),
+        "{simple}"
+    );
+    let wrong = text(&baker.get(&format!("/console/offers/new?{}", filled.replace("7.5", "7,5"))).await);
+    assert!(wrong.contains("<code>reward</code> must be a number"), "{wrong}");
+    let document = json!({
+        "merchant": "bakery", "title": "5% <i>back</i>", "currency": "USD",
+        "reward": {"kind": "percent", "basis_points": 500, "max_minor": 1000}, "budget_minor": 50_000,
+    });
+    let broken = document.to_string().replace("basis_points", "basis_pints");
+    let read = text(&baker.post("/console/offers/validate", &page, &[("document", &broken)]).await);
+    assert!(read.contains("reward.basis_pints") && read.contains("unknown key"), "{read}");
+    let read = text(&baker.post("/console/offers/validate", &page, &[("document", &document.to_string())]).await);
+    assert!(
+        read.contains("Members who have opted in get 5 percent, up to 10.00 USD.") && !read.contains("<i>back"),
+        "{read}"
+    );
+
+    let theirs = document.to_string().replace("bakery", "rival");
+    let fields = [("id", "crumbs"), ("document", theirs.as_str())];
+    assert_eq!(baker.post("/console/offers/new", &page, &fields).await.status, 404, "not for another merchant");
+    let stolen = [("id", "five"), ("document", &document.to_string())];
+    assert_ne!(baker.post("/console/offers/new", &page, &stolen).await.status, 303, "nor over another's offer");
+    let fields = [("id", "crumbs"), ("document", &broken)];
+    let refused = baker.post("/console/offers/new", &page, &fields).await;
+    assert!(refused.status == 422 && text(&refused).contains("basis_pints"), "what was typed stays");
+    let fields = [("id", "crumbs"), ("document", &document.to_string())];
+    let created = baker.post("/console/offers/new", &page, &fields).await;
+    assert_eq!((created.status, place(&created).as_str()), (303, "/console/offers/crumbs"), "{}", text(&created));
+
+    // The first publication is an operator's to approve.
+    let page = baker.get("/console/offers/crumbs").await;
+    assert!(text(&page).contains("Ask for approval"), "{}", text(&page));
+    let version = between(&text(&page), "name=\"document_version\" value=\"", "\"");
+    let rests = [("document_version", version.as_str())];
+    assert_eq!(baker.post("/console/offers/crumbs/steps/publish", &page, &rests).await.status, 303);
+    let page = baker.get("/console/offers/crumbs").await;
+    assert!(text(&page).contains("awaiting approval"), "{}", text(&page));
+    assert_eq!(baker.post("/console/offers/crumbs/steps/approve", &page, &[]).await.status, 403);
+    let mut operator = Browser::signed_in(&service, &key(&service, Role::Operator, None)).await;
+    let page = operator.get("/console/offers/crumbs").await;
+    assert_eq!(operator.post("/console/offers/crumbs/steps/approve", &page, &rests).await.status, 412, "it moved on");
+    assert_eq!(operator.post("/console/offers/crumbs/steps/approve", &page, &[]).await.status, 303);
+
+    let page = baker.get("/console/offers/crumbs/edit").await;
+    let version = between(&text(&page), "name=\"document_version\" value=\"", "\"");
+    let more = document.to_string().replace("500,", "600,");
+    let fields = [("document_version", version.as_str()), ("document", more.as_str())];
+    let saved = baker.post("/console/offers/crumbs", &page, &fields).await;
+    assert_eq!(saved.status, 303, "{}", text(&saved));
+    assert_eq!(baker.post("/console/offers/crumbs", &page, &fields).await.status, 412, "a lost update is refused");
+    let page = baker.get("/console/offers/crumbs").await;
+    let body = text(&page);
+    assert!(body.contains("reward.basis_points") && body.contains("Publish the new version"), "{body}");
+    for (step, then) in [("publish", "version 2"), ("pause", "paused"), ("resume", "published"), ("end", "ended")] {
+        let page = baker.get("/console/offers/crumbs").await;
+        let done = baker.post(&format!("/console/offers/crumbs/steps/{step}"), &page, &[]).await;
+        assert_eq!(done.status, 303, "{step}: {}", text(&done));
+        assert!(text(&baker.get("/console/offers/crumbs").await).contains(then), "{step}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_of_another_merchants_is_reached_by_any_id() {
+    let service = Service::start(&[]).await;
+    ring(&service).await;
+    service.engine().put_merchant(world::merchant("bakery", &[]), None).await.unwrap();
+    let mut baker = Browser::signed_in(&service, &key(&service, Role::Merchant, Some("bakery"))).await;
+    let page = baker.get("/console/locations").await;
+    assert_eq!(page.status, 200);
+    for path in ["offers", "locations", "performance", "competitors", "heard", "heard/part"] {
+        let answer = baker.get(&format!("/console/{path}?merchant=shop")).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(!text(&answer).contains("123456"), "{path}");
+    }
+    let fields = [
+        ("location", "main"),
+        ("mid", "777"),
+        ("name", "x"),
+        ("sheet", "location,mid\nmain,777\n"),
+        ("step", "enter"),
+        ("text", "SHOP"),
+    ];
+    for path in ["locations", "locations/import", "locations/link", "competitors", "competitors/remove"] {
+        let answer = baker.post(&format!("/console/{path}?merchant=shop"), &page, &fields).await;
+        assert_eq!(answer.status, 404, "{path}");
+    }
+    for path in [
+        "sources",
+        "ledger",
+        "dead-letters",
+        "access",
+        "audit",
+        "detectors",
+        "cases",
+        "cases/counts",
+        "members/ring-0",
+        "members/ring-0/purchases/visa-eu/p0",
+    ] {
+        let answer = baker.get(&format!("/console/{path}")).await;
+        assert_eq!(answer.status, 403, "{path}");
+        assert!(!text(&answer).contains("12.00") && !text(&answer).contains("ring-1"), "{path}");
+    }
+    for path in ["access/users", "access/keys", "cases/next", "dead-letters/1/replay", "detectors/x/1/withdraw"] {
+        assert_eq!(baker.post(&format!("/console/{path}"), &page, &fields).await.status, 403, "{path}");
+    }
+    let shop = service.engine().merchant_document(&MerchantId::new("shop").unwrap()).await.unwrap().unwrap().1;
+    assert_eq!((shop.locations.len(), shop.competitors.len()), (1, 0));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn shops_and_mids_are_entered_one_by_one_and_as_a_list() {
+    let service = Service::start(&[]).await;
+    let engine = service.engine();
+    engine.put_merchant(world::merchant("shop", &["123456"]), None).await.unwrap();
+    world::publish(engine, "five", world::terms("shop")).await;
+    world::member(engine, "ann", "tok_ann").await;
+    let mut keeper = Browser::signed_in(&service, &key(&service, Role::Merchant, Some("shop"))).await;
+    let page = keeper.get("/console/locations").await;
+    assert!(text(&page).contains("silent") && text(&page).contains("123456"), "{}", text(&page));
+    let event = world::event("e1", "clearing", "p1", "tok_ann", 100, "2026-11-21T11:00:00Z", "000123456");
+    assert_eq!(service.post("visa-eu", event).await.0, 200);
+    let heard = text(&keeper.get("/console/heard/part").await);
+    assert!(heard.contains("<code>123456</code>") && heard.contains("just now"), "{heard}");
+
+    let wrong = [("location", "second"), ("mid", "000")];
+    let refused = keeper.post("/console/locations", &page, &wrong).await;
+    assert!(refused.status == 422 && text(&refused).contains("only zeros"), "{}", text(&refused));
+    let good = [("location", "second"), ("mid", "77"), ("city", "Oakland"), ("country", "US")];
+    assert_eq!(keeper.post("/console/locations", &page, &good).await.status, 303);
+    let stale = [("location", "third"), ("mid", "78"), ("document_version", "1")];
+    assert_eq!(keeper.post("/console/locations", &page, &stale).await.status, 412, "it was changed meanwhile");
+
+    let sheet = "location,mid,country\nsecond,79,US\nfourth,80,USA\n";
+    let looked = keeper.post("/console/locations/import", &page, &[("sheet", sheet)]).await;
+    assert!(text(&looked).contains("Line 3") && !text(&looked).contains("Enter them"), "{}", text(&looked));
+    let entered = keeper.post("/console/locations/import", &page, &[("sheet", sheet), ("step", "enter")]).await;
+    assert!(text(&entered).contains("Line 3"), "what has faults is not entered");
+    let sheet = sheet.replace("USA", "US");
+    let looked = keeper.post("/console/locations/import", &page, &[("sheet", &sheet)]).await;
+    assert!(text(&looked).contains("2 lines are good: 1 new shops, 2 new MIDs"), "{}", text(&looked));
+    let entered = keeper.post("/console/locations/import", &looked, &[("sheet", &sheet), ("step", "enter")]).await;
+    assert_eq!(place(&entered), "/console/locations");
+    let page = text(&keeper.get("/console/locations").await);
+    assert!(["second", "fourth", "79", "80", "Oakland"].iter().all(|part| page.contains(part)), "{page}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_text_that_looks_like_the_shops_is_linked_with_one_click() {
+    let service = Service::start(&[]).await;
+    let engine = service.engine();
+    let mut shop = world::merchant("blue", &["123456"]);
+    shop.name = "Blue Door Bakery".to_owned();
+    engine.put_merchant(shop, None).await.unwrap();
+    world::publish(engine, "five", world::terms("blue")).await;
+    world::member(engine, "ann", "tok_ann").await;
+    let event = world::event("e1", "clearing", "p1", "tok_ann", 4_000, "2026-11-21T11:00:00Z", "999")
+        .replace("SHOP", "SQ *BLUE DOOR");
+    assert_eq!(service.post("visa-eu", event).await.0, 200);
+    let mut keeper = Browser::signed_in(&service, &key(&service, Role::Merchant, Some("blue"))).await;
+    let page = keeper.get("/console/locations").await;
+    let body = text(&page);
+    assert!(body.contains("SQ *BLUE DOOR"), "{body}");
+    assert_eq!(crate::world::ring::posted(&service, "ann").await, 0);
+    let link = [("text", "SQ *BLUE DOOR"), ("location", "main")];
+    assert_eq!(keeper.post("/console/locations/link", &page, &link).await.status, 303);
+    assert_eq!(crate::world::ring::posted(&service, "ann").await, 200, "decided again before it answers");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn competitors_are_declared_and_nobody_is_named() {
+    let service = Service::start(&[]).await;
+    service.engine().put_merchant(world::merchant("shop", &["123456"]), None).await.unwrap();
+    let mut keeper = Browser::signed_in(&service, &key(&service, Role::Merchant, Some("shop"))).await;
+    let page = keeper.get("/console/competitors").await;
+    let wrong = [("name", "Rival"), ("networks", "not a network")];
+    let refused = keeper.post("/console/competitors", &page, &wrong).await;
+    assert!(refused.status == 422 && text(&refused).contains("networks[0]"), "{}", text(&refused));
+    let rival =
+        [("name", "Rival <b>"), ("email_domains", "rival.example\r\n\r\nrival.test"), ("networks", "203.0.113.0/24")];
+    assert_eq!(keeper.post("/console/competitors", &page, &rival).await.status, 303);
+    let page = keeper.get("/console/competitors").await;
+    let body = text(&page);
+    assert!(body.contains("rival.example, rival.test") && body.contains("<strong>nobody</strong>"), "{body}");
+    assert!(!body.contains("Rival <b>"), "{body}");
+    assert_eq!(keeper.post("/console/competitors/remove", &page, &[("name", "Rival <b>")]).await.status, 303);
+    assert!(text(&keeper.get("/console/competitors").await).contains("None yet"));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_merchant_sees_what_its_offers_bring() {
+    let service = Service::start(&[("RINGFENCE_SCREENING__ENABLED", "true")]).await;
+    let engine = service.engine();
+    engine.put_merchant(world::merchant("shop", &["123456"]), None).await.unwrap();
+    let terms = ringfence::domain::offer::Terms { budget_minor: Some(10_000), ..world::terms("shop") };
+    world::publish(engine, "five", terms).await;
+    for (place, who) in ["member-one", "member-two"].into_iter().enumerate() {
+        world::member(engine, who, &format!("tok_{who}")).await;
+        let (event, purchase, card) = (format!("e{place}"), format!("p{place}"), format!("tok_{who}"));
+        // 20:00 UTC the day before is noon there.
+        let body = world::event(&event, "clearing", &purchase, &card, 4_000, "2026-11-20T20:00:00Z", "123456");
+        assert_eq!(service.post("visa-eu", body).await.0, 200);
+    }
+    let refund = world::event("e9", "refund", "p1", "tok_member-two", 1_000, "2026-11-21T11:30:00Z", "123456");
+    assert_eq!(service.post("visa-eu", refund).await.0, 200);
+    let id = MerchantId::new("shop").unwrap();
+    let mut patience = 20_000;
+    // The follower reads behind the service.
+    while service.doors.screener.report(&id).days.values().map(|sums| sums.returned_minor).sum::<i64>() < 1_000 {
+        patience -= 1;
+        assert!(patience > 0, "{:?}", service.doors.screener.report(&id));
+        tokio::task::yield_now().await;
+        service.send("GET", "/healthz", &[], Vec::new()).await;
+    }
+    let report = service.doors.screener.report(&id);
+    assert_eq!(report.hours.keys().map(|(hour, _)| *hour).collect::<Vec<_>>(), [3, 12]);
+    let offer = &report.offers[&"five".parse().unwrap()];
+    assert_eq!((offer.redemptions, offer.rewards.values().sum::<i64>()), (2, 350));
+    let mut keeper = Browser::signed_in(&service, &key(&service, Role::Merchant, Some("shop"))).await;
+    let body = text(&keeper.get("/console/performance").await);
+    for said in ["80.00 USD", "10.00 USD", "3.50 USD", "12:00", "until about"] {
+        assert!(body.contains(said), "{said}: {body}");
+    }
+    assert!(!body.contains("member-"), "nobody is named: {body}");
+    service.stop().await;
+}
