@@ -57,8 +57,7 @@ pub fn settle(member: &MemberState, judged: &[Judged], entry: &Entry) -> Vec<Gra
             changes.push(GrantChange { purchase: purchase.key.clone(), grant, transfers });
         };
         for line in lines {
-            let old = purchase.grant(&line.offer);
-            let grant = granted(old, line, entry);
+            let old = line.had(purchase);
             // What gave nothing and gives nothing is not worth a line in the books; what
             // the terms asked of a spent budget is, or it would be asked again.
             let idle = |old: &Grant| {
@@ -68,16 +67,20 @@ pub fn settle(member: &MemberState, judged: &[Judged], entry: &Entry) -> Vec<Gra
             };
             let never = || line.terms_minor == 0 && line.kept_minor == 0;
             let quiet = line.due_minor == 0 && old.map_or_else(never, idle);
-            if !quiet && old != Some(&grant) {
+            if quiet {
+                continue;
+            }
+            let grant = granted(old, line, entry);
+            if old != Some(&grant) {
                 change(old, grant);
             }
         }
         // The purchase has moved to another shop: offers that are no longer candidates give nothing.
-        let gone = |grant: &&Grant| {
+        let gone = |(place, grant): &(usize, &Grant)| {
             let said = grant.amount_minor > 0 || grant.kept_minor != 0;
-            said && !lines.iter().any(|line| line.offer == grant.offer)
+            said && !lines.iter().any(|line| line.granted == Some(*place))
         };
-        for old in purchase.grants.iter().filter(gone) {
+        for (_, old) in purchase.grants.iter().enumerate().filter(gone) {
             let stays = old.used_perks();
             if (old.amount_minor, old.kept_minor) != (stays, stays) {
                 let kept = Grant { amount_minor: stays, terms_minor: stays, kept_minor: stays, ..old.clone() };
