@@ -283,3 +283,7 @@ pub fn period(every: Period, local: civil::DateTime, local_day: i32) -> i64 {
         Period::Ever => 0,
     }
 }
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod tests;
