@@ -218,7 +218,7 @@ fn check(all: &[Drawn], skip: usize, starts: i64) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn counts_that_are_kept_up_are_what_a_walk_finds(

@@ -33,6 +33,7 @@ impl Kept {
     }
 
     /// Kept when above zero, set off when below.
+    #[inline]
     pub(super) fn add(&mut self, offer: &OfferId, minor: i64) {
         add(&mut self.known, offer, minor);
     }
@@ -59,8 +60,10 @@ impl Kept {
 
     /// Sets what was kept off against what a line gives, but not against what was used of
     /// itself.
+    #[inline]
     pub(super) fn set_off(&self, passed: &[Passed<'_>], line: &mut Line, purchase: &Purchase) {
-        if self.stand_for(passed, &line.offer, line.unit, line.terms_minor) == 0 {
+        let is_perk = matches!(line.unit, Unit::Perk(_));
+        if !is_perk || self.stand_for(passed, &line.offer, line.unit, line.terms_minor) == 0 {
             return;
         }
         let used = line.had(purchase).map_or(0, |grant| grant.used_minor);
@@ -73,6 +76,7 @@ impl Kept {
     }
 }
 
+#[inline]
 fn add(to: &mut ByOffer, offer: &OfferId, minor: i64) {
     if minor != 0 {
         *to.entry_ref(offer).or_default() += minor;

@@ -31,7 +31,7 @@ pub(super) struct At<'a> {
     cleared_at: Option<Timestamp>,
     pub(super) profile_at: Timestamp,
     /// The numbers of the offers that granted something for it before.
-    granted: Vec<Option<usize>>,
+    granted: Vec<usize>,
 }
 
 impl<'a> At<'a> {
@@ -111,9 +111,7 @@ impl<'a> Run<'a> {
         let mut candidates: Vec<Candidate<'a>> = Vec::with_capacity(numbers.len());
         let at = self.at(index, worth);
         for number in numbers {
-            if let Some((mut line, candidate)) = self.line(&at, number) {
-                self.kept.set_off(self.passed(), &mut line, purchase);
-                lines.push(line);
+            if let Some(candidate) = self.line(&at, number, &mut lines) {
                 candidates.push(candidate);
             }
         }
@@ -144,7 +142,7 @@ impl<'a> Run<'a> {
 
     /// What the offer gives here before stacking and budget; `None` when it was not
     /// published by then or looks at something else, and so is no candidate.
-    fn line(&self, at: &At<'_>, number: usize) -> Option<(Line, Candidate<'a>)> {
+    fn line(&self, at: &At<'_>, number: usize, lines: &mut Vec<Line>) -> Option<Candidate<'a>> {
         let offer = self.offer(number);
         let (version, life) = match offer.in_force(at.time) {
             InForce::NotYet => return None,
@@ -156,7 +154,7 @@ impl<'a> Run<'a> {
         let reward = at.reward(terms)?;
         let trust = self.trust(at, terms, offer);
         let case = self.case(at, number, terms, reward);
-        let granted = at.granted.iter().position(|known| *known == Some(number));
+        let granted = at.granted.iter().position(|known| *known == number);
         let cause = self.cause(at, terms, offer);
         let given = match self.refuse(at, &case, offer, life, &trust) {
             Some(refusal) => Err(refusal),
@@ -184,7 +182,7 @@ impl<'a> Run<'a> {
             Some(_) => Stage::Posted,
         };
         let expires_at = available_at.zip(reward.what.expires_days()).map(|(at, days)| at.plus_days(days));
-        let line = Line {
+        lines.push(Line {
             offer: offer.id.clone(),
             version: version.version,
             merchant: terms.merchant.clone(),
@@ -202,8 +200,11 @@ impl<'a> Run<'a> {
             lost: trust.lost,
             refusal,
             granted,
-        };
-        Some((line, Candidate { terms, reward, number }))
+        });
+        if let Some(line) = lines.last_mut() {
+            self.kept.set_off(self.passed(), line, &at.placed.purchase);
+        }
+        Some(Candidate { terms, reward, number })
     }
 
     /// Whether the member, and for a referral the other side, are trusted.

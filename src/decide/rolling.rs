@@ -21,12 +21,14 @@ pub(super) struct Rolling {
     rolled: Vec<i64>,
     /// How many had left the window at the newest's day.
     left: usize,
+    /// What was asked for last, by day and grace, and the answer: several offers share a ladder.
+    last: Option<((i32, u32), i64)>,
 }
 
 impl Rolling {
     pub(super) fn new(ladder: &Ladder, currency: Currency) -> Self {
         let (spent, through, rolled) = (Vec::new(), Vec::new(), Vec::new());
-        Self { window: days(ladder.window_days), currency, until: 0, spent, through, rolled, left: 0 }
+        Self { window: days(ladder.window_days), currency, until: 0, spent, through, rolled, left: 0, last: None }
     }
 
     pub(super) fn is_of(&self, ladder: &Ladder, currency: Currency) -> bool {
@@ -35,6 +37,9 @@ impl Rolling {
 
     /// Takes in what has come since.
     pub(super) fn keep_up(&mut self, bought: &[Bought<'_>]) {
+        if self.until < bought.len() {
+            self.last = None;
+        }
         let currency = Some(self.currency);
         for one in bought[self.until..].iter().filter(|one| one.currency == currency) {
             let place = self.spent.iter().rposition(|(day, _)| *day <= one.local_day).map_or(0, |place| place + 1);
@@ -65,7 +70,17 @@ impl Rolling {
 
     /// The most at the end of any local day of the grace before a local day. Spend rises on the
     /// days of purchases alone, and what it was when the grace began counts too.
-    pub(super) fn most(&self, local_day: i32, ladder: &Ladder) -> i64 {
+    pub(super) fn most(&mut self, local_day: i32, ladder: &Ladder) -> i64 {
+        let asked = (local_day, ladder.grace_days);
+        if let Some((_, most)) = self.last.filter(|(last, _)| *last == asked) {
+            return most;
+        }
+        let most = self.walk(local_day, ladder);
+        self.last = Some((asked, most));
+        most
+    }
+
+    fn walk(&self, local_day: i32, ladder: &Ladder) -> i64 {
         let (first, last) = (local_day - days(ladder.grace_days.max(1)), local_day - 1);
         let by = |end: i32| self.spent.partition_point(|(day, _)| *day <= end);
         let begun = self.before(by(first)) - self.before(by(first - self.window));

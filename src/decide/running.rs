@@ -48,13 +48,22 @@ impl Question {
     }
 }
 
+/// Hints of one history: two to this power.
+const HINT_BITS: u32 = 6;
+
+/// A place in memory as a number of that many bits.
+fn hash(place: usize) -> usize {
+    let mixed = (place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(mixed >> (u64::BITS - HINT_BITS)).unwrap_or(0)
+}
+
 /// The running answers of one history.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Running {
     answers: Vec<Answer>,
-    /// Where the question of a count was found before, by the count's place in memory. A hint
-    /// that is checked before it is trusted, so what lies where never decides anything.
-    hints: hashbrown::HashMap<usize, usize>,
+    /// Where the question of a count was found before, by a hash of the count's place in
+    /// memory. A hint that is checked before it is trusted, so what lies where decides nothing.
+    hints: Vec<usize>,
     shops: Shops,
 }
 
@@ -141,9 +150,10 @@ impl Running {
         within: Within,
         asked: &Asked<'_>,
     ) -> (&Answer, &Shops) {
-        let hint = std::ptr::from_ref(count).addr();
+        let hint = hash(std::ptr::from_ref(count).addr());
         let is_it = |answer: &Answer| answer.question.is_asked(count, within, asked);
-        let hinted = self.hints.get(&hint).copied().filter(|place| is_it(&self.answers[*place]));
+        let hinted = self.hints.get(hint).copied();
+        let hinted = hinted.filter(|place| self.answers.get(*place).is_some_and(is_it));
         let place = match hinted.or_else(|| self.answers.iter().position(is_it)) {
             Some(place) => place,
             None => {
@@ -152,7 +162,8 @@ impl Running {
             }
         };
         if hinted.is_none() {
-            self.hints.insert(hint, place);
+            self.hints.resize(1 << HINT_BITS, usize::MAX);
+            self.hints[hint] = place;
         }
         self.answers[place].keep_up(bought, asked, &mut self.shops);
         (&self.answers[place], &self.shops)

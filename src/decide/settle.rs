@@ -70,9 +70,9 @@ pub fn settle(member: &MemberState, judged: &[Judged], entry: &Entry) -> Vec<Gra
             if quiet {
                 continue;
             }
-            let grant = granted(old, line, entry);
-            if old != Some(&grant) {
-                change(old, grant);
+            let grown = grown(old, line, entry);
+            if !old.is_some_and(|old| stays(old, line, grown)) {
+                change(old, granted(old, line, grown));
             }
         }
         // The purchase has moved to another shop: offers that are no longer candidates give nothing.
@@ -91,8 +91,8 @@ pub fn settle(member: &MemberState, judged: &[Judged], entry: &Entry) -> Vec<Gra
     changes
 }
 
-/// The grant that a line asks for. What was used stays used.
-fn granted(old: Option<&Grant>, line: &Line, entry: &Entry) -> Grant {
+/// How far a grant has come by what a line asks, and since when what it is was earned.
+fn grown(old: Option<&Grant>, line: &Line, entry: &Entry) -> (Stage, Timestamp) {
     let raised = old.is_none_or(|old| line.due_minor > old.amount_minor);
     let earned_at = old.map_or(entry.earned_at, |old| if raised { entry.earned_at } else { old.earned_at });
     let waits = entry.screened.is_some_and(|screened| earned_at > screened);
@@ -101,6 +101,28 @@ fn granted(old: Option<&Grant>, line: &Line, entry: &Entry) -> Grant {
         Stage::Available if waits => Stage::Posted,
         stage => stage,
     };
+    (stage, earned_at)
+}
+
+/// Whether a grant is already what a line asks for.
+fn stays(old: &Grant, line: &Line, (stage, earned_at): (Stage, Timestamp)) -> bool {
+    let amounts = (old.terms_minor, old.amount_minor, old.kept_minor);
+    let times = (old.available_at, old.expires_at, old.earned_at);
+    let same = amounts == (line.terms_minor, line.due_minor, line.kept_minor)
+        && times == (line.available_at, line.expires_at, earned_at)
+        && (old.stage, old.held, old.lost, old.day_spent) == (stage, line.held, line.lost, of_day(line))
+        && (old.version, old.unit, old.funding, old.cause) == (line.version, line.unit, line.funding, line.cause)
+        && old.merchant == line.merchant;
+    debug_assert_eq!(same, *old == granted(Some(old), line, (stage, earned_at)), "the same question twice");
+    same
+}
+
+fn of_day(line: &Line) -> bool {
+    matches!(line.refusal, Some(Refusal::BudgetSpent { of_day: true }))
+}
+
+/// The grant that a line asks for. What was used stays used.
+fn granted(old: Option<&Grant>, line: &Line, (stage, earned_at): (Stage, Timestamp)) -> Grant {
     Grant {
         offer: line.offer.clone(),
         version: line.version,
@@ -111,7 +133,7 @@ fn granted(old: Option<&Grant>, line: &Line, entry: &Entry) -> Grant {
         terms_minor: line.terms_minor,
         amount_minor: line.due_minor,
         kept_minor: line.kept_minor,
-        day_spent: matches!(line.refusal, Some(Refusal::BudgetSpent { of_day: true })),
+        day_spent: of_day(line),
         stage,
         held: line.held,
         used_minor: old.map_or(0, |old| old.used_minor),

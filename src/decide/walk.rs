@@ -35,6 +35,8 @@ pub(super) struct Run<'a> {
     by_id: hashbrown::HashMap<&'a OfferId, usize>,
     shelves: Vec<Shelf<'a>>,
     by_merchant: hashbrown::HashMap<&'a MerchantId, usize>,
+    /// The merchant asked for last: mostly it is the next one's too.
+    last: Option<(&'a MerchantId, usize)>,
     /// Numbers of the offers over a category.
     wide: Vec<usize>,
 }
@@ -49,6 +51,9 @@ pub(super) struct Passed<'a> {
 /// An offer with what this judging knows of it.
 struct Known<'a> {
     offer: &'a Offer,
+    is_wide: bool,
+    /// When it began, unless its terms say.
+    published_first: Timestamp,
     /// The purchases it looks at.
     shelf: usize,
     /// Kept up as it is asked, which changes no answer.
@@ -94,6 +99,7 @@ impl<'a> Run<'a> {
             by_id: hashbrown::HashMap::new(),
             shelves: Vec::new(),
             by_merchant: hashbrown::HashMap::new(),
+            last: None,
             wide: Vec::new(),
         };
         run.wide = category.iter().map(|offer| run.know(offer)).collect();
@@ -239,16 +245,23 @@ impl<'a> Run<'a> {
     }
 
     fn put(&mut self, offer: &'a Offer, shelf: usize) -> usize {
-        self.offers.push(Known { offer, shelf, uses: RefCell::default() });
+        let (is_wide, published_first) = (offer.is_wide(), offer.published_first());
+        self.offers.push(Known { offer, is_wide, published_first, shelf, uses: RefCell::default() });
         self.by_id.insert(&offer.id, self.offers.len() - 1);
         self.offers.len() - 1
     }
 
     /// The purchases at a merchant, with the merchant's offers.
     fn shelf_of(&mut self, merchant: &'a MerchantId) -> usize {
-        if let Some(shelf) = self.by_merchant.get(merchant) {
-            return *shelf;
+        if let Some((_, shelf)) = self.last.filter(|(last, _)| *last == merchant) {
+            return shelf;
         }
+        let shelf = self.by_merchant.get(merchant).copied().unwrap_or_else(|| self.set_up(merchant));
+        self.last = Some((merchant, shelf));
+        shelf
+    }
+
+    fn set_up(&mut self, merchant: &'a MerchantId) -> usize {
         let own = self.book.offers_of(merchant);
         let shelf = self.shelves.len();
         self.shelves.push(Shelf {
@@ -277,10 +290,11 @@ impl<'a> Run<'a> {
         &self.offers[number].uses
     }
 
-    /// The numbers of the offers of which a purchase holds grants, as these lie there.
-    pub(super) fn numbers_granted(&self, purchase: &Purchase, numbers: &mut Vec<Option<usize>>) {
+    /// The numbers of the offers of which a purchase holds grants, as these lie there; the
+    /// highest of all for an offer that this judging does not know.
+    pub(super) fn numbers_granted(&self, purchase: &Purchase, numbers: &mut Vec<usize>) {
         numbers.clear();
-        numbers.extend(purchase.grants.iter().map(|grant| self.by_id.get(&grant.offer).copied()));
+        numbers.extend(purchase.grants.iter().map(|grant| self.by_id.get(&grant.offer).copied().unwrap_or(usize::MAX)));
     }
 
     /// The offers that may look at a purchase or occasion, by id.
@@ -310,19 +324,19 @@ impl<'a> Run<'a> {
 
     /// An offer as it looks at what is judged.
     pub(super) fn case<'c>(&'c self, at: &'c At<'c>, number: usize, terms: &'c Terms, reward: &'c Reward) -> Case<'c> {
-        let (offer, shelf) = self.known(number);
+        let (known, shelf) = self.known(number);
         Case {
             member: self.member,
             terms,
             reward,
             bought: at.bought.as_ref(),
             history: &shelf.history,
-            referrals: self.referrals(offer, shelf),
+            referrals: self.referrals(known, shelf),
             time: at.time,
             local: at.local,
             local_day: at.local_day,
             profile_at: at.profile_at,
-            offer_starts: starts(offer, terms),
+            offer_starts: known.starts(terms),
         }
     }
 
@@ -334,30 +348,30 @@ impl<'a> Run<'a> {
         time: Timestamp,
         local: civil::DateTime,
     ) -> Case<'c> {
-        let (offer, shelf) = self.known(number);
+        let (known, shelf) = self.known(number);
         Case {
             member: self.member,
             terms,
             reward: &terms.reward,
             bought: None,
             history: &shelf.history,
-            referrals: self.referrals(offer, shelf),
+            referrals: self.referrals(known, shelf),
             time,
             local,
             local_day: civil_day(local.date()),
             profile_at: time,
-            offer_starts: starts(offer, terms),
+            offer_starts: known.starts(terms),
         }
     }
 
-    fn known(&self, number: usize) -> (&'a Offer, &Shelf<'a>) {
+    fn known(&self, number: usize) -> (&Known<'a>, &Shelf<'a>) {
         let known = &self.offers[number];
-        (known.offer, &self.shelves[known.shelf])
+        (known, &self.shelves[known.shelf])
     }
 
-    fn referrals<'c>(&'c self, offer: &Offer, own: &'c Shelf<'a>) -> &'c [Timestamp] {
+    fn referrals<'c>(&'c self, known: &Known<'a>, own: &'c Shelf<'a>) -> &'c [Timestamp] {
         // An offer over a category has a shelf of its own, and its merchant's referrals.
-        let at = if offer.is_wide() { self.by_merchant.get(offer.merchant()) } else { None };
+        let at = if known.is_wide { self.by_merchant.get(known.offer.merchant()) } else { None };
         at.map_or(own, |shelf| &self.shelves[*shelf]).referrals.as_slice()
     }
 
@@ -370,9 +384,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// When an offer began: by its terms, or else when it was first published.
-fn starts(offer: &Offer, terms: &Terms) -> OfferStarts {
-    terms.starts.map_or_else(|| OfferStarts::At(offer.published_first()), OfferStarts::Local)
+impl Known<'_> {
+    /// When the offer began: by its terms, or else when it was first published.
+    fn starts(&self, terms: &Terms) -> OfferStarts {
+        terms.starts.map_or(OfferStarts::At(self.published_first), OfferStarts::Local)
+    }
 }
 
 /// Whether an offer over a category takes a purchase.

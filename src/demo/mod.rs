@@ -111,10 +111,6 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
     let secrets = Secrets::draw()?;
     let settings = stage::settings(folder.path(), &secrets)?;
     let houses = houses::all(day.start)?;
-    let policy = crate::app::policy(&settings);
-    let kept_out =
-        |member: &MemberId, offer: &TownOffer| policy.held_out(member, &offer.id, offer.terms.holdout_percent);
-    let regulars = Regulars::join(&mut town, &mut day, &houses, &kept_out);
     telemetry::init_logging(settings.log.level, settings.log.format)?;
     let clock = Clock::manual(day.start);
     let app = App::start(&settings, clock.clone(), None).await?;
@@ -125,6 +121,9 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
         // A sender that is gone says stop as well.
         let _ = stopped.await;
     }));
+    let kept_out =
+        |member: &MemberId, offer: &TownOffer| engine.policy.held_out(member, &offer.id, offer.terms.holdout_percent);
+    let regulars = Regulars::join(&mut town, &mut day, &houses, &kept_out);
     stage::enter(&engine, &town, &houses, &regulars, day.start).await?;
     let poster = Arc::new(Poster::new(address, &secrets, clock.clone())?);
     let key = stage::operator_key(&doors.keys, clock.now())?;
