@@ -75,6 +75,11 @@ impl<'a> Case<'a> {
                 Err(_) => Ok(()),
                 Ok(()) => Err(Refusal::Excluded(Box::new(self.first_leaf(part)))),
             },
+            // Most conditions count: what it says in words is made only where it is said.
+            Condition::Count(count) => match self.count(count) {
+                (true, _) => Ok(()),
+                (false, has) => Err(Refusal::Counted { what: count.what, is: count.is, has }),
+            },
             leaf => match self.leaf(leaf) {
                 (true, _) => Ok(()),
                 (false, told) => Err(told),
@@ -125,14 +130,18 @@ impl<'a> Case<'a> {
                 },
             },
             Condition::Member(test) => self.member_test(test),
-            Condition::Count(count) => self.count(count),
+            Condition::Count(count) => {
+                let (holds, has) = self.count(count);
+                (holds, Refusal::Counted { what: count.what, is: count.is, has })
+            }
             Condition::All(_) | Condition::Any(_) | Condition::Not(_) => {
                 (self.check(leaf).is_ok(), Refusal::NotEligible)
             }
         }
     }
 
-    fn count(&self, count: &Count) -> (bool, Refusal) {
+    /// Whether a count holds, and the number.
+    fn count(&self, count: &Count) -> (bool, Option<i64>) {
         let counted = if count.what == Measure::Referrals {
             let made = self.referrals.iter().filter(|at| **at <= self.time).count();
             let made = i64::try_from(made).unwrap_or(i64::MAX);
@@ -141,8 +150,7 @@ impl<'a> Case<'a> {
             self.history.count(count, &self.asked())
         };
         let holds = counted.is_some_and(|counted| count.is.holds(counted.before, counted.now));
-        let has = counted.map(|counted| counted.now);
-        (holds, Refusal::Counted { what: count.what, is: count.is, has })
+        (holds, counted.map(|counted| counted.now))
     }
 
     fn asked(&self) -> Asked<'_> {

@@ -3,10 +3,10 @@
 //! commits it.
 
 use super::history::period;
-use super::judge::Run;
 use super::member::MemberState;
 use super::refusal::Refusal;
 use super::settle::GrantChange;
+use super::walk::Run;
 use super::{OfferBook, Policy};
 use crate::domain::member::Standing;
 use crate::domain::offer::{Activation, Beneficiary, InForce, Offer, Period, RewardCap, Terms, Trigger};
@@ -96,8 +96,9 @@ pub fn exchange(
     if !trusted || policy.held_out(&member.head.id, &offer.id, terms.holdout_percent) {
         return Err(NoExchange::NotEligible);
     }
-    let run = Run::after(member, member.purchases.len(), book, policy, mark);
-    let case = run.case_without_purchase(offer, terms, at, local);
+    let mut run = Run::after(member, member.purchases.len(), book, policy, mark);
+    let number = run.know(offer);
+    let case = run.case_without_purchase(number, terms, at, local);
     let told = |refusal: Refusal| NoExchange::Refused(refusal.detail(terms.currency));
     case.check(&terms.when).map_err(told)?;
     let amount = case.give().map_err(told)?.ok_or_else(|| told(Refusal::NoPurchase))?;

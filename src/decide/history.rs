@@ -3,15 +3,18 @@
 //! A [`History`] holds the purchases that stand, in their order, of those an offer looks at:
 //! at one merchant, or in a category. It grows as judging goes from purchase to purchase, so
 //! each is judged by what stood before it. A count without a filter over purchases and spend
-//! is two binary searches; any other walks its window once.
+//! is a binary search; any other is kept up as a [`Running`] answer.
 
 use super::member::Placed;
+use super::rolling::Rolling;
+use super::running::Running;
 use super::worth::Worth;
 use crate::domain::merchant::Matched;
 use crate::domain::offer::{Count, Ladder, Measure, Period, PurchaseTest, Within};
 use crate::domain::time::DAY_MS;
-use crate::domain::{Channel, Currency, LocationId, MerchantId, Timestamp};
+use crate::domain::{Channel, Currency, Timestamp};
 use jiff::civil;
+use std::cell::RefCell;
 
 /// A purchase that stands, as tests of one purchase look at it.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +33,6 @@ pub struct Bought<'a> {
     pub currency: Option<Currency>,
     /// Whose shop, and which; `None` when no event was matched.
     pub shop: Option<&'a Matched>,
-    /// Number of the shop among those of its history; not yet known where there is none.
-    pub(super) shop_number: Option<u32>,
     /// Merchant category.
     pub mcc: Option<u16>,
     /// How it was made.
@@ -52,7 +53,6 @@ impl<'a> Bought<'a> {
             minor: worth.minor,
             currency: worth.currency,
             shop: worth.shop,
-            shop_number: None,
             mcc: worth.mcc,
             channel: worth.channel,
             cleared_at: worth.cleared_at.filter(|_| worth.complete),
@@ -68,12 +68,11 @@ pub struct History<'a> {
     spent: Vec<i64>,
     /// Whether there are several currencies, so that `spent` is no sum.
     mixed: bool,
-    /// Local day, minor units and currency of each, by day: the order of time is nearly that.
-    by_day: Vec<(i32, i64, Option<Currency>)>,
-    /// The different shops, in the order they were first seen.
-    shops: Vec<(&'a MerchantId, &'a LocationId)>,
     /// What sealed purchases left behind: they count where everything does.
     sealed: Sealed,
+    /// Answers that are kept up; what is asked in which order changes none of them.
+    running: RefCell<Running>,
+    rolling: RefCell<Vec<Rolling>>,
 }
 
 /// What sealed purchases left behind.
@@ -135,7 +134,7 @@ pub struct Asked<'a> {
 }
 
 /// When an offer began.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OfferStarts {
     /// Local date and time, as its terms say.
     Local(civil::DateTime),
@@ -151,26 +150,13 @@ impl<'a> History<'a> {
     }
 
     /// Adds the next purchase in order, if anything of it stands.
-    pub fn push(&mut self, mut bought: Bought<'a>) {
+    pub fn push(&mut self, bought: Bought<'a>) {
         if bought.minor <= 0 {
             return;
         }
-        if let Some(shop) = bought.shop {
-            let number = self.shop_number(shop).unwrap_or_else(|| {
-                self.shops.push((&shop.merchant, &shop.location));
-                self.shops.len() - 1
-            });
-            bought.shop_number = u32::try_from(number).ok();
-        }
         self.mixed |= self.bought.first().is_some_and(|first| first.currency != bought.currency);
         self.spent.push(self.spent.last().copied().unwrap_or(0).saturating_add(bought.minor));
-        let place = self.by_day.iter().rposition(|(day, ..)| *day <= bought.local_day).map_or(0, |place| place + 1);
-        self.by_day.insert(place, (bought.local_day, bought.minor, bought.currency));
         self.bought.push(bought);
-    }
-
-    fn shop_number(&self, shop: &Matched) -> Option<usize> {
-        self.shops.iter().rposition(|(merchant, location)| **location == shop.location && **merchant == shop.merchant)
     }
 
     /// The number a count asks for; `None` when there is none (no purchase since which days
@@ -178,176 +164,104 @@ impl<'a> History<'a> {
     #[must_use]
     pub fn count(&self, count: &Count, asked: &Asked<'_>) -> Option<Counted> {
         let this = asked.this.filter(|this| passes(this, &count.of));
-        match count.what {
-            Measure::DaysSince => return self.days_since(count, asked),
-            Measure::Streak(every) => return Some(self.streak(count, asked, this, every)),
+        let counted = match count.what {
             // Counted by the judge, who knows the member's referrals.
             Measure::Referrals => return None,
-            Measure::Purchases | Measure::Spend | Measure::Locations | Measure::Categories => {}
-        }
-        let window = self.window(count.within, asked);
-        let plain = count.of.is_empty() && self.is_exact(count.within);
-        let seen = window.iter().filter(|bought| plain || self.counts(bought, count, asked));
-        let sealed = if count.of.is_empty() && count.within == Within::Calendar(Period::Ever) {
-            self.sealed
-        } else {
-            Sealed::default()
+            Measure::DaysSince => return self.days_since(count, asked),
+            Measure::Streak(every) => {
+                let (length, seen_now) = self.running.borrow_mut().streak(&self.bought, count, every, asked);
+                let now = length + i64::from(seen_now || this.is_some());
+                return Some(Counted { before: length + i64::from(seen_now), now });
+            }
+            _ => self.plain(count, asked, this),
         };
+        let counted = counted.unwrap_or_else(|| self.running.borrow_mut().count(&self.bought, count, asked, this));
+        let sealed = self.sealed(count, asked);
+        let with_sealed = |number: i64| number.saturating_add(sealed);
+        Some(Counted { before: with_sealed(counted.before), now: with_sealed(counted.now) })
+    }
+
+    /// Purchases and spend of a window of time, as far as nothing else is asked of them.
+    fn plain(&self, count: &Count, asked: &Asked<'_>, this: Option<&Bought<'_>>) -> Option<Counted> {
+        if !count.of.is_empty() || !matches!(count.within, Within::Days(_) | Within::Calendar(Period::Ever)) {
+            return None;
+        }
+        let first = || first_within(&self.bought, count.within, asked.time);
         let (before, more) = match count.what {
             Measure::Purchases => {
-                let seen = if plain { window.len() } else { seen.count() };
-                (i64::try_from(seen).unwrap_or(i64::MAX).saturating_add(sealed.purchases), i64::from(this.is_some()))
+                (i64::try_from(self.bought.len() - first()).unwrap_or(i64::MAX), i64::from(this.is_some()))
             }
-            Measure::Spend => {
-                let in_currency = |bought: &&Bought<'_>| bought.currency == Some(asked.currency);
-                let before = if plain && !self.mixed {
-                    let first = self.bought.len() - window.len();
-                    let same = self.bought.first().is_none_or(|first| first.currency == Some(asked.currency));
-                    let until = |place: usize| place.checked_sub(1).map_or(0, |place| self.spent[place]);
-                    if same { until(self.bought.len()) - until(first) } else { 0 }
-                } else {
-                    seen.filter(in_currency).fold(0, |sum: i64, bought| sum.saturating_add(bought.minor))
-                };
-                let sealed = if sealed.currency == Some(asked.currency) { sealed.spend_minor } else { 0 };
-                let more = this.filter(|this| this.currency == Some(asked.currency)).map_or(0, |this| this.minor);
-                (before.saturating_add(sealed), more)
+            Measure::Spend if !self.mixed => {
+                let same = self.bought.first().is_some_and(|first| first.currency == Some(asked.currency));
+                let until = |place: usize| place.checked_sub(1).map_or(0, |place| self.spent[place]);
+                let before = if same { until(self.bought.len()) - until(first()) } else { 0 };
+                (before, this.filter(|this| this.currency == Some(asked.currency)).map_or(0, |this| this.minor))
             }
-            Measure::Locations => {
-                let (known, _) = different(seen, None, |bought| bought.shop_number);
-                // The shop of the purchase at hand is new when none of those counted was there.
-                let number = this.and_then(|this| this.shop).map(|shop| self.shop_number(shop));
-                let is_new = number.is_some_and(|number| {
-                    let number = number.and_then(|number| u32::try_from(number).ok());
-                    let counted = window.iter().filter(|bought| plain || self.counts(bought, count, asked));
-                    number.is_none() || !counted.into_iter().any(|bought| bought.shop_number == number)
-                });
-                (known, i64::from(is_new))
-            }
-            Measure::Categories => different(seen, this, |bought| bought.mcc),
-            Measure::Streak(_) | Measure::DaysSince | Measure::Referrals => unreachable!("answered above"),
+            _ => return None,
         };
         Some(Counted { before, now: before.saturating_add(more) })
     }
 
+    /// What sealed purchases add to a count.
+    fn sealed(&self, count: &Count, asked: &Asked<'_>) -> i64 {
+        match count.what {
+            _ if !count.of.is_empty() || count.within != Within::Calendar(Period::Ever) => 0,
+            Measure::Purchases => self.sealed.purchases,
+            Measure::Spend if self.sealed.currency == Some(asked.currency) => self.sealed.spend_minor,
+            _ => 0,
+        }
+    }
+
     /// Adds what a count that must reach a number rests on.
     pub fn rests(&self, count: &Count, asked: &Asked<'_>, rests: &mut Rests) {
-        let window = match count.what {
-            Measure::DaysSince | Measure::Referrals => return,
-            Measure::Streak(_) => self.bought.as_slice(),
-            _ => self.window(count.within, asked),
-        };
-        for bought in window.iter().filter(|bought| self.counts(bought, count, asked)) {
-            rests.on(bought.cleared_at);
+        if !matches!(count.what, Measure::DaysSince | Measure::Referrals) {
+            self.running.borrow_mut().rests(&self.bought, count, asked, rests);
         }
     }
 
     /// The most that was spent within the ladder's window at the end of any local day of the
-    /// grace before a local day. Linear in the purchases of window and grace.
+    /// grace before a local day. Linear in the purchases of the grace.
     #[must_use]
     pub fn rolling_max(&self, local_day: i32, ladder: &Ladder, currency: Currency) -> i64 {
-        let days = |days: u32| i32::try_from(days).unwrap_or(i32::MAX / 4);
-        let (first, last) = (local_day - days(ladder.grace_days.max(1)), local_day - 1);
-        let window = days(ladder.window_days);
-        let counts = |(_, _, of): &&(i32, i64, Option<Currency>)| *of == Some(currency);
-        let mut leaving = self.by_day.iter().filter(counts).peekable();
-        let mut coming = self.by_day.iter().filter(counts).peekable();
-        let (mut sum, mut most) = (0_i64, 0_i64);
-        // Spend rises on the days of purchases alone, and what it was when the grace began
-        // counts too.
-        let mut end = first;
-        loop {
-            while let Some((_, minor, _)) = coming.next_if(|(day, ..)| *day <= end) {
-                sum = sum.saturating_add(*minor);
-            }
-            while let Some((_, minor, _)) = leaving.next_if(|(day, ..)| *day <= end - window) {
-                sum = sum.saturating_sub(*minor);
-            }
-            most = most.max(sum);
-            match coming.peek() {
-                Some((day, ..)) if *day <= last => end = *day,
-                _ => return most,
-            }
-        }
-    }
-
-    /// Purchases that a window may hold: those from its earliest instant on.
-    fn window(&self, within: Within, asked: &Asked<'_>) -> &[Bought<'a>] {
-        // A calendar period is asked for by local days; an instant a little before its longest
-        // form holds it in every zone.
-        let days = match within {
-            Within::Days(days) => i64::from(days),
-            Within::Calendar(Period::Day) => 3,
-            Within::Calendar(Period::Week) => 9,
-            Within::Calendar(Period::Month) => 33,
-            Within::Calendar(Period::Year) => 368,
-            Within::Calendar(Period::Ever) | Within::Offer => return &self.bought,
-        };
-        let after = asked.time.as_ms() - days * DAY_MS;
-        let first = self.bought.partition_point(|bought| bought.time.as_ms() <= after);
-        &self.bought[first..]
-    }
-
-    /// Whether [`Self::window`] holds exactly what is asked for.
-    fn is_exact(&self, within: Within) -> bool {
-        matches!(within, Within::Days(_) | Within::Calendar(Period::Ever))
-    }
-
-    fn counts(&self, bought: &Bought<'_>, count: &Count, asked: &Asked<'_>) -> bool {
-        let timely = match count.within {
-            Within::Days(_) | Within::Calendar(Period::Ever) => true,
-            Within::Calendar(every) => {
-                period(every, bought.local, bought.local_day) == period(every, asked.local, asked.local_day)
-            }
-            Within::Offer => match asked.offer_starts {
-                OfferStarts::Local(starts) => bought.local >= starts,
-                OfferStarts::At(starts) => bought.time >= starts,
-            },
-        };
-        timely && passes(bought, &count.of)
+        let mut rolling = self.rolling.borrow_mut();
+        let known = rolling.iter().position(|rolling| rolling.is_of(ladder, currency));
+        let place = known.unwrap_or_else(|| {
+            rolling.push(Rolling::new(ladder, currency));
+            rolling.len() - 1
+        });
+        rolling[place].keep_up(&self.bought);
+        rolling[place].most(local_day, ladder)
     }
 
     fn days_since(&self, count: &Count, asked: &Asked<'_>) -> Option<Counted> {
-        let last = self.bought.iter().rev().find(|bought| passes(bought, &count.of)).map(|bought| bought.time);
-        let last = last.or(self.sealed.last_at.filter(|_| count.of.is_empty()))?;
-        let days = (asked.time.as_ms() - last.as_ms()).div_euclid(DAY_MS);
+        let last = if count.of.is_empty() {
+            self.bought.last().map(|bought| bought.time).or(self.sealed.last_at)
+        } else {
+            self.running.borrow_mut().last_at(&self.bought, count, asked)
+        };
+        let days = (asked.time.as_ms() - last?.as_ms()).div_euclid(DAY_MS);
         Some(Counted { before: days, now: days })
-    }
-
-    fn streak(&self, count: &Count, asked: &Asked<'_>, this: Option<&Bought<'_>>, every: Period) -> Counted {
-        let at = |bought: &Bought<'_>| period(every, bought.local, bought.local_day);
-        let current = period(every, asked.local, asked.local_day);
-        let mut seen_now = false;
-        let (mut length, mut expected) = (0, current - 1);
-        for bought in self.bought.iter().rev().filter(|bought| passes(bought, &count.of)) {
-            let place = at(bought);
-            if place >= current {
-                seen_now = true;
-            } else if place == expected {
-                length += 1;
-                expected -= 1;
-            } else if place < expected {
-                break;
-            }
-        }
-        let before = length + i64::from(seen_now);
-        Counted { before, now: length + i64::from(seen_now || this.is_some()) }
     }
 }
 
-/// How many different values some purchases have, and whether the purchase at hand adds one.
-fn different<'b, 'a: 'b, T: PartialEq>(
-    seen: impl Iterator<Item = &'b Bought<'a>>,
-    this: Option<&'b Bought<'a>>,
-    value: impl Fn(&'b Bought<'a>) -> Option<T>,
-) -> (i64, i64) {
-    let mut values: Vec<T> = Vec::new();
-    for value in seen.filter_map(&value) {
-        if !values.contains(&value) {
-            values.push(value);
-        }
-    }
-    let more = this.and_then(&value).is_some_and(|value| !values.contains(&value));
-    (i64::try_from(values.len()).unwrap_or(i64::MAX), i64::from(more))
+/// The instant after which a window counts: of days, exactly. A calendar period is asked for
+/// by local days; an instant a little before its longest form holds it in every zone.
+pub(super) fn window_begins(within: Within, time: Timestamp) -> Timestamp {
+    let days = match within {
+        Within::Days(days) => i64::from(days),
+        Within::Calendar(Period::Day) => 3,
+        Within::Calendar(Period::Week) => 9,
+        Within::Calendar(Period::Month) => 33,
+        Within::Calendar(Period::Year) => 368,
+        Within::Calendar(Period::Ever) | Within::Offer => return Timestamp::from_ms(i64::MIN),
+    };
+    Timestamp::from_ms(time.as_ms() - days * DAY_MS)
+}
+
+/// The first of some purchases that a window may hold.
+pub(super) fn first_within(bought: &[Bought<'_>], within: Within, time: Timestamp) -> usize {
+    let after = window_begins(within, time);
+    bought.partition_point(|bought| bought.time <= after)
 }
 
 /// Whether a purchase passes all of some tests.
@@ -369,3 +283,7 @@ pub fn period(every: Period, local: civil::DateTime, local_day: i32) -> i64 {
         Period::Ever => 0,
     }
 }
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod tests;

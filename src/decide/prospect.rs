@@ -3,9 +3,9 @@
 
 use super::evaluate::{Case, Found};
 use super::history::Bought;
-use super::judge::Run;
 use super::member::{MemberState, zone};
 use super::refusal::Refusal;
+use super::walk::Run;
 use super::{OfferBook, Policy};
 use crate::domain::member::Standing;
 use crate::domain::offer::{Activation, Condition, InForce, Offer, OfferVersion, Trigger};
@@ -67,15 +67,15 @@ pub fn prospects<'a>(
     mark: Timestamp,
     now: Timestamp,
 ) -> Vec<Prospect<'a>> {
-    let run = Run::after(member, member.purchases.len(), book, policy, mark);
+    let mut run = Run::after(member, member.purchases.len(), book, policy, mark);
     let mut found: Vec<Prospect<'a>> =
-        offers.iter().filter_map(|offer| prospect(&run, member, offer, spent, policy, mark, now)).collect();
+        offers.iter().filter_map(|offer| prospect(&mut run, member, offer, spent, policy, mark, now)).collect();
     found.sort_by(|a, b| b.expected_minor.cmp(&a.expected_minor).then_with(|| a.offer.id.cmp(&b.offer.id)));
     found
 }
 
-fn prospect<'a>(
-    run: &Run<'_>,
+fn prospect<'a: 'r, 'r>(
+    run: &mut Run<'r>,
     member: &MemberState,
     offer: &'a Arc<Offer>,
     spent: &BTreeMap<OfferId, bool>,
@@ -108,7 +108,6 @@ fn prospect<'a>(
         minor,
         currency: Some(terms.currency),
         shop,
-        shop_number: None,
         mcc: there.mcc,
         channel: there.channel,
         cleared_at: None,
@@ -116,7 +115,8 @@ fn prospect<'a>(
     let is_purchase = terms.trigger == Trigger::Purchase;
     let mut conditions = Vec::new();
     // Progress is what has been reached, so without the purchase that is only supposed.
-    let reached = run.case_without_purchase(offer, terms, now, local);
+    let number = run.know(offer);
+    let reached = run.case_without_purchase(number, terms, now, local);
     reached.explain(&terms.when, false, &mut conditions);
     let case = Case { bought: bought.as_ref().filter(|_| is_purchase), ..reached };
     conditions.retain(|found| found.told != Refusal::NoPurchase);
@@ -125,8 +125,8 @@ fn prospect<'a>(
         Some(refusal) => Err(refusal),
         None => case.check(&terms.when).and_then(|()| case.give()).and_then(|given| match given {
             Some(given) => run
-                .left_of_caps(given, (local, local_day), false, terms, &terms.reward, offer)
-                .and_then(|left| run.left_of_kept(left, terms, &offer.id))
+                .left_of_caps(given, (local, local_day), false, terms, &terms.reward, number)
+                .and_then(|left| run.left_of_kept(left, terms.unit(), &offer.id))
                 .map(Some),
             None => Ok(None),
         }),

@@ -57,8 +57,7 @@ pub fn settle(member: &MemberState, judged: &[Judged], entry: &Entry) -> Vec<Gra
             changes.push(GrantChange { purchase: purchase.key.clone(), grant, transfers });
         };
         for line in lines {
-            let old = purchase.grant(&line.offer);
-            let grant = granted(old, line, entry);
+            let old = line.had(purchase);
             // What gave nothing and gives nothing is not worth a line in the books; what
             // the terms asked of a spent budget is, or it would be asked again.
             let idle = |old: &Grant| {
@@ -68,16 +67,20 @@ pub fn settle(member: &MemberState, judged: &[Judged], entry: &Entry) -> Vec<Gra
             };
             let never = || line.terms_minor == 0 && line.kept_minor == 0;
             let quiet = line.due_minor == 0 && old.map_or_else(never, idle);
-            if !quiet && old != Some(&grant) {
-                change(old, grant);
+            if quiet {
+                continue;
+            }
+            let grown = grown(old, line, entry);
+            if !old.is_some_and(|old| stays(old, line, grown)) {
+                change(old, granted(old, line, grown));
             }
         }
         // The purchase has moved to another shop: offers that are no longer candidates give nothing.
-        let gone = |grant: &&Grant| {
+        let gone = |(place, grant): &(usize, &Grant)| {
             let said = grant.amount_minor > 0 || grant.kept_minor != 0;
-            said && !lines.iter().any(|line| line.offer == grant.offer)
+            said && !lines.iter().any(|line| line.granted == Some(*place))
         };
-        for old in purchase.grants.iter().filter(gone) {
+        for (_, old) in purchase.grants.iter().enumerate().filter(gone) {
             let stays = old.used_perks();
             if (old.amount_minor, old.kept_minor) != (stays, stays) {
                 let kept = Grant { amount_minor: stays, terms_minor: stays, kept_minor: stays, ..old.clone() };
@@ -88,8 +91,8 @@ pub fn settle(member: &MemberState, judged: &[Judged], entry: &Entry) -> Vec<Gra
     changes
 }
 
-/// The grant that a line asks for. What was used stays used.
-fn granted(old: Option<&Grant>, line: &Line, entry: &Entry) -> Grant {
+/// How far a grant has come by what a line asks, and since when what it is was earned.
+fn grown(old: Option<&Grant>, line: &Line, entry: &Entry) -> (Stage, Timestamp) {
     let raised = old.is_none_or(|old| line.due_minor > old.amount_minor);
     let earned_at = old.map_or(entry.earned_at, |old| if raised { entry.earned_at } else { old.earned_at });
     let waits = entry.screened.is_some_and(|screened| earned_at > screened);
@@ -98,6 +101,28 @@ fn granted(old: Option<&Grant>, line: &Line, entry: &Entry) -> Grant {
         Stage::Available if waits => Stage::Posted,
         stage => stage,
     };
+    (stage, earned_at)
+}
+
+/// Whether a grant is already what a line asks for.
+fn stays(old: &Grant, line: &Line, (stage, earned_at): (Stage, Timestamp)) -> bool {
+    let amounts = (old.terms_minor, old.amount_minor, old.kept_minor);
+    let times = (old.available_at, old.expires_at, old.earned_at);
+    let same = amounts == (line.terms_minor, line.due_minor, line.kept_minor)
+        && times == (line.available_at, line.expires_at, earned_at)
+        && (old.stage, old.held, old.lost, old.day_spent) == (stage, line.held, line.lost, of_day(line))
+        && (old.version, old.unit, old.funding, old.cause) == (line.version, line.unit, line.funding, line.cause)
+        && old.merchant == line.merchant;
+    debug_assert_eq!(same, *old == granted(Some(old), line, (stage, earned_at)), "the same question twice");
+    same
+}
+
+fn of_day(line: &Line) -> bool {
+    matches!(line.refusal, Some(Refusal::BudgetSpent { of_day: true }))
+}
+
+/// The grant that a line asks for. What was used stays used.
+fn granted(old: Option<&Grant>, line: &Line, (stage, earned_at): (Stage, Timestamp)) -> Grant {
     Grant {
         offer: line.offer.clone(),
         version: line.version,
@@ -108,7 +133,7 @@ fn granted(old: Option<&Grant>, line: &Line, entry: &Entry) -> Grant {
         terms_minor: line.terms_minor,
         amount_minor: line.due_minor,
         kept_minor: line.kept_minor,
-        day_spent: matches!(line.refusal, Some(Refusal::BudgetSpent { of_day: true })),
+        day_spent: of_day(line),
         stage,
         held: line.held,
         used_minor: old.map_or(0, |old| old.used_minor),

@@ -5,6 +5,7 @@
 use super::circles::{Circles, Kind};
 use super::day::{Day, Expect};
 use super::poster::Tally;
+use super::regulars::Regulars;
 use super::town::{SOURCES, Town};
 use crate::api::Doors;
 use crate::cases::Status;
@@ -12,7 +13,8 @@ use crate::commands::Failure;
 use crate::config::Settings;
 use crate::decide::MemberState;
 use crate::domain::member::Balance;
-use crate::domain::{EventKind, MemberId, Money, PurchaseId, PurchaseKey, SourceName, Timestamp, Unit};
+use crate::domain::purchase::Grant;
+use crate::domain::{EventKind, MemberId, Money, OfferId, PurchaseId, PurchaseKey, SourceName, Timestamp, Unit};
 use crate::engine::Engine;
 use crate::engine::look::TrialBalance;
 use crate::engine::redeem::Wanted;
@@ -32,6 +34,15 @@ pub struct ShopDay {
     pub spend_minor: i64,
     /// What was given back, minor units.
     pub cashback_minor: i64,
+}
+
+/// What an offer gave in all.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// To whom, or on whose behalf.
+    pub members: BTreeSet<MemberId>,
+    /// How much, by unit, and whether to a cause.
+    pub amounts: BTreeMap<(bool, Unit), i64>,
 }
 
 /// One pay-out.
@@ -60,6 +71,8 @@ pub struct Books {
     pub shops: Vec<ShopDay>,
     /// Per offer, in the town's order: granted, minor units.
     pub granted: Vec<i64>,
+    /// Per offer of a programme, what it gave.
+    pub programmes: BTreeMap<OfferId, Given>,
     /// Who was paid.
     pub paid: Vec<Paid>,
     /// When.
@@ -187,6 +200,7 @@ pub async fn gather(engine: &Arc<Engine>, town: &Town, paid: Vec<Paid>, paid_at:
         refused: BTreeMap::new(),
         shops: vec![ShopDay::default(); town.shops.len()],
         granted: vec![0; town.offers.len()],
+        programmes: BTreeMap::new(),
         paid,
         paid_at,
     };
@@ -231,8 +245,9 @@ impl Books {
                 if let Some(shop) = shop {
                     self.shops[shop].cashback_minor += grant.amount_minor;
                 }
-                if let Some(offer) = town.offers.iter().position(|offer| offer.id == grant.offer) {
-                    self.granted[offer] += grant.amount_minor;
+                match town.offers.iter().position(|offer| offer.id == grant.offer) {
+                    Some(offer) => self.granted[offer] += grant.amount_minor,
+                    None => self.programme(state, grant),
                 }
             }
             for event in placed.purchase.events.iter().filter(|event| takes(event.kind)) {
@@ -245,6 +260,31 @@ impl Books {
                 }
             }
         }
+    }
+
+    fn programme(&mut self, state: &MemberState, grant: &Grant) {
+        if grant.amount_minor > 0 {
+            let given = self.programmes.entry(grant.offer.clone()).or_default();
+            given.members.insert(state.head.id.clone());
+            *given.amounts.entry((grant.cause.is_some(), grant.unit)).or_default() += grant.amount_minor;
+        }
+    }
+
+    /// Compares what the programmes gave with what the regulars counted.
+    #[must_use]
+    pub fn programmes(&self, regulars: &Regulars) -> Proof {
+        let mut wrong = Vec::new();
+        for (offer, expected) in &regulars.expected {
+            let given = self.programmes.get(offer).map_or(0, |given| given.amounts.values().sum::<i64>());
+            if given != *expected {
+                wrong.push(format!("{offer} gave {given}, must give {expected}"));
+            }
+        }
+        let detail = match wrong.is_empty() {
+            true => format!("{} offers of ten programmes, as counted beside them", regulars.expected.len()),
+            false => wrong.join("; "),
+        };
+        Proof { what: "programmes equal plain counting".to_owned(), holds: wrong.is_empty(), detail }
     }
 
     /// What a purchase was granted under an offer.

@@ -2,7 +2,8 @@
 //! and a day of its card traffic against a real service in this process: embedded store in
 //! a temporary folder, HTTP, real signatures; and at the end the books, proved.
 //!
-//! [`town`] and [`traffic`] are pure and know no engine; [`poster`] knows only HTTP;
+//! [`town`], [`traffic`] and [`regulars`] are pure and know no engine; [`houses`] runs the ten
+//! programmes of `config/programmes/` in the town; [`poster`] knows only HTTP;
 //! [`books`] compares the two sides; [`summary`] tells it.
 
 pub mod books;
@@ -10,7 +11,9 @@ pub mod circles;
 mod course;
 pub mod day;
 pub mod dialect;
+pub mod houses;
 pub mod poster;
+pub mod regulars;
 pub mod stage;
 pub mod summary;
 #[cfg(test)]
@@ -21,19 +24,20 @@ pub mod traffic;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::commands::Failure;
-use crate::domain::Timestamp;
+use crate::domain::{MemberId, Timestamp};
 use crate::{telemetry, wire};
 use circles::Circles;
 use indicatif::{ProgressBar, ProgressStyle};
 use poster::Poster;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
+use regulars::Regulars;
 use stage::{Folder, Secrets};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use summary::{Style, Told, grouped, rate};
-use town::Town;
+use town::{Town, TownOffer};
 
 /// What can be said about the demo.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -100,11 +104,13 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
     // The day before yesterday: all of it is over everywhere, the night's clearings too, and
     // what is held for no days can be paid today.
     let today = Clock::Machine.now().day();
-    let town = Town::build(&mut rng, usize::try_from(args.members)?);
+    let mut town = Town::build(&mut rng, usize::try_from(args.members)?);
     let mut day = traffic::generate(&town, &mut rng, today - 2, usize::try_from(args.events)?);
+    let circles = Circles::draw(&town, args.seed, day.start);
 
     let secrets = Secrets::draw()?;
     let settings = stage::settings(folder.path(), &secrets)?;
+    let houses = houses::all(day.start)?;
     telemetry::init_logging(settings.log.level, settings.log.format)?;
     let clock = Clock::manual(day.start);
     let app = App::start(&settings, clock.clone(), None).await?;
@@ -115,18 +121,21 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
         // A sender that is gone says stop as well.
         let _ = stopped.await;
     }));
-    stage::enter(&engine, &town, day.start).await?;
+    let kept_out =
+        |member: &MemberId, offer: &TownOffer| engine.policy.held_out(member, &offer.id, offer.terms.holdout_percent);
+    let regulars = Regulars::join(&mut town, &mut day, &houses, &kept_out);
+    stage::enter(&engine, &town, &houses, &regulars, day.start).await?;
     let poster = Arc::new(Poster::new(address, &secrets, clock.clone())?);
-    let circles = Circles::draw(&town, args.seed, day.start);
     let key = stage::operator_key(&doors.keys, clock.now())?;
-    for said in &circles.said {
+    for said in circles.said.iter().chain([&regulars.said, &regulars.signals]) {
         poster.tell(&key, said).await?;
     }
     stage::mark(&engine, day.start).await?;
-    let (members, shops, offers) = (args.members, town.shops.len(), town.offers.len());
+    let shops = town.shops.len() + houses.iter().map(|house| house.shops.len()).sum::<usize>();
+    let offers = town.offers.len() + houses.iter().map(|house| house.offers.len()).sum::<usize>();
     eprintln!(
         "ringfence serves on http://{address}; {} members, {shops} shops and {offers} offers entered in {} ms",
-        grouped(u64::from(members)),
+        grouped(town.people.len() as u64),
         begun.elapsed().as_millis()
     );
 
@@ -144,6 +153,7 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
     clock.set(Timestamp::start_of_day(today));
     stage::mark(&engine, clock.now()).await?;
     let paid = books::pay_day(&engine, &town).await?;
+    stage::spend(&engine, &regulars).await?;
     let who: Vec<usize> = paid.iter().map(|paid| paid.person).collect();
     clock.set(clock.now().plus_ms(600_000));
     let regrets = traffic::regrets(&town, &mut day, &who, clock.now());
@@ -152,11 +162,13 @@ async fn play(args: DemoArgs, folder: &Folder) -> Result<(Stage, bool), Failure>
     let books = books::gather(&engine, &town, paid, Timestamp::start_of_day(today)).await?;
     let flagged = books::flagged(&doors, &circles).await?;
     let mut proofs = books::prove(&town, &day, &tally, &books)?;
+    proofs.push(books.programmes(&regulars));
     proofs.push(flagged.proof());
     proofs.push(books::audit(&settings).await?);
     let proved = proofs.iter().all(|proof| proof.holds);
     let told = Told {
         town: &town,
+        houses: &houses,
         day: &day,
         tally: &tally,
         books: &books,

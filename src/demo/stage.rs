@@ -1,17 +1,20 @@
 //! Where the demo plays: a temporary folder that goes when it is over, fresh secrets, the
 //! settings of a real service on a free port, and the town entered into its books.
 
-use super::town::{SOURCES, Town};
+use super::houses::House;
+use super::regulars::Regulars;
+use super::town::{SOURCES, Town, TownOffer};
 use crate::authenticate::keys::users::INVITATION_RANDOM_BYTES;
 use crate::authenticate::keys::{KEY_RANDOM_BYTES, NewKey, Role};
 use crate::authenticate::{Scheme, Secret, Signer};
-use crate::commands::Failure;
+use crate::commands::{Failure, random};
 use crate::config::Settings;
 use crate::domain::time::DAY_MS;
 use crate::domain::{SourceName, Timestamp};
 use crate::engine::Engine;
 use crate::engine::acts::{Linking, Registration};
 use crate::engine::catalogue::Step;
+use crate::engine::redeem::Wanted;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -24,6 +27,8 @@ use std::sync::Arc;
 
 /// Members entered at once: they share the journal's syncs.
 const MEMBERS_AT_ONCE: usize = 512;
+/// Days before the town's since when the houses have regulars.
+pub(super) const REGULAR_DAYS: i64 = 400;
 /// Few members need few partitions.
 const PARTITIONS: &str = "16";
 
@@ -224,19 +229,30 @@ pub fn once(keys: &crate::authenticate::KeyRing, key: &Secret, now: Timestamp) -
     Ok(keys.invite(&caller.key_id, now, &random::<INVITATION_RANDOM_BYTES>()?)?)
 }
 
-/// Enters merchants, offers and people, as of some days before the town's day.
+/// Enters merchants, offers and people, as of some days before the town's day; the houses'
+/// programmes as of more than a year before.
 ///
 /// # Errors
 /// When the store refuses.
-pub async fn enter(engine: &Arc<Engine>, town: &Town, start: Timestamp) -> Result<(), Failure> {
-    let before = |days: i64| start.plus_ms(-days * DAY_MS);
+pub async fn enter(
+    engine: &Arc<Engine>,
+    town: &Town,
+    houses: &[House],
+    regulars: &Regulars,
+    start: Timestamp,
+) -> Result<(), Failure> {
     for shop in &town.shops {
         engine.put_merchant(shop.merchant.clone(), None).await?;
     }
-    for offer in &town.offers {
-        engine.put_offer(&offer.id, offer.terms.clone(), None).await?;
+    for house in houses {
+        engine.put_merchant(house.shops[0].merchant.clone(), None).await?;
+    }
+    let programmes = houses.iter().flat_map(|house| &house.offers);
+    let offers = town.offers.iter().map(|offer| (offer, 14)).chain(programmes.map(|offer| (offer, REGULAR_DAYS)));
+    for (TownOffer { id, terms }, days) in offers {
+        engine.put_offer(id, terms.clone(), None).await?;
         // The operator's word: it counts from before it was entered.
-        engine.step_offer(&offer.id, Step::Publish, Some(before(14))).await?;
+        engine.step_offer(id, Step::Publish, Some(start.plus_ms(-days * DAY_MS))).await?;
     }
     let sources: Vec<SourceName> =
         SOURCES.iter().map(|source| SourceName::new(source.name)).collect::<Result<_, _>>()?;
@@ -245,7 +261,23 @@ pub async fn enter(engine: &Arc<Engine>, town: &Town, start: Timestamp) -> Resul
         .map(|person| Ok::<_, Failure>(one(person)))
         .try_buffer_unordered(MEMBERS_AT_ONCE)
         .try_collect::<()>()
-        .await
+        .await?;
+    for (member, offer) in &regulars.activated {
+        engine.activate(member, offer, true, Some(start.plus_ms(-REGULAR_DAYS * DAY_MS))).await?;
+    }
+    Ok(())
+}
+
+/// The regulars spend their points.
+///
+/// # Errors
+/// When the store refuses, or somebody has fewer than they must have.
+pub async fn spend(engine: &Arc<Engine>, regulars: &Regulars) -> Result<(), Failure> {
+    for (nth, (member, offer)) in regulars.spent.iter().enumerate() {
+        let wanted = Wanted::Offer(offer.clone());
+        engine.redeem(member, format!("treat-{nth}"), wanted, None, |_| String::new()).await?;
+    }
+    Ok(())
 }
 
 async fn enter_person(
@@ -264,7 +296,7 @@ async fn enter_person(
     let linking = |card: &super::town::Card, same_card_as| Linking {
         source: sources[card.source].clone(),
         token: card.token.clone(),
-        from: before(90),
+        from: before(person.linked_days),
         same_card_as,
         replaces: None,
     };
@@ -280,12 +312,6 @@ async fn enter_person(
         engine.activate(&person.id, &town.offers[*offer].id, true, before(7)).await?;
     }
     Ok(())
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Failure> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| format!("the system gave no random number: {error}"))?;
-    Ok(bytes)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,8 +1,9 @@
 //! The end of the demo in words and columns, for a person: what came in, what was credited
 //! and why not, one member's day, the books. Writes text; decides nothing.
 
-use super::books::{Books, Flagged, Proof, key};
+use super::books::{Books, Flagged, Given, Proof, key};
 use super::day::{Day, bought_by};
+use super::houses::House;
 use super::poster::Tally;
 use super::town::{CITIES, Person, SOURCES, Town};
 use crate::commands::Failure;
@@ -44,6 +45,8 @@ impl Style {
 pub struct Told<'a> {
     /// The town.
     pub town: &'a Town,
+    /// Its houses with a programme.
+    pub houses: &'a [House],
     /// Its day.
     pub day: &'a Day,
     /// What the networks saw.
@@ -93,6 +96,7 @@ impl Told<'_> {
         self.money(&mut out, style)?;
         self.refused(&mut out, style)?;
         self.shops(&mut out, style)?;
+        self.programmes(&mut out, style)?;
         self.story(&mut out, style)?;
         self.screened(&mut out, style)?;
         self.accounts(&mut out, style)?;
@@ -163,7 +167,8 @@ impl Told<'_> {
         writeln!(out, "\n{}", style.heading("Cashback"))?;
         let heads = ["pending", "posted", "available", "paid out", "owed", "clawed back"];
         writeln!(out, "  {:<4}{}", "", heads.map(|head| format!("{head:>15}")).concat())?;
-        for (unit, balance) in &self.books.balances {
+        let money = self.books.balances.iter().filter(|(unit, _)| unit.currency().is_some());
+        for (unit, balance) in money {
             let clawed = self.books.clawed_back.get(unit).copied().unwrap_or(0);
             let all = [
                 balance.pending_minor,
@@ -207,6 +212,31 @@ impl Told<'_> {
                 money(day.spend_minor),
                 money(day.cashback_minor)
             )?;
+        }
+        Ok(())
+    }
+
+    /// What each house's programme gave, to how many of its regulars.
+    fn programmes(&self, out: &mut String, style: Style) -> std::fmt::Result {
+        writeln!(out, "\n{}", style.heading("Ten programmes, each a file of config/programmes"))?;
+        for House { programme, shops, offers } in self.houses {
+            let mut all = Given::default();
+            for given in offers.iter().filter_map(|offer| self.books.programmes.get(&offer.id)) {
+                all.members.extend(given.members.iter().cloned());
+                for (what, minor) in &given.amounts {
+                    *all.amounts.entry(*what).or_default() += minor;
+                }
+            }
+            let of = |cause: bool| {
+                let units = all.amounts.iter().filter(|((to_cause, _), _)| *to_cause == cause);
+                units.map(|((_, unit), minor)| unit.shown(*minor)).collect::<Vec<_>>().join(", ")
+            };
+            let gave = match (of(false), of(true)) {
+                (member, cause) if cause.is_empty() => member,
+                (_, cause) => format!("{cause}, to causes"),
+            };
+            let name = &shops[0].merchant.name;
+            writeln!(out, "  {programme:<16}{name:<22}{:>3} members  {gave}", all.members.len())?;
         }
         Ok(())
     }
@@ -303,7 +333,7 @@ impl Told<'_> {
 
     fn accounts(&self, out: &mut String, style: Style) -> std::fmt::Result {
         writeln!(out, "\n{}", style.heading("Trial balance (credit less debit)"))?;
-        let units: Vec<Unit> = self.books.balances.keys().copied().collect();
+        let units: Vec<Unit> = self.books.balances.keys().copied().filter(|unit| unit.currency().is_some()).collect();
         let line = |out: &mut String, name: &str, minor: &dyn Fn(Unit) -> i64| {
             let cells = units.iter().map(|unit| format!("{:>18}", unit.shown(minor(*unit))));
             writeln!(out, "  {name:<18}{}", cells.collect::<String>())

@@ -173,6 +173,8 @@ pub struct Person {
     pub twin: Option<Card>,
     /// Offers they opted in to, by place in [`Town::offers`].
     pub activated: Vec<usize>,
+    /// Days before the town's since when their cards are linked.
+    pub linked_days: i64,
 }
 
 /// Everything that is there before the day begins.
@@ -270,16 +272,41 @@ impl Town {
         let may: Vec<usize> = (0..self.offers.len()).filter(|at| asks(&self.offers[*at])).collect();
         let activated = may.into_iter().filter(|_| rng.random_ratio(7, 10)).collect();
         let id = format!("{}.{}.{place}", first.to_lowercase(), last.to_lowercase());
-        Person { id: MemberId::new(id).expect(FIT), name: format!("{first} {last}"), city, cards, twin, activated }
+        let (id, name) = (MemberId::new(id).expect(FIT), format!("{first} {last}"));
+        Person { id, name, city, cards, twin, activated, linked_days: 90 }
+    }
+
+    /// Somebody who comes for a house's programme alone, with one card of the bank. They live
+    /// behind all others, and the day of the town is without them.
+    pub(super) fn regular(&mut self, city: usize) -> usize {
+        let place = self.people.len();
+        let (first, last) = (FIRST[place % 40], LAST[(place / 40 + place * 7) % 40]);
+        let letters: String = format!("regular{place}").bytes().map(letter).collect();
+        self.people.push(Person {
+            id: MemberId::new(format!("{}.{}.{place}", first.to_lowercase(), last.to_lowercase())).expect(FIT),
+            name: format!("{first} {last}"),
+            city,
+            cards: vec![Card { source: BANK, token: SOURCES[BANK].dialect.token(&letters) }],
+            twin: None,
+            activated: Vec::new(),
+            linked_days: super::stage::REGULAR_DAYS,
+        });
+        place
     }
 }
 
-const FIT: &str = "made above to obey the rules";
+/// Why a name of ours is fit.
+pub(super) const FIT: &str = "made above to obey the rules";
 
 /// Letters alone, so that no token can look like a card number.
 fn token(rng: &mut ChaCha8Rng, source: usize) -> String {
     let letters: String = (0..16).map(|_| char::from(b'a' + rng.random_range(0..26_u8))).collect();
     SOURCES[source].dialect.token(&letters)
+}
+
+/// A digit as a letter.
+fn letter(byte: u8) -> char {
+    char::from(if byte.is_ascii_digit() { byte - b'0' + b'a' } else { byte })
 }
 
 /// A source, each as often as its share of cards says.
@@ -306,14 +333,6 @@ fn shop(place: usize, &(id, name, trade, city): &(&str, &str, Trade, usize)) -> 
     let bare = 445_566_001 + place * 17;
     // Some acquirers clear under another id than they authorize under.
     let cleared = if place % 3 == 1 { bare + 900_000 } else { bare };
-    let mid = |mid: usize| Mid {
-        scheme: None,
-        acquirer: None,
-        mid: compact_str::format_compact!("{mid}"),
-        from: None,
-        to: None,
-        shared: false,
-    };
     let mut mids = vec![mid(bare)];
     if cleared != bare {
         mids.push(mid(cleared));
@@ -349,6 +368,12 @@ fn shop(place: usize, &(id, name, trade, city): &(&str, &str, Trade, usize)) -> 
         descriptor: format!("{} {}", name.to_uppercase(), at.name.to_uppercase()),
         offers: Vec::new(),
     }
+}
+
+/// An id of a shop among the card networks.
+pub(super) fn mid(mid: usize) -> Mid {
+    let mid = compact_str::format_compact!("{mid}");
+    Mid { scheme: None, acquirer: None, mid, from: None, to: None, shared: false }
 }
 
 fn competitor() -> Competitor {

@@ -420,6 +420,9 @@ impl MemberHead {
     /// one that reaches back furthest, so that the order in which they came does not matter.
     #[must_use]
     pub fn standing(&self, merchant: &MerchantId, purchase_at: Timestamp) -> Option<&StandingStep> {
+        if self.standings.is_empty() {
+            return None; // As of nearly everybody.
+        }
         let newest = |scope: Option<&MerchantId>| {
             let steps = self.standings.iter().filter(|s| s.merchant.as_ref() == scope);
             steps.max_by_key(|s| (s.set_at, s.standing, Reverse(s.since), s.ask_back))

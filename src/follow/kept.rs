@@ -45,9 +45,11 @@ pub struct Kept {
     pub arrivals: Arrivals,
     /// The last look at everybody.
     pub passed: Option<Arc<Passed>>,
-    /// What merchants may know of their own business. Of a shared store: since its reading began.
-    pub report: Report,
     live: HashMap<Who, (Scored, Timestamp)>,
+    /// What merchants may know of their own business.
+    pub report: Report,
+    /// The state of a shared store is being read for the first time.
+    reading: bool,
 }
 
 /// What a page of records came to.
@@ -63,13 +65,20 @@ impl Kept {
     /// Takes a page in. Who did not follow their own version is read from the state.
     pub fn take(&mut self, page: Page, feed: &dyn Feed) -> Result<Taken, EngineError> {
         if page.anew {
-            *self = Self::default();
+            *self = Self { reading: true, ..Self::default() };
         }
+        self.reading &= !page.from_logs;
         let mut taken = Taken::default();
         page.withdrawn.iter().for_each(|(detector, version)| self.resident.withdraw(detector, *version));
-        page.members.iter().for_each(|member| self.restore(member, &mut taken));
+        for member in &page.members {
+            self.restore(member, &mut taken);
+            if self.reading {
+                self.report.restore(member);
+            }
+        }
         let mut stale: BTreeSet<&MemberId> = BTreeSet::new();
         for record in &page.records {
+            self.report.feed(record);
             if let Body::Member { member, .. } = &record.body
                 && page.from_logs
                 && (stale.contains(member) || !self.follows(member, record))
@@ -77,7 +86,6 @@ impl Kept {
                 stale.insert(member);
                 continue;
             }
-            self.report.feed(record);
             taken.changed.extend(self.feed(record));
             taken.waiting.extend(waits(record));
         }

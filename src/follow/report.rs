@@ -4,13 +4,15 @@
 //! Kept in bounded memory and read anew at each start, as all a follower keeps. For people to
 //! look at: the books are the ledger. What a shared store forgot and was offered again counts once.
 
+use crate::decide::MemberState;
+use crate::domain::purchase::Grant;
 use crate::domain::time::DAY_MS;
 use crate::domain::{EventKind, LocationId, MerchantId, OfferId, Timestamp, Unit};
 use crate::ledger::{AccountKind, Legs};
 use crate::record::{Body, EventInput, MemberInput, Record};
 use compact_str::CompactString;
 use jiff::tz::TimeZone;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Days that are kept.
 pub const DAYS_KEPT: u32 = 92;
@@ -99,6 +101,54 @@ impl Report {
         self.active.get(offer).copied().unwrap_or(0)
     }
 
+    /// Takes a member in as the state of a shared store has them: what was sealed is not in it.
+    pub fn restore(&mut self, state: &MemberState) {
+        let mut opted: BTreeSet<&OfferId> = BTreeSet::new();
+        for step in &state.head.activations {
+            if opted.insert(&step.offer) && state.head.active(&step.offer, Timestamp::from_ms(i64::MAX)) {
+                self.opt(&step.offer, 1);
+            }
+        }
+        for placed in &state.purchases {
+            let purchase = &placed.purchase;
+            let mut place = Place { day: placed.time.day(), hour: hour_of_day(placed.time), shop: None };
+            for event in &purchase.events {
+                let matched = event.matched.and_then(|at| purchase.matches.get(usize::from(at))).cloned();
+                let input = EventInput { purchase: purchase.key.clone(), event: event.clone(), matched };
+                place = self.feed_event(&input);
+            }
+            for grant in purchase.grants.iter().filter(|grant| grant.amount_minor > 0) {
+                self.reward(&place, grant, grant.amount_minor);
+            }
+        }
+    }
+
+    fn opt(&mut self, offer: &OfferId, by: i64) {
+        if self.active.len() < OFFERS_MAX || self.active.contains_key(offer) {
+            *self.active.entry(offer.clone()).or_default() += by;
+        }
+    }
+
+    /// Counts what a grant's change gave or took back.
+    fn reward(&mut self, place: &Place, grant: &Grant, minor: i64) {
+        let Some(merchant) = self.merchant(&grant.merchant) else { return };
+        // From nothing to something, or back to nothing.
+        let redeemed = i64::from(grant.amount_minor == minor) - i64::from(grant.amount_minor == 0);
+        merchant.add(place, grant.unit, |sums| {
+            sums.reward_minor = sums.reward_minor.saturating_add(minor);
+            sums.redemptions += redeemed;
+        });
+        let offer = merchant.offers.entry(grant.offer.clone()).or_default();
+        offer.redemptions += redeemed;
+        let of_unit = offer.rewards.entry(grant.unit).or_default();
+        *of_unit = of_unit.saturating_add(minor);
+        let of_day = offer.days.entry(place.day).or_default();
+        *of_day = of_day.saturating_add(minor);
+        if offer.days.len() > PACE_DAYS_KEPT {
+            offer.days.pop_first();
+        }
+    }
+
     /// Takes a record in.
     pub fn feed(&mut self, record: &Record) {
         let Body::Member { input, changes, .. } = &record.body else { return };
@@ -108,34 +158,15 @@ impl Report {
         let mut place = Place { day: record.envelope.at.day(), hour: hour_of_day(record.envelope.at), shop: None };
         match input.as_ref() {
             MemberInput::Activated(step) => {
-                let room = self.active.len() < OFFERS_MAX || self.active.contains_key(&step.offer);
-                if room {
-                    *self.active.entry(step.offer.clone()).or_default() += if step.active { 1 } else { -1 };
-                }
+                self.opt(&step.offer, if step.active { 1 } else { -1 });
             }
             MemberInput::Event(event) => place = self.feed_event(event),
             _ => {}
         }
         for change in changes {
             let minor: i64 = change.transfers.iter().map(given).sum();
-            if minor == 0 {
-                continue;
-            }
-            let (grant, Some(merchant)) = (&change.grant, self.merchant(&change.grant.merchant)) else { continue };
-            // From nothing to something, or back to nothing.
-            let redeemed = i64::from(grant.amount_minor == minor) - i64::from(grant.amount_minor == 0);
-            merchant.add(&place, grant.unit, |sums| {
-                sums.reward_minor = sums.reward_minor.saturating_add(minor);
-                sums.redemptions += redeemed;
-            });
-            let offer = merchant.offers.entry(grant.offer.clone()).or_default();
-            offer.redemptions += redeemed;
-            let of_unit = offer.rewards.entry(grant.unit).or_default();
-            *of_unit = of_unit.saturating_add(minor);
-            let of_day = offer.days.entry(place.day).or_default();
-            *of_day = of_day.saturating_add(minor);
-            if offer.days.len() > PACE_DAYS_KEPT {
-                offer.days.pop_first();
+            if minor != 0 {
+                self.reward(&place, &change.grant, minor);
             }
         }
     }

@@ -175,13 +175,6 @@ impl Screener {
         })
     }
 
-    /// What a member did, as far as it was read; `None` when nobody was read of that name.
-    #[must_use]
-    pub fn acts(&self, member: &MemberId) -> Option<Member> {
-        let kept = self.read();
-        kept.resident.find(member.as_str()).map(|who| *kept.resident.member(who))
-    }
-
     /// Whether a detector counts: it was not withdrawn.
     #[must_use]
     pub fn counts(&self, detector: &Detector) -> bool {
@@ -207,6 +200,13 @@ impl Screener {
         let kept = self.read();
         let Some(to) = kept.resident.lookup(kind, hash) else { return Vec::new() };
         kept.resident.of_identifier(to).map(|link| kept.resident.id(link.by)).take(most).collect()
+    }
+
+    /// What a member did, as far as it was read; `None` when nobody was read of that name.
+    #[must_use]
+    pub fn acts(&self, member: &MemberId) -> Option<Member> {
+        let kept = self.read();
+        kept.resident.find(member.as_str()).map(|who| *kept.resident.member(who))
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Kept> {
