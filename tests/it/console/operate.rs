@@ -1,9 +1,12 @@
-//! The operators' pages: sources, dead letters tried again, the books.
+//! The operators' pages: sources, dead letters tried again, the books; and users by the command line.
 
-use super::{Browser, text};
+use super::{Browser, between, place, text};
 use crate::world::ring::{key, ring};
 use crate::world::{self, Service};
 use ringfence::authenticate::keys::Role;
+use ringfence::clock::Clock;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 #[tokio::test]
 async fn an_operator_sees_sources_letters_and_books() {
@@ -22,7 +25,7 @@ async fn an_operator_sees_sources_letters_and_books() {
     let page = operator.get("/console/dead-letters").await;
     let body = text(&page);
     assert!(body.contains("sneezed") && body.contains("Replay"), "{body}");
-    let id: u64 = super::between(&body, "/console/dead-letters/", "/replay").parse().unwrap();
+    let id: u64 = between(&body, "/console/dead-letters/", "/replay").parse().unwrap();
     let again = operator.post(&format!("/console/dead-letters/{id}/replay"), &page, &[]).await;
     assert!(text(&again).contains("cannot be understood yet"), "{}", text(&again));
     assert_eq!(operator.post("/console/dead-letters/123456789/replay", &page, &[]).await.status, 404);
@@ -31,5 +34,45 @@ async fn an_operator_sees_sources_letters_and_books() {
     assert!(body.contains(">balanced<") && body.contains("12.00 USD") && body.contains("member posted"), "{body}");
     assert!(body.contains("/console/members/ring-0"), "{body}");
     assert_eq!(operator.get("/console/ledger?cursor=nonsense").await.status, 400);
+    service.stop().await;
+}
+
+/// Runs the program beside the service; what it says, or `None` when it refuses.
+fn run(service: &Service, words: &[&str], input: &str) -> Option<String> {
+    let store = format!("embedded:{}", service.folder.0.display());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+    let (first, rest) = words.split_first().unwrap();
+    command.arg(first).arg("--store").arg(store).args(rest);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let done = child.wait_with_output().unwrap();
+    done.status.success().then(|| String::from_utf8(done.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn users_are_entered_by_the_command_line_beside_a_running_service() {
+    let service = Service::start(&[]).await;
+    service.clock.set(Clock::Machine.now());
+    let link = run(&service, &["users", "add", "anna", "--role", "risk"], "").unwrap();
+    assert_eq!(run(&service, &["users", "add", "anna", "--role", "risk"], ""), None, "the name is taken");
+    assert_eq!(run(&service, &["users", "add", "bea", "--role", "merchant"], ""), None, "whose merchant?");
+    let token = between(&link, "once=", "\n");
+    let mut anna = Browser::new(&service);
+    let door = anna.get(&format!("/console/sign-in?once={token}")).await;
+    let entered = anna.post("/console/sign-in", &door, &[("once", &token)]).await;
+    assert_eq!(place(&entered), "/console/password");
+
+    assert_eq!(run(&service, &["users", "password", "anna"], "too short\n"), None);
+    assert!(run(&service, &["users", "password", "anna"], "a good long one\n").is_some());
+    service.doors.keys.reload_if_changed().unwrap();
+    assert_eq!(anna.get("/console/cases").await.status, 303, "what began before the password is over");
+    let door = anna.get("/console/sign-in").await;
+    let entered = anna.post("/console/sign-in", &door, &[("name", "anna"), ("password", "a good long one")]).await;
+    assert_eq!(place(&entered), "/console/cases");
+    assert!(run(&service, &["users", "list"], "").unwrap().contains("anna"));
+    assert!(run(&service, &["users", "remove", "anna"], "").is_some());
+    service.doors.keys.reload_if_changed().unwrap();
+    assert_eq!(anna.get("/console/cases").await.status, 303);
+    assert_eq!(run(&service, &["users", "link", "anna"], ""), None);
     service.stop().await;
 }
