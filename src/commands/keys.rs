@@ -1,7 +1,7 @@
 //! `ringfence keys` and `ringfence users`: who may call and who may come in, beside a running
 //! service too.
 
-use super::{ConfigArgs, Failure};
+use super::{ConfigArgs, Failure, random};
 use crate::app;
 use crate::authenticate::keys::users::{PasswordHash, UserName};
 use crate::authenticate::keys::{KEY_RANDOM_BYTES, KeyId, KeyRing, NewKey, Role};
@@ -30,12 +30,6 @@ pub fn create(args: &ConfigArgs, role: Role, merchant: Option<String>, label: Op
 
 fn merchant_of(text: Option<String>) -> Result<Option<MerchantId>, Failure> {
     text.map(MerchantId::new).transpose().map_err(|error| format!("--merchant: {error}").into())
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Failure> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| format!("the system gave no random number: {error}"))?;
-    Ok(bytes)
 }
 
 /// Makes a sign-in that is good once, as an address.

@@ -57,6 +57,16 @@ impl ConfigArgs {
 /// Something that ends a command with exit 1.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// Random bytes.
+///
+/// # Errors
+/// When the system gives none.
+pub fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| format!("the system gave no random number: {error}"))?;
+    Ok(bytes)
+}
+
 /// The operator key for a store without keys, from the environment.
 ///
 /// # Errors

@@ -107,7 +107,9 @@ pub async fn answer(doors: &Doors, request: &Request) -> Reply {
 fn visitor<'a>(doors: &Doors, request: &'a Request, now: Timestamp) -> Option<Visitor<'a>> {
     let token = page::cookie(request, session::COOKIE)?;
     let session = doors.console.sessions.find(token, now)?;
-    if !doors.keys.stands(&session.caller) {
+    let user = session.caller.key_id.user().and_then(|name| doors.keys.user(&name));
+    // Whoever changed the password, here or by the command line, meant to end what began with it.
+    if !doors.keys.stands(&session.caller) || user.and_then(|user| user.password) != session.password {
         doors.console.sessions.close(token);
         return None;
     }

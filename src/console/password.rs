@@ -58,7 +58,12 @@ pub(super) async fn set(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, R
         Ok(hash) => hash,
         Err(bad) => return refused(format!("Choose another one: {bad}.")),
     };
-    super::with_keys(doors, move |keys| keys.set_password(&user.name, &hash)).await?;
-    doors.console.sessions.close_others(visitor.token, &visitor.caller.key_id);
-    Ok(page::see_other(super::home(visitor.caller.role), None))
+    let set = hash.clone();
+    super::with_keys(doors, move |keys| keys.set_password(&user.name, &set)).await?;
+    // Every session of the password before is over: this one goes on as a new one.
+    doors.console.sessions.close(visitor.token);
+    let token = doors.console.sessions.open(visitor.caller.clone(), Some(hash), false, visitor.now);
+    let token = token.map_err(|_| reply::come_back("sign in with the new password"))?;
+    let cookie = page::session_cookie(visitor.request, &token);
+    Ok(page::see_other(super::home(visitor.caller.role), Some(&cookie)))
 }

@@ -2,7 +2,8 @@
 //! in time. A restart signs everybody out, and a session is known to one process alone.
 
 use crate::authenticate::hex;
-use crate::authenticate::keys::{Caller, KeyId};
+use crate::authenticate::keys::Caller;
+use crate::authenticate::keys::users::PasswordHash;
 use crate::domain::Timestamp;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -26,6 +27,9 @@ pub struct Session {
     pub csrf: String,
     /// It began with a link that is good once: whoever had it may set a password without the old.
     pub by_link: bool,
+    /// The user's password when it began: with another one it is over. `None` for a key's, and for
+    /// a user without one.
+    pub password: Option<PasswordHash>,
     began: Timestamp,
     seen: Timestamp,
 }
@@ -73,7 +77,13 @@ impl Sessions {
     ///
     /// # Errors
     /// [`NoRandom`].
-    pub fn open(&self, caller: Caller, by_link: bool, now: Timestamp) -> Result<String, NoRandom> {
+    pub fn open(
+        &self,
+        caller: Caller,
+        password: Option<PasswordHash>,
+        by_link: bool,
+        now: Timestamp,
+    ) -> Result<String, NoRandom> {
         let (text, csrf) = (token()?, token()?);
         let mut kept = self.kept();
         kept.sessions.retain(|_, session| session.stands(now));
@@ -81,7 +91,7 @@ impl Sessions {
             let idle = kept.sessions.iter().min_by_key(|(_, session)| session.seen).map(|(key, _)| *key);
             idle.map(|key| kept.sessions.remove(&key));
         }
-        kept.sessions.insert(hash(&text), Session { caller, csrf, by_link, began: now, seen: now });
+        kept.sessions.insert(hash(&text), Session { caller, csrf, by_link, password, began: now, seen: now });
         Ok(text)
     }
 
@@ -101,12 +111,6 @@ impl Sessions {
     /// Ends a session.
     pub fn close(&self, token: &str) {
         self.kept().sessions.remove(&hash(token));
-    }
-
-    /// Ends every other session of whoever has this one.
-    pub fn close_others(&self, token: &str, id: &KeyId) {
-        let own = hash(token);
-        self.kept().sessions.retain(|key, session| *key == own || session.caller.key_id != *id);
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -133,11 +137,11 @@ mod tests {
     fn a_session_ends_by_itself() {
         let sessions = Sessions::default();
         let begun = Timestamp::start_of_day(20_000);
-        let text = sessions.open(caller("abcdefghijkl"), false, begun).unwrap();
+        let text = sessions.open(caller("abcdefghijkl"), None, false, begun).unwrap();
         assert!(sessions.find(&text, begun.plus_ms(IDLE_MS - 1)).is_some());
         assert!(sessions.find("other", begun).is_none());
         assert!(sessions.find(&text, begun.plus_ms(2 * IDLE_MS - 1)).is_none(), "idle for an hour");
-        let text = sessions.open(caller("abcdefghijkl"), false, begun).unwrap();
+        let text = sessions.open(caller("abcdefghijkl"), None, false, begun).unwrap();
         for half_hour in 1..24 {
             assert!(sessions.find(&text, begun.plus_ms(half_hour * IDLE_MS / 2)).is_some(), "{half_hour}");
         }
@@ -148,22 +152,11 @@ mod tests {
     fn there_are_never_too_many() {
         let sessions = Sessions::default();
         let begun = Timestamp::start_of_day(20_000);
-        let first = sessions.open(caller("abcdefghijkl"), false, begun).unwrap();
+        let first = sessions.open(caller("abcdefghijkl"), None, false, begun).unwrap();
         for _ in 0..SESSIONS_MAX {
-            sessions.open(caller("abcdefghijkl"), false, begun.plus_ms(1)).unwrap();
+            sessions.open(caller("abcdefghijkl"), None, false, begun.plus_ms(1)).unwrap();
         }
         assert_eq!(sessions.kept().sessions.len(), SESSIONS_MAX);
         assert!(sessions.find(&first, begun.plus_ms(2)).is_none());
-    }
-
-    #[test]
-    fn a_new_password_ends_what_began_with_the_old_one() {
-        let sessions = Sessions::default();
-        let begun = Timestamp::start_of_day(20_000);
-        let open = |id: &str| sessions.open(caller(id), false, begun).unwrap();
-        let (own, elsewhere, others) = (open("abcdefghijkl"), open("abcdefghijkl"), open("abcdefghijkm"));
-        sessions.close_others(&own, &caller("abcdefghijkl").key_id);
-        let there = [own, elsewhere, others].map(|token| sessions.find(&token, begun).is_some());
-        assert_eq!(there, [true, false, true]);
     }
 }

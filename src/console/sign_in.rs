@@ -145,13 +145,13 @@ async fn linked(doors: &Doors, once: &str, now: Timestamp) -> Option<Caller> {
 
 async fn begin(doors: &Doors, request: &Request, caller: Caller, by_link: bool, now: Timestamp) -> Reply {
     let user = caller.key_id.user().and_then(|name| doors.keys.user(&name));
-    let unset = by_link && user.is_some_and(|user| user.password.is_none());
+    let unset = by_link && user.as_ref().is_some_and(|user| user.password.is_none());
     let place = if unset { "/console/password" } else { super::home(caller.role) };
     tracing::info!(request = %request.id, key = %caller.key_id, role = %caller.role, "somebody signed in to the console");
     if let Err(refused) = super::note(doors, &caller, "sign in".to_owned(), request, now).await {
         return page::problem(None, request, refused);
     }
-    match doors.console.sessions.open(caller, by_link, now) {
+    match doors.console.sessions.open(caller, user.and_then(|user| user.password), by_link, now) {
         Ok(token) => page::see_other(place, Some(&page::session_cookie(request, &token))),
         Err(_) => reply::come_back("sign in again"),
     }

@@ -7,7 +7,7 @@ use super::town::{SOURCES, Town, TownOffer};
 use crate::authenticate::keys::users::INVITATION_RANDOM_BYTES;
 use crate::authenticate::keys::{KEY_RANDOM_BYTES, NewKey, Role};
 use crate::authenticate::{Scheme, Secret, Signer};
-use crate::commands::Failure;
+use crate::commands::{Failure, random};
 use crate::config::Settings;
 use crate::domain::time::DAY_MS;
 use crate::domain::{SourceName, Timestamp};
@@ -312,12 +312,6 @@ async fn enter_person(
         engine.activate(&person.id, &town.offers[*offer].id, true, before(7)).await?;
     }
     Ok(())
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Failure> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| format!("the system gave no random number: {error}"))?;
-    Ok(bytes)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -276,7 +276,7 @@ mod tests {
         assert!(matches!(ring.create_user(name.clone(), Role::Risk, None, now), Err(KeysError::UserTaken(_))));
         let id = KeyId::of_user(&name);
         let other = KeyRing::load(&dir, None).unwrap();
-        assert_eq!(other.users(), [record.clone()]);
+        assert_eq!(other.users(), std::slice::from_ref(&record));
         assert_eq!(other.caller(&id), Some(Caller { key_id: id.clone(), role: Role::Risk, merchant: None }));
         let caller = other.caller(&id).unwrap();
         assert!(other.stands(&caller));

@@ -35,6 +35,7 @@ struct PerformancePage {
     merchant: String,
     days_kept: u32,
     is_screened: bool,
+    is_shared: bool,
     units: Vec<(String, String, bool)>,
     totals: Vec<(&'static str, String)>,
     by_day: String,
@@ -80,6 +81,7 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Re
         &PerformancePage {
             chrome: visitor.chrome("performance"),
             days_kept: DAYS_KEPT,
+            is_shared: doors.engine.is_shared(),
             is_screened: doors.screener.settings().enabled,
             units: units(&whose, &report, unit),
             merchant: whose.id.to_string(),
