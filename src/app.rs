@@ -579,7 +579,7 @@ async fn keep_shared(doors: Arc<Doors>, mut stopped: tokio::sync::watch::Receive
         done = done.and(engine.settle_budgets().await);
         if ticks.is_multiple_of(FEED_TICKS_PER_BEAT) || engine.has_doubts() {
             done = done.and(engine.prove_all().await).and(engine.sweep_budgets().await);
-            done = done.and(engine.hear_of_screening().await.map(drop));
+            done = done.and(engine.hear_of_screening().await);
             // What another process left for this one: to look through its sightings, to erase a key.
             let own = engine.journal_process();
             done = done.and(doors.again.go_on(engine, move |job| job.process() == Some(own)).await.map(drop));

@@ -62,7 +62,7 @@
 //! | [`api`] | the doors, one file per audience; `reply` alone knows HTTP statuses | |
 //! | [`console`] | pages for the risk desk, merchants and operators, over the same calls as the doors | |
 //! | [`audit`] | the books proved from the journal alone, by code that shares nothing with the writer's | |
-//! | [`demo`] | a seeded town and a day of its traffic | |
+//! | [`demo`] | a seeded town, its ten programmes and a day of its traffic | |
 //! | [`programmes`] | ten loyalty programmes as data | |
 //! | [`app`], [`config`], [`telemetry`], [`clock`], [`kept`], [`commands`] | the service put together | |
 //!

@@ -469,7 +469,8 @@ async fn together(args: &Args, server: &Server, one: &mut Side, source: &Source,
             one.credit(source, half, args.at_once / 2, args.members),
             two.credit(source, half, args.at_once / 2, args.members)
         );
-        (first?, other?);
+        first?;
+        other?;
         let together = begun.elapsed();
         let on_cluster = cluster.credit(source, args.webhooks, args.at_once, args.members).await?;
         if round > 0 {

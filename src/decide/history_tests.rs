@@ -115,7 +115,7 @@ fn walked(all: &[Bought<'_>], count: &Count, asked: &Asked<'_>) -> Option<(i64, 
         Measure::Spend => {
             let of = |one: &&Bought<'_>| one.currency == Some(asked.currency);
             let before: i64 = seen.filter(of).map(|one| one.minor).sum();
-            (before, before + this.filter(|this| of(&this)).map_or(0, |this| this.minor))
+            (before, before + this.filter(of).map_or(0, |this| this.minor))
         }
         Measure::Locations => different(&|one| one.shop.map(|shop| shop.location.to_string())),
         Measure::Categories => different(&|one| one.mcc.map(|mcc| mcc.to_string())),

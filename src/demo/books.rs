@@ -365,9 +365,11 @@ fn budgets(town: &Town, books: &Books) -> Proof {
 
 fn zero(books: &Books) -> Proof {
     let out = books.trial.out_of_balance();
-    let units: Vec<String> = books.balances.keys().map(ToString::to_string).collect();
+    let (perks, units): (Vec<&Unit>, Vec<&Unit>) =
+        books.balances.keys().partition(|unit| matches!(unit, Unit::Perk(_)));
     let detail = if out.is_empty() {
-        format!("debits equal credits in {}", units.join(", "))
+        let named: Vec<String> = units.iter().map(ToString::to_string).collect();
+        format!("debits equal credits in {} and {} perks", named.join(", "), perks.len())
     } else {
         format!("out by {out:?} minor units")
     };

@@ -183,15 +183,15 @@ impl Plan<'_> {
     /// Every other one brings the next, each in a region of their own.
     fn refer_a_friend(&mut self) {
         for who in (0..PER_HOUSE).step_by(2) {
-            let friend = who + 1;
-            let region = |of: usize| if of.is_multiple_of(4) { "london" } else { "leeds" };
-            self.says(who, json!({"region": region(who)}));
-            let by = self.id(who);
-            self.says(friend, json!({"region": region(friend - 1 + who / 4), "referred_by": by.as_str()}));
+            let (by, friend) = (self.id(who), who + 1);
+            let region = |in_london: bool| if in_london { "london" } else { "leeds" };
+            let (first, second) = (who % 4 == 0, who % 8 < 4);
+            self.says(who, json!({"region": region(first)}));
+            self.says(friend, json!({"region": region(second), "referred_by": by.as_str()}));
             let minor = 3_000 + 500 * minor(who);
             self.buys(friend, 0, minor, self.ago(0));
-            let for_friend = if region(friend - 1 + who / 4) == "london" { 1_000 } else { (minor / 10).min(1_000) };
-            self.gives("refer-a-friend", if region(who) == "london" { 1_000 } else { 500 } + for_friend);
+            let for_friend = if second { 1_000 } else { (minor / 10).min(1_000) };
+            self.gives("refer-a-friend", if first { 1_000 } else { 500 } + for_friend);
         }
     }
 

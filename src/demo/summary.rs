@@ -111,7 +111,7 @@ impl Told<'_> {
             "{} webhooks about {} members and {} shops, from eight networks (seed {})",
             grouped(posted),
             grouped(town.people.len() as u64),
-            town.shops.len(),
+            town.shops.len() + self.houses.iter().map(|house| house.shops.len()).sum::<usize>(),
             self.seed
         );
         writeln!(out, "\n{}", style.heading(&title))?;
@@ -431,6 +431,20 @@ fn in_words(code: &str) -> &'static str {
         "currency_differs" => "offer and purchase are in different currencies",
         "reward_rounds_to_zero" => "less than the smallest unit of the currency",
         "cash_like" => "cash-like purchases earn nothing",
+        "purchase_count" => "the punch card is not full",
+        "streak" => "not yet so many months in a row",
+        "days_since_purchase" => "a welcome back is for those who stayed away",
+        "locations_visited" => "not yet at so many different shops",
+        "other_location" => "bought at a shop that takes no part",
+        "other_country" => "bought in a country that takes no part",
+        "not_referred" => "nobody referred the member",
+        "not_qualifying" => "a referral is rewarded for one purchase",
+        "tier_too_low" => "the member's tier is too low",
+        "no_cause_chosen" => "the member has chosen none of the offer's causes",
+        "not_birthday" => "not near the member's birthday",
+        "not_started" => "bought before the offer began",
+        "not_eligible" => "not for this member, or kept out to measure what the offer brings",
+        "expired" => "expired before it was used",
         _ => "see the purchase's own page",
     }
 }

@@ -1,6 +1,8 @@
 //! The generator: the same seed gives the same day, and plain arithmetic agrees with it.
 
 use super::day::{Day, Expect, Message, Step, stands};
+use super::houses;
+use super::regulars::Regulars;
 use super::town::{SOURCES, Town};
 use super::traffic::generate;
 use crate::domain::{EventKind, Timestamp};
@@ -103,4 +105,23 @@ fn plain_offers_give_what_they_say() {
         let want = if person.activated.contains(&fuel) { 90 } else { 0 };
         assert_eq!(town.plain_reward(fuel, person, 3000), want);
     }
+}
+
+#[test]
+fn every_programme_has_a_house_and_each_of_its_offers_something_to_give() {
+    let (mut town, mut day) = day(7, 50, 500);
+    let (people, houses) = (town.people.len(), houses::all(day.start).unwrap());
+    let mut names: Vec<&str> = houses.iter().map(|house| house.programme).collect();
+    names.sort_unstable();
+    let mut files = crate::programmes::FILES.map(|(name, _)| name);
+    files.sort_unstable();
+    assert_eq!(names, files);
+    let offers: usize = houses.iter().map(|house| house.offers.len()).sum();
+    let regulars = Regulars::join(&mut town, &mut day, &houses, &|_, _| false);
+    assert_eq!(town.people.len(), people + 120);
+    assert_eq!(regulars.expected.len(), offers);
+    for (offer, given) in &regulars.expected {
+        assert!(*given > 0, "{offer}");
+    }
+    assert!(day.messages.windows(2).all(|pair| pair[0].deliver <= pair[1].deliver));
 }

@@ -5,6 +5,7 @@ use crate::desk::Desk;
 use crate::said;
 use ringfence::decide::explain;
 use ringfence::domain::Currency;
+use ringfence::domain::member::SealedTotal;
 
 /// What stands in the books of each purchase, in their order: `3.00`, `-` for nothing; several
 /// offers with `+`.
@@ -191,4 +192,18 @@ fn why_and_why_not_for_every_condition() {
             "false needs at least 3 days since the purchase before, has 2",
         ]
     );
+}
+
+/// Also before any purchase there stands beside what was sealed.
+#[test]
+fn sealed_purchases_count_where_everything_does() {
+    for (offer, expected) in [("fixed 3.00 first", "-"), ("fixed 3.00 nth 3", "3.00"), ("fixed 3.00 nth 4", "-")] {
+        let mut desk = desk(&[offer]);
+        let shop = desk.shelf.all().next().expect("an offer").merchant().clone();
+        let usd = Currency::parse("USD").unwrap();
+        let sealed = SealedTotal { purchases: 2, worth_minor: 2_000, ..SealedTotal::new(shop, usd.into()) };
+        desk.member.head.sealed.push(sealed);
+        desk.event(said::event("clear 10.00", base(), "p1", "e1")).expect("a new event");
+        assert_eq!(granted(&desk), expected, "{offer}");
+    }
 }

@@ -2,7 +2,6 @@
 //! of the partitions, and says how far it has come. What it writes names the lease, so that
 //! nothing is written by one that was taken for dead and goes on.
 
-use super::super::screened::Progress;
 use super::super::{Engine, EngineError, read_member};
 use super::ALIVE_MS;
 use crate::decide::MemberState;
@@ -152,13 +151,13 @@ impl Engine {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn hear_of_screening(&self) -> Result<Progress, EngineError> {
+    pub async fn hear_of_screening(&self) -> Result<(), EngineError> {
         if self.policy.screened
             && let Some(at) = self.screened_logs(&[]).await?.pass_at
         {
             self.screening().pass_done(at);
         }
-        Ok(self.screening().progress())
+        Ok(())
     }
 
     /// Members of a partition as the state has them now, in the order of their ids, after one.
