@@ -114,7 +114,8 @@ fn visitor<'a>(doors: &Doors, request: &'a Request, now: Timestamp) -> Option<Vi
         return None;
     }
     let session::Session { caller, csrf, by_link, .. } = session;
-    Some(Visitor { caller, csrf, by_link, token, request, form: Form::of(request), now })
+    let elsewhere = doors.screener.is_elsewhere();
+    Some(Visitor { caller, csrf, by_link, elsewhere, token, request, form: Form::of(request), now })
 }
 
 async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<Reply, Reply> {

@@ -26,6 +26,8 @@ pub(super) struct Visitor<'a> {
     pub csrf: String,
     /// They came by a link that is good once.
     pub by_link: bool,
+    /// Another process screens the store that this one shares.
+    pub elsewhere: bool,
     /// The session's token.
     pub token: &'a str,
     /// What they ask for.
@@ -59,7 +61,9 @@ impl Visitor<'_> {
         let by = words::by(self.caller.key_id.as_str());
         let of = self.caller.merchant.as_ref().map_or_else(|| self.caller.role.to_string(), ToString::to_string);
         let is_user = self.caller.key_id.user().is_some();
-        Chrome { who: format!("{of} · {by}"), role: Some(self.caller.role), is_user, csrf: self.csrf.clone(), here }
+        let elsewhere = self.elsewhere && matches!(here, "cases" | "detectors" | "performance" | "locations");
+        let (who, role) = (format!("{of} · {by}"), Some(self.caller.role));
+        Chrome { who, role, is_user, csrf: self.csrf.clone(), here, elsewhere }
     }
 }
 
@@ -75,12 +79,14 @@ pub(super) struct Chrome {
     pub csrf: String,
     /// Which part of the console it is.
     pub here: &'static str,
+    /// It shows what only the process that screens knows whole, and this one is not it.
+    pub elsewhere: bool,
 }
 
 impl Chrome {
     /// Before the door.
     pub(super) fn outside() -> Self {
-        Self { who: String::new(), role: None, is_user: false, csrf: String::new(), here: "" }
+        Self { who: String::new(), role: None, is_user: false, csrf: String::new(), here: "", elsewhere: false }
     }
     /// Whether the risk desk is theirs.
     pub(super) fn desk(&self) -> bool {
