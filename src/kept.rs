@@ -4,10 +4,36 @@
 //! synced, so that after a return the new content is there whatever happens. Must not know
 //! what the files hold.
 
+use rustix::fs::{FlockOperation, flock};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often a lock that somebody holds is asked for, and how long between.
+const LOCK_TRIES: u32 = 25;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Takes a file as a lock, while the file is open; `None` when another process has it. One that is
+/// just ending is waited for, half a second at most: also a child that somebody starts holds
+/// what was open, until it becomes another program.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn lock(path: &Path, mode: u32) -> io::Result<Option<File>> {
+    let file = File::options().read(true).write(true).create(true).truncate(false).mode(mode).open(path)?;
+    for tried in 1.. {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Some(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) if tried < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
+            Err(rustix::io::Errno::WOULDBLOCK) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
 
 /// Puts new content in place of a file, or makes it.
 ///

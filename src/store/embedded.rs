@@ -13,11 +13,11 @@ mod layer;
 use super::{Answer, Batch, Committed, Keeper, Key, Pairs, Partition, StoreError, keys};
 use crate::domain::MemberId;
 use crate::journal::Position;
+use crate::kept;
 use bytes::Bytes;
 use layer::{Layer, Value};
 use lsm_tree::config::{CompressionPolicy, PartitioningPolicy};
 use lsm_tree::{AbstractTree, AnyTree, Cache, Checksum, CompressionType, Guard, SeqNo, SequenceNumberCounter};
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Read;
@@ -32,6 +32,7 @@ pub const FOLDER: &str = "state";
 pub const FOLDER_ASIDE: &str = "state.new";
 /// Held while a tree is open.
 const LOCK: &str = "state.lock";
+const LOCK_MODE: u32 = 0o600;
 /// What the tree says of itself stands behind all keys: none of them begins so.
 const META: [u8; 3] = [0xff; 3];
 /// Reads see everything: there is one writer, and what it writes is whole.
@@ -131,7 +132,10 @@ impl Embedded {
     pub fn open(path: &Path, cache_bytes: usize, layer_bytes_max: usize) -> Result<(Self, Option<Meta>), OpenError> {
         let io = |source| OpenError::Io { path: path.to_owned(), source };
         let unsound = |reason: String| OpenError::Unsound { path: path.to_owned(), reason };
-        let lock = lock(path).map_err(io)?.ok_or_else(|| OpenError::InUse { path: path.to_owned() })?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let lock = kept::lock(&folder.join(LOCK), LOCK_MODE)
+            .map_err(io)?
+            .ok_or_else(|| OpenError::InUse { path: path.to_owned() })?;
         let sequence = SequenceNumberCounter::default();
         // A broken file must not take the service down with it, whatever the library makes of it.
         let opened = catch_unwind(AssertUnwindSafe(|| {
@@ -424,16 +428,6 @@ impl Embedded {
             }
         }
         Ok(members)
-    }
-}
-
-fn lock(path: &Path) -> std::io::Result<Option<File>> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let file = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }
 

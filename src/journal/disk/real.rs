@@ -2,7 +2,7 @@
 //! share files without a cursor between them; files are never opened for appending, which would move `pwrite`.
 
 use super::{DirLock, Disk, DiskFile};
-use rustix::fs::{FlockOperation, flock};
+use crate::kept;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -58,13 +58,8 @@ impl Disk for RealDisk {
         File::open(dir)?.sync_all()
     }
     fn lock(&self, dir: &Path) -> io::Result<Option<DirLock>> {
-        let path = dir.join("lock");
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Box::new(file))),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let file = kept::lock(&dir.join("lock"), FILE_MODE)?;
+        Ok(file.map(|file| Box::new(file) as DirLock))
     }
 }
 
