@@ -157,7 +157,8 @@ fn records(args: &Args, town: &mut Town) -> Vec<Record> {
         } else if drawn < SIGN_UPS + CARDS {
             let card = hash("card", (1 << 44) + number);
             let link = CardLink { source: source.clone(), card, from: at, to: None, group: 0, token: None };
-            (who, MemberInput::CardLinked { link, replaces: None })
+            // Buying is skewed, the cards of one person are not.
+            (member_id(town.random.below(joined)), MemberInput::CardLinked { link, replaces: None })
         } else if drawn < SIGN_UPS + CARDS + OPT_INS {
             let step = ActivationStep { offer: OfferId::new("five").expect("short"), at, active: true };
             (who, MemberInput::Activated(step))

@@ -103,13 +103,29 @@ impl Server {
         if !created.status.success() {
             return Err(fault(String::from_utf8_lossy(&created.stdout).into_owned()));
         }
+        // Each of them hears a moment later that all slots are served.
+        let begun = Instant::now();
+        for master in &masters {
+            while master.info_of("CLUSTER", "INFO")?.get("cluster_state").is_none_or(|state| state != "ok") {
+                if begun.elapsed() > Duration::from_secs(30) {
+                    return Err(fault("the Cluster does not come up"));
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
         Ok(masters)
     }
 
     fn info(&self, section: &str) -> Result<BTreeMap<String, String>, Fault> {
+        self.info_of("INFO", section)
+    }
+
+    /// The lines of an answer, each a name and a value.
+    fn info_of(&self, command: &str, of: &str) -> Result<BTreeMap<String, String>, Fault> {
         let mut connection = self.client.get_connection().map_err(said)?;
-        let text: String = redis::cmd("INFO").arg(section).query(&mut connection).map_err(said)?;
-        Ok(text.lines().filter_map(|line| line.split_once(':')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
+        let text: String = redis::cmd(command).arg(of).query(&mut connection).map_err(said)?;
+        let lines = text.lines().filter_map(|line| line.trim().split_once(':'));
+        Ok(lines.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
     }
 
     /// CPU time of the thread that runs commands.
