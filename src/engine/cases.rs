@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// Members who follow side by side.
 const FOLLOWERS_AT_ONCE: usize = 64;
+/// Times that a member's standing is tried while another process changes the member.
+const FOLLOW_TRIES: u32 = 8;
 /// Cases that one look at the list reads at most.
 const LOOKED_AT_MAX: usize = 2_000;
 /// Members whom a preview of a review looks at.
@@ -247,6 +249,10 @@ impl Engine {
         let next = self.next_number(CATALOGUE).max(newest + 1);
         let changed = triage(group, &known, policy, next, self.clock.now());
         let lease = self.screening.lease();
+        if self.is_shared() && lease.is_none() {
+            // Another process screens by now.
+            return Err(EngineError::Contended);
+        }
         for case in &changed {
             self.commit_case(case, None, lease).await?;
         }
@@ -509,10 +515,17 @@ impl Engine {
         if step_of(&state, asked, self.clock.now()).is_none() {
             return Ok(());
         }
-        let mut turn = self.turn(member).await?;
-        if let Some(step) = step_of(&turn.member, asked, turn.now()) {
+        for tried in 1.. {
+            let mut turn = self.turn(member).await?;
+            let Some(step) = step_of(&turn.member, asked, turn.now()) else { break };
             turn.step(MemberInput::StandingSet(step), None).await?;
-            turn.commit().await?;
+            match turn.commit().await {
+                // Another process was faster: they are buying just now.
+                Err(EngineError::Contended) if self.is_shared() && tried < FOLLOW_TRIES => {
+                    self.refresh_mark(self.partition(member)).await?;
+                }
+                done => return done.map(drop),
+            }
         }
         Ok(())
     }

@@ -156,6 +156,11 @@ impl Screening {
         *self.progress.borrow()
     }
 
+    /// A whole pass is wanted soon.
+    pub fn wish_pass(&self) {
+        self.pass_wanted.store(true, Ordering::Release);
+    }
+
     /// Whether somebody waits for a whole pass; asks once.
     #[must_use]
     pub fn takes_pass_wish(&self) -> bool {
@@ -227,7 +232,7 @@ impl Engine {
             return true;
         }
         if !screening.is_fresh(screening.progress().pass_at, self.clock.now()) {
-            screening.pass_wanted.store(true, Ordering::Release);
+            screening.wish_pass();
         }
         screening.wake_up();
         let mut progress = screening.progress.subscribe();
@@ -275,7 +280,7 @@ impl Engine {
     /// When the journal or the state refuses.
     pub async fn release(self: &Arc<Self>, member: &MemberId) -> Result<bool, EngineError> {
         let turn = self.turn(member).await?;
-        let through = turn.now();
+        let (through, version) = (turn.now(), turn.member.head.version);
         let reach = self.reach(&[self.partition(member)]).await?;
         // Screening may need the member's turn itself.
         drop(turn);
@@ -283,6 +288,10 @@ impl Engine {
             return Ok(false);
         }
         let mut turn = self.turn(member).await?;
+        // What came meanwhile may have been decided before: it was not waited for.
+        if turn.member.head.version != version {
+            return Ok(false);
+        }
         let now = turn.now();
         let screened = turn.member.head.screened.max(turn.mark().plus_ms(-1));
         let waits = turn.member.purchases.iter().flat_map(|placed| &placed.purchase.grants).any(|grant| {

@@ -417,7 +417,6 @@ impl Turn {
         let engine = Arc::clone(&self.engine);
         if self.repairs.is_none() {
             engine.check_proved(self.partition)?;
-            engine.check_age(self.now)?;
         }
         let news = self.news();
         let empty = MemberState::new(MemberHead::new(self.id().clone(), self.now));

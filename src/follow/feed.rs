@@ -11,8 +11,8 @@ use crate::pipeline::Chain;
 use crate::record::{self, Record};
 use crate::store::redis::LogId;
 use crate::store::{CATALOGUE, Partition};
-use futures_util::StreamExt;
-use std::collections::BTreeMap;
+use futures_util::{StreamExt, TryStreamExt};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -72,13 +72,15 @@ pub trait Feed: Send {
     /// # Errors
     /// When nobody can be told.
     fn pass_done(&mut self, at: Timestamp) -> Result<(), EngineError>;
-    /// Stays in charge through long work.
-    fn keep(&mut self) {}
-    /// A member as the state has them.
+    /// Stays in charge through long work; false when another process screens by now.
+    fn keep(&mut self) -> bool {
+        true
+    }
+    /// Members as the state has them.
     ///
     /// # Errors
     /// When the store fails.
-    fn member(&self, member: &MemberId) -> Result<Option<MemberState>, EngineError>;
+    fn members(&self, members: BTreeSet<MemberId>) -> Result<Vec<MemberState>, EngineError>;
     /// Waits until something may have come.
     fn sleep(&self);
     /// Nobody reads any more.
@@ -93,6 +95,12 @@ pub fn of(engine: &Arc<Engine>, runtime: &tokio::runtime::Handle) -> Box<dyn Fee
     } else {
         Box::new(Journal::new(Arc::clone(engine), runtime.clone()))
     }
+}
+
+async fn members_now(engine: &Engine, members: BTreeSet<MemberId>) -> Result<Vec<MemberState>, EngineError> {
+    let read = futures_util::stream::iter(members).map(async |member| engine.member_now(&member).await);
+    let read: Vec<_> = read.buffered(LOGS_AT_ONCE).try_collect().await?;
+    Ok(read.into_iter().flatten().collect())
 }
 
 /// The journal of a process that has its store alone.
@@ -131,8 +139,8 @@ impl Feed for Journal {
         self.engine.screening().pass_done(at);
         Ok(())
     }
-    fn member(&self, member: &MemberId) -> Result<Option<MemberState>, EngineError> {
-        self.runtime.block_on(self.engine.member_now(member))
+    fn members(&self, members: BTreeSet<MemberId>) -> Result<Vec<MemberState>, EngineError> {
+        self.runtime.block_on(members_now(&self.engine, members))
     }
     fn sleep(&self) {
         self.engine.screening().sleep(SLEEP, || self.engine.journal_end() > self.at);
@@ -154,6 +162,8 @@ struct Logs {
     runtime: tokio::runtime::Handle,
     /// When the lease was last renewed; `None` while another process has it.
     leased: Option<Instant>,
+    /// The lease under which everything was read; 0 before the first.
+    token: u64,
     /// The last entry read of each log.
     at: BTreeMap<Partition, Option<LogId>>,
     /// Those passed since they were last said.
@@ -163,9 +173,9 @@ struct Logs {
     trimmed: Instant,
     /// What is still to be read of the state.
     scan: Scan,
-    /// What was read of the state is looked at by the first pass after it: until then nobody is told
-    /// that it was passed.
-    unlooked: Option<Timestamp>,
+    /// Partitions that were read from the state, and when: the first pass after it looks at them, and
+    /// until then nobody is told that they were passed.
+    unlooked: BTreeMap<Partition, Timestamp>,
 }
 
 impl Logs {
@@ -174,40 +184,42 @@ impl Logs {
             engine,
             runtime,
             leased: None,
+            token: 0,
             at: BTreeMap::new(),
             unsaid: BTreeMap::new(),
             untrimmed: BTreeMap::new(),
             trimmed: Instant::now(),
             scan: Scan { left: Vec::new(), after: None },
-            unlooked: None,
+            unlooked: BTreeMap::new(),
         }
     }
 
-    /// Whether this process has the lease; `Some(true)` when it just got it.
+    /// Whether this process has the lease; `Some(true)` when it is another than the one under which
+    /// everything was read: what is kept here may lack what somebody else dropped.
     fn lease(&mut self) -> Result<Option<bool>, EngineError> {
-        let token = self.engine.screening().token();
-        if token != 0 && self.leased.is_some_and(|at| at.elapsed() < RENEWED_EVERY) {
-            return Ok(Some(false));
+        let screening = self.engine.screening();
+        if screening.token() == 0 || self.leased.is_none_or(|at| at.elapsed() >= RENEWED_EVERY) {
+            let asked = Instant::now();
+            if !self.runtime.block_on(self.engine.screens_alone())? {
+                self.leased = None;
+                return Ok(None);
+            }
+            self.leased = Some(asked);
         }
-        let asked = Instant::now();
-        let had = self.leased.take().is_some();
-        if !self.runtime.block_on(self.engine.screens_alone())? {
-            return Ok(None);
-        }
-        self.leased = Some(asked);
-        // Another process may have had it between: then what is kept here lacks what that one dropped.
-        Ok(Some(!had || token != self.engine.screening().token()))
+        Ok(Some(screening.token() != self.token))
     }
 
     /// Everything from the beginning.
-    fn begin(&mut self) -> Result<Page, EngineError> {
-        let partitions = || (0..self.engine.partitions()).chain([CATALOGUE]);
+    fn begin(&mut self) -> Page {
+        // Taken from the end: cases come after the members whom they name.
+        let partitions = || std::iter::once(CATALOGUE).chain(0..self.engine.partitions());
+        self.token = self.engine.screening().token();
         self.at = partitions().map(|partition| (partition, None)).collect();
         self.unsaid.clear();
         self.untrimmed.clear();
+        self.unlooked.clear();
         self.scan = Scan { left: partitions().collect(), after: None };
-        let withdrawn = self.runtime.block_on(self.engine.withdrawn())?.into_iter().collect();
-        Ok(Page { anew: true, withdrawn, is_history: true, more: true, ..Page::default() })
+        Page { anew: true, is_history: true, more: true, ..Page::default() }
     }
 
     /// A page of what a partition has in the state.
@@ -219,8 +231,9 @@ impl Logs {
         }
         if partition == CATALOGUE {
             let cases = self.runtime.block_on(self.cases())?;
+            let withdrawn = self.runtime.block_on(self.engine.withdrawn())?.into_iter().collect();
             self.next_scan(partition);
-            return Ok(Page { cases, is_history: true, more: true, ..Page::default() });
+            return Ok(Page { cases, withdrawn, is_history: true, more: true, ..Page::default() });
         }
         let after = self.scan.after.clone();
         let members = self.runtime.block_on(self.engine.members_now(partition, after.as_ref(), PAGE))?;
@@ -231,10 +244,16 @@ impl Logs {
         Ok(Page { members, is_history: true, more: true, ..Page::default() })
     }
 
+    /// Whether all that was read of a partition has been looked at.
+    fn is_looked_at(&self, partition: Partition) -> bool {
+        !self.unlooked.contains_key(&partition) && !self.scan.left.contains(&partition)
+    }
+
     fn next_scan(&mut self, partition: Partition) {
         self.scan.left.retain(|left| *left != partition);
         self.scan.after = None;
-        self.unlooked = Some(self.engine.clock.now());
+        self.unlooked.insert(partition, self.engine.clock.now());
+        self.engine.screening().wish_pass();
         if let Some(Some(end)) = self.at.get(&partition) {
             self.unsaid.insert(partition, *end);
         }
@@ -264,6 +283,10 @@ impl Logs {
             // Others go on: what was recorded there waits, and its money with it.
             let logged = match logged {
                 Ok(logged) => logged,
+                Err(error @ EngineError::Record(_)) => {
+                    tracing::error!(partition, error = %Chain(&error), "an entry of a log cannot be read: run one version of the program; money waits there");
+                    continue;
+                }
                 Err(error) => {
                     tracing::debug!(partition, error = %Chain(&error), "a log could not be read; it is asked for again");
                     continue;
@@ -272,6 +295,7 @@ impl Logs {
             if !logged.is_whole {
                 tracing::warn!(partition, "screening missed entries of a log; it reads the partition's members anew");
                 self.scan.left.push(partition);
+                self.unsaid.remove(&partition);
                 page.more = true;
                 continue;
             }
@@ -290,7 +314,7 @@ impl Feed for Logs {
     fn read(&mut self) -> Result<Option<Page>, EngineError> {
         let page = match self.lease()? {
             None => return Ok(None),
-            Some(true) => self.begin()?,
+            Some(true) => self.begin(),
             Some(false) => match self.scan.left.last().copied() {
                 Some(partition) => self.scan(partition)?,
                 None => self.logs()?,
@@ -300,16 +324,24 @@ impl Feed for Logs {
     }
 
     fn passed(&mut self) -> Result<(), EngineError> {
-        if !self.scan.left.is_empty() || self.unlooked.is_some() || self.unsaid.is_empty() {
+        let passed: Vec<(Partition, LogId)> = self
+            .unsaid
+            .iter()
+            .map(|(partition, id)| (*partition, *id))
+            .filter(|(of, _)| self.is_looked_at(*of))
+            .collect();
+        if passed.is_empty() {
             return Ok(());
         }
-        let passed: Vec<(Partition, LogId)> = self.unsaid.iter().map(|(partition, id)| (*partition, *id)).collect();
         if self.runtime.block_on(self.engine.say_screened(&passed, None))? {
-            self.untrimmed.append(&mut self.unsaid);
+            for (partition, id) in passed {
+                self.unsaid.remove(&partition);
+                self.untrimmed.insert(partition, id);
+            }
         }
         if self.trimmed.elapsed() >= TRIMMED_EVERY {
             self.trimmed = Instant::now();
-            for (partition, id) in std::mem::take(&mut self.untrimmed) {
+            while let Some((partition, id)) = self.untrimmed.pop_first() {
                 self.runtime.block_on(self.engine.trim_log(partition, id))?;
             }
         }
@@ -317,27 +349,31 @@ impl Feed for Logs {
     }
 
     fn pass_done(&mut self, at: Timestamp) -> Result<(), EngineError> {
-        if self.runtime.block_on(self.engine.say_screened(&[], Some(at)))? {
+        self.unlooked.retain(|_, read| *read > at);
+        // All of them: a store that forgot what was said hears it again.
+        let passed: Vec<(Partition, LogId)> = self
+            .at
+            .iter()
+            .filter_map(|(of, id)| Some((*of, (*id)?)))
+            .filter(|(of, _)| self.is_looked_at(*of))
+            .collect();
+        if self.runtime.block_on(self.engine.say_screened(&passed, Some(at)))? {
             self.engine.screening().pass_done(at);
-        }
-        if self.scan.left.is_empty() && self.unlooked.is_some_and(|read| read <= at) {
-            self.unlooked = None;
-            self.passed()?;
         }
         Ok(())
     }
 
-    fn keep(&mut self) {
-        // Whoever lost it is told by the next reading.
+    fn keep(&mut self) -> bool {
         if self.leased.is_some_and(|at| at.elapsed() >= RENEWED_EVERY)
             && self.runtime.block_on(self.engine.screens_alone()).is_ok_and(|leased| leased)
         {
             self.leased = Some(Instant::now());
         }
+        self.engine.screening().token() == self.token
     }
 
-    fn member(&self, member: &MemberId) -> Result<Option<MemberState>, EngineError> {
-        self.runtime.block_on(self.engine.member_now(member))
+    fn members(&self, members: BTreeSet<MemberId>) -> Result<Vec<MemberState>, EngineError> {
+        self.runtime.block_on(members_now(&self.engine, members))
     }
 
     fn sleep(&self) {

@@ -1,6 +1,6 @@
 //! What screening keeps of the records, in memory, and what was seen in it.
 
-use super::feed::{Feed, Page};
+use super::feed::Page;
 use super::live::{Arrivals, look};
 use super::pass::{Passed, Scored};
 use super::report::Report;
@@ -10,7 +10,6 @@ use crate::cases::{Case, Review, Verdict};
 use crate::decide::MemberState;
 use crate::domain::purchase::{Occasion, Stage};
 use crate::domain::{EventKind, MemberId, Money, Sequence, Timestamp};
-use crate::engine::EngineError;
 use crate::record::{Body, MemberInput, Record};
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
@@ -59,11 +58,13 @@ pub struct Taken {
     pub changed: BTreeSet<Who>,
     /// Members whose rewards wait for nothing but screening.
     pub waiting: Vec<(MemberId, Timestamp)>,
+    /// Members who did not follow their own version: they are to be read from the state.
+    pub stale: BTreeSet<MemberId>,
 }
 
 impl Kept {
-    /// Takes a page in. Who did not follow their own version is read from the state.
-    pub fn take(&mut self, page: Page, feed: &dyn Feed) -> Result<Taken, EngineError> {
+    /// Takes a page in.
+    pub fn take(&mut self, page: Page) -> Taken {
         if page.anew {
             *self = Self { reading: true, ..Self::default() };
         }
@@ -76,27 +77,28 @@ impl Kept {
                 self.report.restore(member);
             }
         }
-        let mut stale: BTreeSet<&MemberId> = BTreeSet::new();
         for record in &page.records {
-            self.report.feed(record);
             if let Body::Member { member, .. } = &record.body
                 && page.from_logs
-                && (stale.contains(member) || !self.follows(member, record))
+                && (taken.stale.contains(member) || !self.follows(member, record))
             {
-                stale.insert(member);
+                taken.stale.insert(member.clone());
                 continue;
             }
+            self.report.feed(record);
             taken.changed.extend(self.feed(record));
             taken.waiting.extend(waits(record));
         }
-        for member in stale {
-            if let Some(state) = feed.member(member)? {
-                self.restore(&state, &mut taken);
-            }
-        }
         // After the members whom they name.
         page.cases.iter().for_each(|case| self.learn(case));
-        Ok(taken)
+        taken
+    }
+
+    /// Takes members in as the state has them, in place of what was kept of them.
+    pub fn restore_all(&mut self, members: &[MemberState]) -> Taken {
+        let mut taken = Taken::default();
+        members.iter().for_each(|member| self.restore(member, &mut taken));
+        taken
     }
 
     /// Whether a record is the next of its member: logs tell some twice, and may lack some.

@@ -83,7 +83,9 @@ impl Screener {
                 None => feed.sleep(),
                 Some(page) => {
                     let more = page.more;
-                    let _ = self.write().take(page, feed.as_ref())?;
+                    let stale = self.write().take(page).stale;
+                    let members = feed.members(stale)?;
+                    let _ = self.write().restore_all(&members);
                     if !more {
                         feed.end();
                         return Ok(());

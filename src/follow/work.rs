@@ -6,6 +6,7 @@
 //! and a commit all run the same code.
 
 use super::feed::{self, Feed, Page};
+use super::kept::Taken;
 use super::pass::{Passed, pass};
 use super::resident::Who;
 use super::rivals;
@@ -14,7 +15,7 @@ use crate::cases::triage::{Group, TriagePolicy};
 use crate::domain::{MemberId, Timestamp};
 use crate::engine::{Engine, EngineError};
 use crate::pipeline::Chain;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 const RELEASES_MAX: usize = 100_000;
 /// Members released side by side.
 const RELEASED_AT_ONCE: usize = 64;
+/// Records of logs below which it rests before it asks for more.
+const FEW: usize = 64;
 /// As `nice` says it: whatever serves goes first.
 const PRIORITY: i32 = 10;
 
@@ -45,6 +48,12 @@ pub(super) struct Work {
     /// What is being looked at is not kept any more: another process screens.
     passing_in_vain: bool,
     pass_begun: Option<Instant>,
+    /// What is left to be done before anybody may be told that what was read has been passed: members
+    /// to be read from the state, groups to be entered, cases to be followed, and the pass that is done.
+    stale: BTreeSet<MemberId>,
+    unentered: VecDeque<(Group, TriagePolicy)>,
+    unfollowed: BTreeSet<u64>,
+    passed_at: Option<Timestamp>,
     /// When it was last told that something failed.
     failed: Option<Instant>,
     release: BTreeSet<MemberId>,
@@ -63,6 +72,10 @@ impl Work {
             passing: None,
             passing_in_vain: false,
             pass_begun: None,
+            stale: BTreeSet::new(),
+            unentered: VecDeque::new(),
+            unfollowed: BTreeSet::new(),
+            passed_at: None,
             failed: None,
             release: BTreeSet::new(),
             releasing: None,
@@ -76,6 +89,13 @@ impl Work {
     pub(super) fn run(mut self) {
         lower_priority();
         while !self.is_over() {
+            if let Err(error) = self.catch_up() {
+                self.wait_after(&error);
+                if self.feed.keep() {
+                    // What is left comes first: nothing is kept that grows meanwhile.
+                    continue;
+                }
+            }
             // A pass speaks for what was there when its reading began, not for what comes meanwhile.
             let read_at = self.engine.clock.now();
             match self.feed.read() {
@@ -95,17 +115,21 @@ impl Work {
 
     fn go_on(&mut self, page: Page, read_at: Timestamp) {
         self.screener.set_elsewhere(false);
-        let (is_idle, more) = (page.records.is_empty(), page.more);
-        if let Err(error) = self.take(page) {
-            self.wait_after(&error);
+        if page.anew {
+            self.forget();
         }
+        let (more, rests) = (page.more, page.records.len() < if page.from_logs { FEW } else { 1 });
+        self.take(page);
         self.end_pass();
+        if let Err(error) = self.catch_up() {
+            return self.wait_after(&error);
+        }
         // Not only when nothing comes: a service that is always busy is looked at too.
         if !more {
             self.begin_pass(read_at);
         }
         self.let_go();
-        if is_idle && !more {
+        if rests && !more {
             self.feed.sleep();
         }
     }
@@ -113,11 +137,51 @@ impl Work {
     /// Another process screens: what is kept here would only grow old.
     fn stand_by(&mut self) {
         self.screener.set_elsewhere(true);
-        (self.dirty, self.pass_begun) = (true, None);
-        self.passing_in_vain = self.passing.is_some();
+        self.forget();
         self.end_pass();
-        self.release.clear();
         self.feed.sleep();
+    }
+
+    /// What was read and found is not kept any more.
+    fn forget(&mut self) {
+        (self.dirty, self.pass_begun, self.passed_at) = (true, None, None);
+        self.passing_in_vain = self.passing.is_some();
+        self.stale.clear();
+        self.unentered.clear();
+        self.unfollowed.clear();
+        self.release.clear();
+    }
+
+    /// Does what is left, then tells the gate.
+    fn catch_up(&mut self) -> Result<(), EngineError> {
+        if !self.stale.is_empty() {
+            // Read without the lock: whoever asks for a risk meanwhile is answered.
+            let members = self.feed.members(self.stale.clone())?;
+            let taken = self.screener.write().restore_all(&members);
+            self.stale.clear();
+            self.see(taken, false);
+        }
+        while let Some((group, policy)) = self.unentered.front() {
+            let changed = self.runtime.block_on(self.engine.enter_group(group.clone(), policy))?;
+            self.unentered.pop_front();
+            let opened = changed.iter().filter(|case| case.timeline.len() == 1).count();
+            self.screener.opened(opened as u64);
+            self.unfollowed.extend(changed.iter().filter(|case| !case.acts.is_empty()).map(|case| case.id));
+            if !self.feed.keep() {
+                return Err(EngineError::Contended);
+            }
+        }
+        while let Some(case) = self.unfollowed.first().copied() {
+            // Before the gate opens for what was looked at.
+            self.runtime.block_on(self.engine.follow_case(case))?;
+            self.unfollowed.remove(&case);
+        }
+        self.feed.passed()?;
+        if let Some(at) = self.passed_at {
+            self.feed.pass_done(at)?;
+            self.passed_at = None;
+        }
+        Ok(())
     }
 
     fn wait_after(&mut self, error: &EngineError) {
@@ -129,11 +193,16 @@ impl Work {
         self.engine.screening().nap(SLEEP);
     }
 
-    /// Takes records in, looks at what they changed, and tells the gate.
-    fn take(&mut self, page: Page) -> Result<(), EngineError> {
+    /// Takes records in and looks at what they changed.
+    fn take(&mut self, page: Page) {
         let is_history = page.is_history;
         self.dirty |= page.anew || !(page.records.is_empty() && page.members.is_empty());
-        let taken = self.screener.write().take(page, self.feed.as_ref())?;
+        let mut taken = self.screener.write().take(page);
+        self.stale.append(&mut taken.stale);
+        self.see(taken, is_history);
+    }
+
+    fn see(&mut self, taken: Taken, is_history: bool) {
         for (member, at) in taken.waiting {
             // Those earned before the daily mark have been released by it.
             let mark = self.engine.mark(self.engine.partition(&member));
@@ -142,42 +211,15 @@ impl Work {
             }
         }
         // What was over before the start is looked at by the first pass.
-        if !is_history {
-            self.look(&taken.changed);
+        if is_history {
+            return;
         }
-        self.feed.passed()
-    }
-
-    fn look(&self, changed: &BTreeSet<Who>) {
         let now = self.engine.clock.now();
         let policy = &self.screener.settings().triage;
         let mut looked: BTreeSet<Who> = BTreeSet::new();
-        for &who in changed {
+        for who in taken.changed {
             let group = self.screener.write().look(who, &mut looked, policy, now);
-            if let Some(group) = group {
-                self.enter(group, policy);
-            }
-        }
-    }
-
-    /// A group becomes part of the books.
-    fn enter(&self, group: Group, policy: &TriagePolicy) {
-        let entered = self.runtime.block_on(async {
-            let changed = self.engine.enter_group(group, policy).await?;
-            for case in changed.iter().filter(|case| !case.acts.is_empty()) {
-                // Before the gate opens for what was looked at.
-                self.engine.follow_case(case.id).await?;
-            }
-            Ok::<_, EngineError>(changed)
-        });
-        match entered {
-            Ok(changed) => {
-                let opened = changed.iter().filter(|case| case.timeline.len() == 1).count();
-                self.screener.opened(opened as u64);
-            }
-            Err(error) => {
-                tracing::error!(error = %Chain(&error), "a case could not be entered; the next pass tries again");
-            }
+            self.unentered.extend(group.map(|group| (group, policy.clone())));
         }
     }
 
@@ -218,24 +260,18 @@ impl Work {
 
     fn end_pass(&mut self) {
         let Some(passing) = self.passing.take_if(|passing| passing.is_finished()) else { return };
+        let in_vain = std::mem::take(&mut self.passing_in_vain);
         let Ok(Some(passed)) = passing.join() else { return };
-        if std::mem::take(&mut self.passing_in_vain) {
+        if in_vain {
             return;
         }
         let passed = Arc::new(passed);
         self.screener.write().pass(Arc::clone(&passed));
         let policy = &self.screener.settings().triage;
-        for group in &passed.groups {
-            self.feed.keep();
-            self.enter(group.clone(), policy);
-        }
-        for group in &passed.rivals {
-            self.feed.keep();
-            self.enter(group.clone(), &rivals::policy(policy));
-        }
-        if let Err(error) = self.feed.pass_done(passed.at) {
-            tracing::warn!(error = %Chain(&error), "nobody was told that screening has looked at everybody; the next pass tells it");
-        }
+        self.unentered.extend(passed.groups.iter().map(|group| (group.clone(), policy.clone())));
+        let of_rivals = rivals::policy(policy);
+        self.unentered.extend(passed.rivals.iter().map(|group| (group.clone(), of_rivals.clone())));
+        self.passed_at = Some(passed.at);
     }
 
     /// Releases some of them beside the reading: a release waits for it.
@@ -258,7 +294,7 @@ impl Work {
                 for (member, done) in some.iter().zip(futures_util::future::join_all(releases).await) {
                     match done {
                         Ok(true) => {}
-                        Ok(false) => left.push(member.clone()),
+                        Ok(false) | Err(EngineError::Contended | EngineError::Unproved) => left.push(member.clone()),
                         Err(error) => {
                             tracing::warn!(error = %Chain(&error), "a reward waits for the daily mark");
                         }

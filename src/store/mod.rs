@@ -6,7 +6,7 @@ pub mod embedded;
 pub mod keys;
 pub mod redis;
 
-use crate::domain::MemberId;
+use crate::domain::{MemberId, Timestamp};
 use crate::journal::Position;
 use bytes::Bytes;
 use std::future::Future;
@@ -77,6 +77,8 @@ pub struct Batch {
     /// Its records, for those who follow the partition in a shared store; who has a store alone
     /// follows the journal.
     pub log: Vec<Bytes>,
+    /// When its records were decided: a shared store is not offered what is too old by then.
+    pub decided_at: Option<Timestamp>,
     /// Work that one process of a shared store does alone: refused once another has its lease.
     pub lease: Option<Lease>,
 }

@@ -137,7 +137,12 @@ impl Shared {
                 let proved = self.redis.standings().of(batch.partition).is_proved();
                 batch.by = Some(by(!proved));
             }
-            self.apply_group(group)
+            // After the journal's sync, which may have taken long: see `check_age`.
+            let young = group.last().and_then(|own| own.decided_at).map_or(Ok(()), |at| engine.check_age(at));
+            async {
+                young?;
+                self.apply_group(group).await
+            }
         });
         futures_util::future::join_all(groups).await
     }
@@ -310,6 +315,8 @@ impl Engine {
         if self.shared().is_none() {
             return;
         }
+        batch.decided_at =
+            records.first().filter(|record| record.envelope.again.is_none()).map(|record| record.envelope.at);
         if self.policy.screened {
             batch.log = encoded.iter().map(|record| Bytes::copy_from_slice(record)).collect();
         }

@@ -261,6 +261,14 @@ end
 local function log(keys, args)
   local known = redis.call('HMGET', keys[1], 'run', 'e' .. args[1])
   if known[1] ~= server() or known[2] ~= args[2] then return { 0, {} } end
+  if args[3] == '-' and redis.call('EXISTS', keys[2]) == 1 then
+    -- From the beginning: whole when nothing was dropped.
+    local info, added = redis.call('XINFO', 'STREAM', keys[2]), 0
+    for i = 1, #info, 2 do
+      if info[i] == 'entries-added' then added = info[i + 1] end
+    end
+    if added ~= redis.call('XLEN', keys[2]) then return { 2, {} } end
+  end
   local out = {}
   for i, entry in ipairs(redis.call('XRANGE', keys[2], args[3], '+', 'COUNT', args[4])) do
     out[i] = { entry[1], entry[2][2] }
