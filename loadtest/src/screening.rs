@@ -9,15 +9,13 @@ use crate::random::Random;
 use hdrhistogram::Histogram;
 use ringfence::commands::network_files::peak_memory_bytes;
 use ringfence::config::ScreeningSettings;
-use ringfence::decide::MemberState;
 use ringfence::domain::member::{ActivationStep, CardLink, LinkFact};
 use ringfence::domain::purchase::HeldEvent;
 use ringfence::domain::{
     CardHash, Channel, Currency, EventKey, EventKind, MemberId, Money, OfferId, PurchaseId, PurchaseKey, SourceName,
     Timestamp,
 };
-use ringfence::engine::EngineError;
-use ringfence::follow::feed::{Feed, Page};
+use ringfence::follow::feed::Page;
 use ringfence::follow::kept::Kept;
 use ringfence::follow::pass::pass;
 use ringfence::follow::resident::Resident;
@@ -210,25 +208,6 @@ fn record(number: u64, at: Timestamp, member: MemberId, input: MemberInput) -> R
     Record { envelope, body: Body::Member { member, input: Box::new(input), changes: Vec::new() } }
 }
 
-/// Records come from here, and nobody asks for anything else.
-struct Nothing;
-
-impl Feed for Nothing {
-    fn read(&mut self) -> Result<Option<Page>, EngineError> {
-        Ok(None)
-    }
-    fn passed(&mut self) -> Result<(), EngineError> {
-        Ok(())
-    }
-    fn pass_done(&mut self, _: Timestamp) -> Result<(), EngineError> {
-        Ok(())
-    }
-    fn member(&self, _: &MemberId) -> Result<Option<MemberState>, EngineError> {
-        Ok(None)
-    }
-    fn sleep(&self) {}
-}
-
 /// Runs it.
 pub fn run(args: &Args) -> Result<(), Fault> {
     let mut town = Town { random: Random(args.seed), links: args.links };
@@ -280,7 +259,7 @@ fn come(args: &Args, town: &mut Town, kept: &mut Kept) -> Result<(), Fault> {
         let at = record.envelope.at;
         let page = Page { records: vec![record], ..Page::default() };
         let began = Instant::now();
-        let taken = kept.take(page, &Nothing).map_err(|error| fault(error.to_string()))?;
+        let taken = kept.take(page);
         let mut looked = BTreeSet::new();
         for who in taken.changed {
             groups += usize::from(kept.look(who, &mut looked, &policy, at).is_some());

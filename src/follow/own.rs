@@ -2,35 +2,34 @@
 //! by others, or having one's address typed elsewhere, ties nobody.
 
 use super::resident::{Link, REFERRAL, Resident, Who};
+use hashbrown::HashMap;
 use std::collections::BTreeSet;
 
-/// Members of one key that are looked at.
-const AROUND_MAX: usize = 256;
-
-/// Whether a member ties themselves to a group that they are found in.
+/// Members who tie themselves to the group that they are found in. Linear in the links that they said,
+/// however many others an identifier of theirs has.
 #[must_use]
-pub fn is_own(resident: &Resident, who: Who, group: &BTreeSet<Who>) -> bool {
-    resident
-        .said(who)
-        .any(|link| if link.kind == REFERRAL { refers(resident, &link, group) } else { shares(resident, &link, group) })
+pub fn own(resident: &Resident, group: &BTreeSet<Who>) -> BTreeSet<Who> {
+    let mut leading: HashMap<(u8, u32), Vec<Link>> = HashMap::new();
+    for link in group.iter().flat_map(|&who| resident.said(who)) {
+        leading.entry((link.kind, link.to)).or_default().push(link);
+    }
+    let ties = |link: Link| {
+        let mut others = leading[&(link.kind, link.to)].iter().filter(|other| { other.by } != link.by);
+        if link.kind == REFERRAL {
+            // They say themselves that one of the group referred them, or the same one who referred another.
+            group.contains(&{ link.to }) || others.next().is_some()
+        } else {
+            others.any(|other| shares(&link, other))
+        }
+    };
+    group.iter().copied().filter(|&who| resident.said(who).any(ties)).collect()
 }
 
-/// They say themselves that one of the group referred them, or the same one who referred another.
-fn refers(resident: &Resident, link: &Link, group: &BTreeSet<Who>) -> bool {
-    let (by, referrer) = (link.by, link.to);
-    group.contains(&referrer)
-        || resident.named(referrer).take(AROUND_MAX).any(|other| other.by != by && group.contains(&{ other.by }))
-}
-
-/// They share an identifier with another of the group: verified for both, or they came to it
+/// Whether who shares an identifier does so by their own doing: verified for both, or they came to it
 /// after the other. Who had it first and unverified cannot help who types it next.
-fn shares(resident: &Resident, link: &Link, group: &BTreeSet<Who>) -> bool {
-    let (by, at, verified) = (link.by, link.at, link.verified);
-    resident.of_identifier(link.to).take(AROUND_MAX).any(|other| {
-        let (their, since) = (other.by, other.at);
-        let later = (at, by) > (since, their);
-        // What is verified here and not there was typed by the other side.
-        let theirs_alone = verified && !other.verified;
-        their != by && group.contains(&their) && ((verified && other.verified) || (later && !theirs_alone))
-    })
+fn shares(link: &Link, other: &Link) -> bool {
+    let later = (link.at, link.by) > (other.at, other.by);
+    // What is verified here and not there was typed by the other side.
+    let theirs_alone = link.verified && !other.verified;
+    (link.verified && other.verified) || (later && !theirs_alone)
 }

@@ -1,7 +1,7 @@
 //! The look at everybody: the whole network through the graph's detectors and score, and the
 //! groups that its findings make.
 
-use super::own::is_own;
+use super::own::own;
 use super::resident::{REFERRAL, Resident, Who};
 use crate::cases::triage::{Group, TriagePolicy};
 use crate::cases::{Evidence, SCORE, Suspect, Tie};
@@ -202,6 +202,7 @@ pub fn group(
     // Behaviour of one's own needs nobody else.
     let acted: BTreeSet<_> =
         evidence.iter().filter(|one| one.detector == "refund-abuse").flat_map(|one| &one.members).collect();
+    let tied = own(resident, members);
     let mut suspects = Vec::new();
     for &who in members {
         if resident.member(who).erased
@@ -210,7 +211,7 @@ pub fn group(
             continue;
         }
         let member = resident.id(who);
-        let own = is_own(resident, who, members) || acted.contains(&member);
+        let own = tied.contains(&who) || acted.contains(&member);
         let score = score(who).clamp(0.0, 1000.0);
         // Who is only beside it says nothing and makes it look milder.
         if own && score < f64::from(policy.score_min) / 2.0 {

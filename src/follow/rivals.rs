@@ -2,7 +2,7 @@
 //! a network, the company they keep, and reading far more offers than any shopper. Each alone is
 //! weak, so there is a case when two agree, for that merchant alone, and nothing acts by itself.
 
-use super::own::is_own;
+use super::own::own;
 use super::pass::ties;
 use super::resident::{Resident, Who};
 use crate::cases::triage::{Automatic, Group, TriagePolicy};
@@ -122,6 +122,7 @@ fn group(
     let all: BTreeSet<Who> = direct.union(&company).copied().filter(|&who| !resident.member(who).erased).collect();
     let curious: BTreeSet<Who> = all.iter().copied().filter(|&who| is_curious(resident, who)).collect();
     let by_sign = [&domains, &networks, &company, &curious];
+    let tied = own(resident, &all);
     let mut members = Vec::new();
     for &who in &all {
         let signs = SIGNS.iter().zip(by_sign).filter(|(_, members)| members.contains(&who));
@@ -129,7 +130,7 @@ fn group(
         let score = 1000.0 * weight / (weight + HALF);
         if count > 1 && score >= f64::from(SCORE_MIN) {
             // The marks are their own links; company may be the other side's word.
-            let own = direct.contains(&who) || is_own(resident, who, &all);
+            let own = direct.contains(&who) || tied.contains(&who);
             members.push(Suspect { member: resident.id(who), score: super::pass::rounded(score), own, since: at });
         }
     }

@@ -2,7 +2,7 @@
 //! a group; and that the live score and the pass's agree.
 
 use super::live::{Arrivals, look};
-use super::own::is_own;
+use super::own::own;
 use super::pass::pass;
 use super::resident::{Resident, Who};
 use crate::cases::triage::TriagePolicy;
@@ -93,21 +93,21 @@ fn who_is_only_named_or_imitated_ties_nobody() {
         .map(|n| put(&mut all, &format!("f{n}"), Some("honest"), &["device=h", "address=home", "device=farm"], 10))
         .collect();
     let group: BTreeSet<Who> = fakes.iter().copied().chain([honest]).collect();
-    assert!(!is_own(&all, honest, &group), "all of it is the others' word");
-    assert!(fakes.iter().all(|&fake| is_own(&all, fake, &group)));
+    assert!(!own(&all, &group).contains(&honest), "all of it is the others' word");
+    assert!(fakes.iter().all(|&fake| own(&all, &group).contains(&fake)));
     // A verified instrument of both is.
     let mut all = Resident::new();
     let one = put(&mut all, "one", None, &["payout=p!"], 0);
     let two = put(&mut all, "two", None, &["payout=p!"], 0);
     let group = BTreeSet::from([one, two]);
-    assert!(is_own(&all, one, &group) && is_own(&all, two, &group));
+    assert!(own(&all, &group).contains(&one) && own(&all, &group).contains(&two));
     // Unverified, who came later typed it, even in the same second.
     let mut all = Resident::new();
     let first = put(&mut all, "first", None, &["phone=p"], 0);
     let second = put(&mut all, "second", None, &["phone=p"], 0);
     let group = BTreeSet::from([first, second]);
-    assert_eq!((is_own(&all, first, &group), is_own(&all, second, &group)), (false, true));
-    assert!(!is_own(&all, second, &BTreeSet::from([second])), "with nobody of the group");
+    assert_eq!((own(&all, &group).contains(&first), own(&all, &group).contains(&second)), (false, true));
+    assert!(!own(&all, &BTreeSet::from([second])).contains(&second), "with nobody of the group");
 }
 
 /// A network of the shape that is promised: five links a member, most identifiers one's own.
