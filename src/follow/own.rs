@@ -9,10 +9,7 @@ use std::collections::BTreeSet;
 /// however many others an identifier of theirs has.
 #[must_use]
 pub fn own(resident: &Resident, group: &BTreeSet<Who>) -> BTreeSet<Who> {
-    let mut leading: HashMap<(u8, u32), Vec<Link>> = HashMap::new();
-    for link in group.iter().flat_map(|&who| resident.said(who)) {
-        leading.entry((link.kind, link.to)).or_default().push(link);
-    }
+    let leading = leading(resident, group);
     let ties = |link: Link| {
         let mut others = leading[&(link.kind, link.to)].iter().filter(|other| { other.by } != link.by);
         if link.kind == REFERRAL {
@@ -23,6 +20,17 @@ pub fn own(resident: &Resident, group: &BTreeSet<Who>) -> BTreeSet<Who> {
         }
     };
     group.iter().copied().filter(|&who| resident.said(who).any(ties)).collect()
+}
+
+/// The links of a group's members by what they lead to: an identifier that thousands have is looked
+/// through by those of the group alone.
+#[must_use]
+pub fn leading(resident: &Resident, group: &BTreeSet<Who>) -> HashMap<(u8, u32), Vec<Link>> {
+    let mut leading: HashMap<(u8, u32), Vec<Link>> = HashMap::new();
+    for link in group.iter().flat_map(|&who| resident.said(who)) {
+        leading.entry((link.kind, link.to)).or_default().push(link);
+    }
+    leading
 }
 
 /// Whether who shares an identifier does so by their own doing: verified for both, or they came to it

@@ -1,7 +1,7 @@
 //! The look at everybody: the whole network through the graph's detectors and score, and the
 //! groups that its findings make.
 
-use super::own::own;
+use super::own::{leading, own};
 use super::resident::{REFERRAL, Resident, Who};
 use crate::cases::triage::{Group, TriagePolicy};
 use crate::cases::{Evidence, SCORE, Suspect, Tie};
@@ -260,6 +260,7 @@ fn tails(group: &Group, resident: &Resident, scores: &HashMap<Who, Scored>, at: 
 #[must_use]
 pub fn ties(resident: &Resident, group: &BTreeSet<Who>, most: usize) -> Vec<Tie> {
     let mut ties = Vec::new();
+    let leading = leading(resident, group);
     for &who in group {
         for link in resident.said(who) {
             let (to, kind) = (link.to, link.kind);
@@ -269,8 +270,7 @@ pub fn ties(resident: &Resident, group: &BTreeSet<Who>, most: usize) -> Vec<Tie>
                 }
                 resident.name(to).to_owned()
             } else {
-                let others = resident.of_identifier(to).any(|other| other.by != who && group.contains(&{ other.by }));
-                if !others {
+                if !leading[&(kind, to)].iter().any(|other| { other.by } != who) {
                     continue;
                 }
                 format!("{}-{:04x}", resident.word(kind), resident.identifier(to) & 0xffff)
