@@ -22,6 +22,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// When the file system refuses.
+#[expect(clippy::disallowed_methods, reason = "the system has no lock that waits for so long and no longer")]
 pub fn lock(path: &Path, mode: u32) -> io::Result<Option<File>> {
     let file = File::options().read(true).write(true).create(true).truncate(false).mode(mode).open(path)?;
     for tried in 1.. {

@@ -110,7 +110,7 @@ impl Server {
                 if begun.elapsed() > Duration::from_secs(30) {
                     return Err(fault("the Cluster does not come up"));
                 }
-                std::thread::sleep(Duration::from_millis(50));
+                crate::server::pause(Duration::from_millis(50));
             }
         }
         Ok(masters)
