@@ -216,11 +216,15 @@ async fn inv_07_inv_08_screening_skips_nothing_when_redis_forgets() {
         found.len() == 1 && found[0].members.iter().filter(|one| one.member.as_str().starts_with("ring")).count() == 12
     };
     until("the ring is one case, whole", whole).await;
-    // What was read again was not counted again.
-    let leader = all.iter().find(|service| screens(service)).unwrap();
+    // What was read again is not counted again, once all of it was read.
     for nth in 0..12 {
-        let did = leader.doors.screener.acts(&MemberId::new(format!("honest-{nth}")).unwrap()).unwrap();
-        assert_eq!((did.purchases, did.spend_minor, did.refunds), (1, 4_000, 0), "honest-{nth}");
+        let id = MemberId::new(format!("honest-{nth}")).unwrap();
+        let once = async || {
+            let leader = all.iter().find(|service| screens(service));
+            let did = leader.and_then(|leader| leader.doors.screener.acts(&id));
+            did.is_some_and(|did| (did.purchases, did.spend_minor, did.refunds) == (1, 4_000, 0))
+        };
+        until("each purchase counts once", once).await;
     }
     let five = OfferId::new("five").unwrap();
     assert_eq!(all[0].engine().offer_use(&five).await.unwrap().granted, 12 * 200);
