@@ -247,19 +247,7 @@ impl Side {
 
 fn shop(id: &str, mid: &str) -> Merchant {
     let mid = Mid { scheme: None, acquirer: None, mid: mid.into(), from: None, to: None, shared: false };
-    let location = Location {
-        id: LocationId::new("main").expect("a short id"),
-        name: None,
-        time_zone: None,
-        country: None,
-        postcode: None,
-        city: None,
-        mcc: None,
-        store_numbers: Vec::new(),
-        mids: vec![mid],
-        store_ids: Vec::new(),
-        descriptors: Vec::new(),
-    };
+    let location = Location { mids: vec![mid], ..Location::new(LocationId::new("main").expect("a short id")) };
     Merchant {
         id: MerchantId::new(id).expect("a short id"),
         name: "Shop".to_owned(),

@@ -95,19 +95,7 @@ impl Town {
         Engine::start(options, Policy::default(), clock.clone(), Arc::new(Metrics::new(&[]))).unwrap()
     }
     async fn shop(&self) {
-        let location = Location {
-            id: LocationId::new("main").unwrap(),
-            name: None,
-            time_zone: None,
-            country: None,
-            postcode: None,
-            city: None,
-            mcc: None,
-            store_numbers: Vec::new(),
-            mids: Vec::new(),
-            store_ids: Vec::new(),
-            descriptors: Vec::new(),
-        };
+        let location = Location::new(LocationId::new("main").unwrap());
         let merchant = Merchant {
             id: MerchantId::new("cafe").unwrap(),
             name: "Cafe".into(),

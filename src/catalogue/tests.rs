@@ -17,19 +17,7 @@ fn at(ms: i64) -> Timestamp {
 }
 
 fn location(id: &str) -> Location {
-    Location {
-        id: LocationId::new(id).unwrap(),
-        name: None,
-        time_zone: None,
-        country: None,
-        postcode: None,
-        city: None,
-        mcc: None,
-        store_numbers: Vec::new(),
-        mids: Vec::new(),
-        store_ids: Vec::new(),
-        descriptors: Vec::new(),
-    }
+    Location::new(LocationId::new(id).unwrap())
 }
 
 fn merchant(id: &str, locations: Vec<Location>) -> Arc<Merchant> {

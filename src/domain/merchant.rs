@@ -47,6 +47,26 @@ pub struct Location {
     pub descriptors: Vec<CompactString>,
 }
 
+impl Location {
+    /// A place of which nothing is known but its id.
+    #[must_use]
+    pub fn new(id: LocationId) -> Self {
+        Self {
+            id,
+            name: None,
+            time_zone: None,
+            country: None,
+            postcode: None,
+            city: None,
+            mcc: None,
+            store_numbers: Vec::new(),
+            mids: Vec::new(),
+            store_ids: Vec::new(),
+            descriptors: Vec::new(),
+        }
+    }
+}
+
 /// A location as it is encoded. City, category and store numbers were added later: they
 /// stand in the postcode's field, whose first two variants have the encoding of the option it
 /// was. So what was written before them reads as ever.

@@ -11,7 +11,7 @@ use crate::pipeline::Chain;
 use crate::record::{self, Record};
 use crate::store::redis::LogId;
 use crate::store::{CATALOGUE, Partition};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -97,12 +97,6 @@ pub fn of(engine: &Arc<Engine>, runtime: &tokio::runtime::Handle) -> Box<dyn Fee
     }
 }
 
-async fn members_now(engine: &Engine, members: BTreeSet<MemberId>) -> Result<Vec<MemberState>, EngineError> {
-    let read = futures_util::stream::iter(members).map(async |member| engine.member_now(&member).await);
-    let read: Vec<_> = read.buffered(LOGS_AT_ONCE).try_collect().await?;
-    Ok(read.into_iter().flatten().collect())
-}
-
 /// The journal of a process that has its store alone.
 struct Journal {
     engine: Arc<Engine>,
@@ -140,7 +134,7 @@ impl Feed for Journal {
         Ok(())
     }
     fn members(&self, members: BTreeSet<MemberId>) -> Result<Vec<MemberState>, EngineError> {
-        self.runtime.block_on(members_now(&self.engine, members))
+        self.runtime.block_on(self.engine.read_now(members))
     }
     fn sleep(&self) {
         self.engine.screening().sleep(SLEEP, || self.engine.journal_end() > self.at);
@@ -373,7 +367,7 @@ impl Feed for Logs {
     }
 
     fn members(&self, members: BTreeSet<MemberId>) -> Result<Vec<MemberState>, EngineError> {
-        self.runtime.block_on(members_now(&self.engine, members))
+        self.runtime.block_on(self.engine.read_now(members))
     }
 
     fn sleep(&self) {

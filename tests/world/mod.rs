@@ -117,14 +117,6 @@ pub fn merchant(id: &str, mids: &[&str]) -> Merchant {
         name: id.to_owned(),
         time_zone: "America/Los_Angeles".into(),
         locations: vec![Location {
-            id: LocationId::new("main").unwrap(),
-            name: None,
-            time_zone: None,
-            country: None,
-            postcode: None,
-            city: None,
-            mcc: None,
-            store_numbers: Vec::new(),
             mids: mids
                 .iter()
                 .map(|mid| Mid {
@@ -136,8 +128,7 @@ pub fn merchant(id: &str, mids: &[&str]) -> Merchant {
                     shared: false,
                 })
                 .collect(),
-            store_ids: Vec::new(),
-            descriptors: Vec::new(),
+            ..Location::new(LocationId::new("main").unwrap())
         }],
         competitors: Vec::new(),
     }

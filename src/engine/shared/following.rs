@@ -171,6 +171,14 @@ impl Engine {
         limit: usize,
     ) -> Result<Vec<MemberState>, EngineError> {
         let members = self.keeper().members(partition, after, limit).await?;
+        self.read_now(members).await
+    }
+
+    /// Members as the state has them now, in the order asked; those whom nobody registered are left out.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn read_now(&self, members: impl IntoIterator<Item = MemberId>) -> Result<Vec<MemberState>, EngineError> {
         let read = futures_util::stream::iter(members).map(async |member| self.member_now(&member).await);
         let read: Vec<_> = read.buffered(ASKED_AT_ONCE).try_collect().await?;
         Ok(read.into_iter().flatten().collect())
