@@ -8,9 +8,10 @@ use super::{Doors, access, page, read};
 use crate::authenticate::keys::Caller;
 use crate::authenticate::keys::Role::{Operator, Risk};
 use crate::cases::{Case, Chosen, Evidence, Happened, PolicyAct, Review, Status, Suspect, Tie, Verdict, Withdrawal};
+use crate::decide::MemberState;
 use crate::domain::member::Standing;
 use crate::domain::{MemberId, MerchantId, Timestamp, Unit};
-use crate::engine::cases::{CaseError, Reviewing, Stake};
+use crate::engine::cases::{CaseError, Reviewing, Stake, stake};
 use crate::follow::rivals::COMPETITOR_STAFF;
 use crate::graph::detectors::{ALL, Detector};
 use crate::wire::Request;
@@ -18,6 +19,7 @@ use hyper::StatusCode;
 use matchit::Params;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Longest reason, in bytes.
@@ -454,15 +456,11 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
 /// A case with all that there is to say of it.
 pub(crate) async fn whole(doors: &Doors, case: &Case) -> Result<CaseView, Reply> {
     let engine = &doors.engine;
-    let stake = engine.stake(case).await?;
-    let mut standings: BTreeMap<MemberId, Standing> = BTreeMap::new();
-    for suspect in &case.members {
-        if let Some(state) = engine.load(&suspect.member).await? {
-            standings.insert(suspect.member.clone(), state.head.standing_now(case.merchant.as_ref()));
-        }
-    }
+    let members = engine.load_all(case.names()).await?;
+    let known = |member: &Arc<MemberState>| (member.head.id.clone(), member.head.standing_now(case.merchant.as_ref()));
+    let standings: BTreeMap<MemberId, Standing> = members.iter().map(known).collect();
     let standing = |member: &MemberId| standings.get(member).copied().unwrap_or(Standing::Clear);
-    Ok(CaseView::of(case, &stake, standing))
+    Ok(CaseView::of(case, &stake(&members), standing))
 }
 
 /// Why something is done, when it can be kept.

@@ -6,7 +6,7 @@ use crate::authenticate::keys::Role::{Operator, Risk};
 use crate::decide::MemberState;
 use crate::domain::member::{Standing, StandingStep};
 use crate::domain::{MemberId, Timestamp};
-use crate::follow::kept::Neighbour;
+use crate::follow::around::Neighbour;
 use crate::wire::Request;
 use matchit::Params;
 use serde::Serialize;
@@ -37,7 +37,7 @@ pub struct RiskView {
     pub live_at: Option<Timestamp>,
     /// Cases that the member is in.
     pub cases: Vec<u64>,
-    /// Members around them, at most fifty.
+    /// Members around them, at most fifty: by what few share first.
     pub neighbours: Vec<NeighbourView>,
 }
 
@@ -100,7 +100,7 @@ fn standing(step: &StandingStep) -> StandingView {
 }
 
 fn neighbour(found: Neighbour) -> NeighbourView {
-    let Neighbour { member, kind, said_by, verified, score } = found;
+    let Neighbour { member, kind, said_by, verified, score, .. } = found;
     NeighbourView { member, kind, said_by, verified, score: crate::follow::pass::rounded(score) }
 }
 
@@ -124,7 +124,7 @@ pub(crate) async fn view(doors: &Doors, state: &MemberState) -> Result<RiskView,
     let cases = doors.engine.cases_of(id).await?.iter().map(|case| case.id).collect();
     let risk = doors.screener.risk(id);
     let (scored, pass_at, live_at, neighbours) = match risk {
-        Some(risk) => (risk.scored, risk.pass_at, risk.live_at, risk.neighbours),
+        Some(risk) => (risk.scored, risk.pass_at, risk.live_at, risk.around.neighbours),
         None => Default::default(),
     };
     let evidence = scored.parts.into_iter().map(|part| ContributionView {

@@ -434,6 +434,11 @@ impl Case {
         self.members.iter().find(|suspect| &suspect.member == member)
     }
 
+    /// Its members by id.
+    pub fn names(&self) -> impl Iterator<Item = MemberId> {
+        self.members.iter().map(|suspect| suspect.member.clone())
+    }
+
     /// The last review that was not taken back.
     #[must_use]
     pub fn last_review(&self) -> Option<(usize, &Review)> {

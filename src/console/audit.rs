@@ -173,6 +173,7 @@ pub(super) fn deed(method: &str, parts: &[&str], form: &Form) -> Option<String> 
         ("POST", ["cases", "next"]) => Some("take the next case".to_owned()),
         ("POST", ["cases", id, word @ ("take" | "release")]) => Some(format!("{word} case {id}")),
         ("GET", ["members", id]) => Some(format!("read member {id}")),
+        ("GET", ["members", id, "around"]) => Some(format!("read who is around member {id}")),
         ("GET", ["members", id, "purchases", source, purchase]) => {
             Some(format!("read purchase {source} {purchase} of member {id}"))
         }

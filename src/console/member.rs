@@ -7,6 +7,8 @@ use crate::api::money::{self, TransferView};
 use crate::api::reply::{self, Reply};
 use crate::api::{members, page as lists, risk};
 use crate::console::page::{self, Chrome, Visitor, encoded};
+use crate::console::risk::around;
+use crate::console::risk::picture::PicturePart;
 use crate::console::words;
 use crate::decide::MemberState;
 use crate::domain::purchase::{Grant, Occasion, Stage};
@@ -37,6 +39,7 @@ struct MemberPage {
     balances: Vec<BalanceRow>,
     links: Vec<(String, bool, String)>,
     neighbours: Vec<NeighbourRow>,
+    picture: PicturePart,
     cards: Vec<CardRow>,
     decisions: Vec<DecisionRow>,
     decisions_left_out: usize,
@@ -130,6 +133,7 @@ pub(super) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: &str) -> Resu
                 .iter()
                 .map(|link| (words::kind(&link.kind), link.verified, words::when(link.at)))
                 .collect(),
+            picture: around::part(doors, &id).await?,
             neighbours: risk.neighbours.into_iter().map(neighbour_row).collect(),
             cards: view.cards.into_iter().map(card_row).collect(),
             decisions: decisions(&state),

@@ -220,6 +220,7 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
             desk(visitor)?;
             match rest {
                 [] => member::show(doors, visitor, id).await,
+                ["around"] => risk::around::show(doors, id).await,
                 ["purchases", source, purchase] => replay::show(doors, visitor, id, source, purchase).await,
                 _ => Err(no_page()),
             }

@@ -2,6 +2,7 @@
 
 use crate::domain::Timestamp;
 use crate::domain::time::DAY_MS;
+use crate::engine::derived::{DOMAIN, NETWORK};
 use jiff::tz::TimeZone;
 
 /// An instant for people, in UTC.
@@ -73,6 +74,8 @@ pub(super) fn kind(kind: &str) -> String {
         "ip" => "network address".to_owned(),
         "email" => "e-mail address".to_owned(),
         "phone" => "phone number".to_owned(),
+        DOMAIN => "e-mail domain".to_owned(),
+        NETWORK => "network".to_owned(),
         other => other.replace(['_', '-'], " "),
     }
 }

@@ -529,26 +529,21 @@ impl Engine {
         }
         Ok(())
     }
+}
 
-    /// What the members of a case have that is at stake, by unit.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn stake(&self, case: &Case) -> Result<BTreeMap<Unit, Stake>, EngineError> {
-        let mut stakes: BTreeMap<Unit, Stake> = BTreeMap::new();
-        for suspect in &case.members {
-            let Some(state) = self.load(&suspect.member).await? else { continue };
-            for (unit, balance) in &state.head.balances {
-                let stake = stakes.entry(*unit).or_default();
-                stake.pending_minor += balance.pending_minor + balance.posted_minor;
-                stake.held_minor += balance.held_minor;
-                stake.available_minor += balance.available_minor;
-                stake.paid_minor += balance.paid_minor;
-            }
-        }
-        stakes.retain(|_, stake| *stake != Stake::default());
-        Ok(stakes)
+/// What members have that is at stake, by unit.
+#[must_use]
+pub fn stake<'a>(members: impl IntoIterator<Item = &'a Arc<MemberState>>) -> BTreeMap<Unit, Stake> {
+    let mut stakes: BTreeMap<Unit, Stake> = BTreeMap::new();
+    for (unit, balance) in members.into_iter().flat_map(|member| &member.head.balances) {
+        let stake = stakes.entry(*unit).or_default();
+        stake.pending_minor += balance.pending_minor + balance.posted_minor;
+        stake.held_minor += balance.held_minor;
+        stake.available_minor += balance.available_minor;
+        stake.paid_minor += balance.paid_minor;
     }
+    stakes.retain(|_, stake| *stake != Stake::default());
+    stakes
 }
 
 impl Effect {

@@ -42,6 +42,7 @@ use crate::store::embedded::Embedded;
 use crate::store::{Batch, CATALOGUE, Committed, Keeper, Partition, StoreError, keys};
 use crate::telemetry::{Metrics, Stage};
 use arc_swap::ArcSwap;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use secrets::StoreSecrets;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -51,6 +52,8 @@ pub use start::{EngineOptions, StartError};
 
 /// Locks for members: more than requests in flight, so that few share one.
 const STRIPES: usize = 4096;
+/// Members read side by side.
+const READ_AT_ONCE: usize = 64;
 
 /// Why something was not done. Every variant is an answer that somebody can act on.
 #[derive(Debug, thiserror::Error)]
@@ -300,6 +303,19 @@ impl Engine {
             Ok(_held) => self.load_held(member).await,
             Err(_) => self.read(member).await,
         }
+    }
+
+    /// Members' states in the order asked, read side by side; those whom nobody registered are left out.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn load_all(
+        &self,
+        members: impl IntoIterator<Item = MemberId>,
+    ) -> Result<Vec<Arc<MemberState>>, EngineError> {
+        let read = futures_util::stream::iter(members).map(async |member| self.load(&member).await);
+        let read: Vec<_> = read.buffered(READ_AT_ONCE).try_collect().await?;
+        Ok(read.into_iter().flatten().collect())
     }
 
     /// As [`Engine::load`], for whoever holds the member.

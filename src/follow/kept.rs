@@ -4,7 +4,7 @@ use super::feed::Page;
 use super::live::{Arrivals, look};
 use super::pass::{Passed, Scored};
 use super::report::Report;
-use super::resident::{REFERRAL, Resident, Who};
+use super::resident::{Resident, Who};
 use crate::cases::triage::{Group, TriagePolicy};
 use crate::cases::{Case, Review, Verdict};
 use crate::decide::MemberState;
@@ -17,24 +17,6 @@ use std::sync::Arc;
 
 /// Members whose live score is remembered.
 const LIVE_MAX: usize = 200_000;
-/// Members around one that are named.
-const NEIGHBOURS_MAX: usize = 50;
-
-/// A member around another.
-#[derive(Debug)]
-pub struct Neighbour {
-    /// Who.
-    pub member: String,
-    /// By which kind of link.
-    pub kind: String,
-    /// Whose word the link is: `member`, `other` or, where they share something, `both`.
-    pub said_by: &'static str,
-    /// Whether it is verified, of what is shared for both.
-    pub verified: bool,
-    /// Their score.
-    pub score: f64,
-}
-
 /// What is kept of the records, and what was seen in it.
 #[derive(Debug, Default)]
 pub struct Kept {
@@ -186,32 +168,6 @@ impl Kept {
         }
         let passed = self.passed.as_ref().and_then(|passed| passed.scores.get(&who));
         (passed.cloned().unwrap_or_default(), None)
-    }
-
-    /// Members around one.
-    #[must_use]
-    pub fn neighbours(&self, who: Who) -> Vec<Neighbour> {
-        let mut found: Vec<Neighbour> = Vec::new();
-        let mut add = |other: Who, kind: u8, said_by, verified| {
-            if other != who && found.len() < NEIGHBOURS_MAX {
-                let kind = self.resident.word(kind).to_owned();
-                let score = self.scored(other).0.score;
-                found.push(Neighbour { member: self.resident.name(other).to_owned(), kind, said_by, verified, score });
-            }
-        };
-        for link in self.resident.said(who) {
-            if link.kind == REFERRAL {
-                add(link.to, REFERRAL, "member", false);
-            } else {
-                for other in self.resident.of_identifier(link.to).take(NEIGHBOURS_MAX) {
-                    add(other.by, link.kind, "both", link.verified && other.verified);
-                }
-            }
-        }
-        for link in self.resident.named(who).take(NEIGHBOURS_MAX) {
-            add(link.by, REFERRAL, "other", false);
-        }
-        found
     }
 
     /// Takes a record in; tells whose links it changed.

@@ -3,10 +3,13 @@
 //!
 //! [`screening`] is the one there is: [`feed`] is where it reads from, [`kept`] with [`resident`] what
 //! it keeps, [`work`] its thread, [`live`] what it sees as records come, [`pass`] the look at
-//! everybody, [`own`] who ties themselves to a group, [`rivals`] who leads to a merchant's
-//! competitors; [`report`] keeps, beside it, what merchants may know of their own business.
+//! everybody, [`own`] who ties themselves to a group, [`around`] who is around a member, [`rivals`] who leads to a merchant's
+//! competitors; [`report`] with [`customers`] keeps, beside it, what merchants may know of their own
+//! business.
 #![allow(clippy::float_arithmetic, reason = "scores are estimates; there is no money here")]
 
+pub mod around;
+pub mod customers;
 pub mod feed;
 pub mod kept;
 pub mod live;

@@ -255,8 +255,7 @@ fn tails(group: &Group, resident: &Resident, scores: &HashMap<Who, Scored>, at: 
     .collect()
 }
 
-/// Referrals within a group, and identifiers that two of it share. An identifier's name is four
-/// digits of its hash: enough for a picture, nothing outside of it.
+/// Referrals within a group, and identifiers that two of it share.
 #[must_use]
 pub fn ties(resident: &Resident, group: &BTreeSet<Who>, most: usize) -> Vec<Tie> {
     let mut ties = Vec::new();
@@ -273,7 +272,7 @@ pub fn ties(resident: &Resident, group: &BTreeSet<Who>, most: usize) -> Vec<Tie>
                 if !leading[&(kind, to)].iter().any(|other| { other.by } != who) {
                     continue;
                 }
-                format!("{}-{:04x}", resident.word(kind), resident.identifier(to) & 0xffff)
+                resident.short_name(kind, to)
             };
             let at = Timestamp::from_ms(i64::from(link.at) * 1000);
             ties.push(Tie {

@@ -4,6 +4,7 @@
 //! Kept in bounded memory and read anew at each start, as all a follower keeps. For people to
 //! look at: the books are the ledger. What a shared store forgot and was offered again counts once.
 
+use super::customers::{CustomerSums, Customers};
 use crate::decide::MemberState;
 use crate::domain::purchase::Grant;
 use crate::domain::time::DAY_MS;
@@ -11,8 +12,10 @@ use crate::domain::{EventKind, LocationId, MerchantId, OfferId, Timestamp, Unit}
 use crate::ledger::{AccountKind, Legs};
 use crate::record::{Body, EventInput, MemberInput, Record};
 use compact_str::CompactString;
+use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// Days that are kept.
 pub const DAYS_KEPT: u32 = 92;
@@ -23,11 +26,15 @@ const MERCHANTS_MAX: usize = 20_000;
 /// Shops and units of one merchant.
 const SHOPS_MAX: usize = 10_000;
 /// Units of one merchant: currencies, points, perks.
-const UNITS_MAX: usize = 16;
+pub(super) const UNITS_MAX: usize = 16;
 /// Offers whose activations are counted.
 const OFFERS_MAX: usize = 200_000;
 /// Time zones whose rules are kept ready.
 const ZONES_MAX: usize = 1_000;
+/// Customers of all merchants that are told apart.
+const CUSTOMERS_MAX: usize = 2_000_000;
+/// Members of offers whose rewards are counted.
+const REDEEMERS_MAX: usize = 2_000_000;
 
 /// What came together, in one unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,6 +51,19 @@ pub struct Sums {
     pub redemptions: i64,
 }
 
+impl Sums {
+    /// Adds others so many times.
+    pub fn add(&mut self, other: &Self, times: i64) {
+        let sum = |own: i64, other: i64| own.saturating_add(other.saturating_mul(times));
+        self.spend_minor = sum(self.spend_minor, other.spend_minor);
+        self.returned_minor = sum(self.returned_minor, other.returned_minor);
+        self.reward_minor = sum(self.reward_minor, other.reward_minor);
+        self.redemptions = sum(self.redemptions, other.redemptions);
+        let purchases = i64::try_from(other.purchases).unwrap_or(i64::MAX).saturating_mul(times);
+        self.purchases = self.purchases.saturating_add_signed(purchases);
+    }
+}
+
 /// What one offer did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OfferSums {
@@ -51,6 +71,8 @@ pub struct OfferSums {
     pub rewards: BTreeMap<Unit, i64>,
     /// Purchases that it rewarded.
     pub redemptions: i64,
+    /// Members whom it rewarded, as far as they are counted.
+    pub redeemers: i64,
     /// The same rewards by day, of the last [`PACE_DAYS_KEPT`] days: its pace.
     pub days: BTreeMap<u32, i64>,
 }
@@ -78,6 +100,10 @@ pub struct Report {
     merchants: BTreeMap<MerchantId, MerchantReport>,
     /// Members who are opted in.
     active: BTreeMap<OfferId, i64>,
+    customers: BTreeMap<MerchantId, Customers>,
+    customer_count: usize,
+    /// Rewarded purchases by member and offer.
+    redeemed: HashMap<u64, u32>,
     zones: BTreeMap<CompactString, TimeZone>,
 }
 
@@ -95,6 +121,14 @@ impl Report {
         self.merchants.get(merchant).cloned().unwrap_or_default()
     }
 
+    /// A merchant's new and existing customers in the same days as its report.
+    #[must_use]
+    pub fn customers(&self, merchant: &MerchantId) -> CustomerSums {
+        let newest = self.merchants.get(merchant).and_then(|report| report.days.keys().next_back());
+        let since = newest.map_or(0, |(day, _)| (day + 1).saturating_sub(DAYS_KEPT));
+        self.customers.get(merchant).map(|all| all.since(since)).unwrap_or_default()
+    }
+
     /// Members who are opted in to an offer.
     #[must_use]
     pub fn active(&self, offer: &OfferId) -> i64 {
@@ -109,16 +143,21 @@ impl Report {
                 self.opt(&step.offer, 1);
             }
         }
+        let member = hash(state.head.id.as_str());
+        for total in state.head.sealed.iter().filter(|total| total.purchases > 0) {
+            let day = total.last_at.map_or(0, Timestamp::day);
+            self.with_customers(&total.merchant, |customers, room| customers.came_before(member, room, day));
+        }
         for placed in &state.purchases {
             let purchase = &placed.purchase;
             let mut place = Place { day: placed.time.day(), hour: hour_of_day(placed.time), shop: None };
             for event in &purchase.events {
                 let matched = event.matched.and_then(|at| purchase.matches.get(usize::from(at))).cloned();
                 let input = EventInput { purchase: purchase.key.clone(), event: event.clone(), matched };
-                place = self.feed_event(&input);
+                place = self.feed_event(member, &input);
             }
             for grant in purchase.grants.iter().filter(|grant| grant.amount_minor > 0) {
-                self.reward(&place, grant, grant.amount_minor);
+                self.reward(member, &place, grant, grant.amount_minor);
             }
         }
     }
@@ -130,16 +169,21 @@ impl Report {
     }
 
     /// Counts what a grant's change gave or took back.
-    fn reward(&mut self, place: &Place, grant: &Grant, minor: i64) {
-        let Some(merchant) = self.merchant(&grant.merchant) else { return };
+    fn reward(&mut self, member: u64, place: &Place, grant: &Grant, minor: i64) {
         // From nothing to something, or back to nothing.
         let redeemed = i64::from(grant.amount_minor == minor) - i64::from(grant.amount_minor == 0);
+        let redeemers = self.redeem(member, &grant.offer, redeemed);
+        if let Some(customers) = self.customers.get_mut(&grant.merchant) {
+            customers.rewarded(member, grant.unit, minor, redeemed);
+        }
+        let Some(merchant) = self.merchant(&grant.merchant) else { return };
         merchant.add(place, grant.unit, |sums| {
             sums.reward_minor = sums.reward_minor.saturating_add(minor);
             sums.redemptions += redeemed;
         });
         let offer = merchant.offers.entry(grant.offer.clone()).or_default();
         offer.redemptions += redeemed;
+        offer.redeemers += redeemers;
         let of_unit = offer.rewards.entry(grant.unit).or_default();
         *of_unit = of_unit.saturating_add(minor);
         let of_day = offer.days.entry(place.day).or_default();
@@ -151,7 +195,8 @@ impl Report {
 
     /// Takes a record in.
     pub fn feed(&mut self, record: &Record) {
-        let Body::Member { input, changes, .. } = &record.body else { return };
+        let Body::Member { member, input, changes, .. } = &record.body else { return };
+        let member = hash(member.as_str());
         if record.envelope.again.is_some() {
             return;
         }
@@ -160,18 +205,34 @@ impl Report {
             MemberInput::Activated(step) => {
                 self.opt(&step.offer, if step.active { 1 } else { -1 });
             }
-            MemberInput::Event(event) => place = self.feed_event(event),
+            MemberInput::Event(event) => place = self.feed_event(member, event),
             _ => {}
         }
         for change in changes {
             let minor: i64 = change.transfers.iter().map(given).sum();
             if minor != 0 {
-                self.reward(&place, &change.grant, minor);
+                self.reward(member, &place, &change.grant, minor);
             }
         }
     }
 
-    fn feed_event(&mut self, input: &EventInput) -> Place {
+    /// Counts a member's rewarded purchases of an offer; by how many the members change whom it rewarded.
+    fn redeem(&mut self, member: u64, offer: &OfferId, by: i64) -> i64 {
+        let key = xxh3_64_with_seed(offer.as_str().as_bytes(), member);
+        let had = self.redeemed.get(&key).copied().unwrap_or(0);
+        if by > 0 && (had > 0 || self.redeemed.len() < REDEEMERS_MAX) {
+            self.redeemed.insert(key, had + 1);
+            return i64::from(had == 0);
+        }
+        if by < 0 && had > 1 {
+            self.redeemed.insert(key, had - 1);
+        } else if by < 0 && self.redeemed.remove(&key).is_some() {
+            return -1;
+        }
+        0
+    }
+
+    fn feed_event(&mut self, member: u64, input: &EventInput) -> Place {
         let event = &input.event;
         let Some(matched) = &input.matched else {
             return Place { day: event.occurred_at.day(), hour: hour_of_day(event.occurred_at), shop: None };
@@ -181,10 +242,11 @@ impl Report {
         let place = Place { day, hour: u8::try_from(local.hour()).unwrap_or(0), shop: Some(matched.location.clone()) };
         let (Some(amount), Some(merchant)) = (event.amount, self.merchant(&matched.merchant)) else { return place };
         let unit = Unit::Money(amount.currency);
+        let purchase = xxh3_64_with_seed(input.purchase.id.as_str().as_bytes(), hash(input.purchase.source.as_str()));
+        let first = event.sequence.is_none_or(|sequence| sequence.number <= 1);
         match event.kind {
             EventKind::Clearing => {
                 // Of several clearings of one purchase the first counts.
-                let first = event.sequence.is_none_or(|sequence| sequence.number <= 1);
                 merchant.add(&place, unit, |sums| {
                     sums.spend_minor = sums.spend_minor.saturating_add(amount.minor);
                     sums.purchases += u64::from(first);
@@ -193,14 +255,29 @@ impl Report {
                     let at = merchant.bought_at.entry(matched.location.clone()).or_default();
                     *at = (*at).max(event.occurred_at);
                 }
+                let bought = (unit, amount.minor);
+                self.with_customers(&matched.merchant, |customers, room| {
+                    customers.bought(member, room, purchase, place.day, bought, first);
+                });
             }
             EventKind::Refund | EventKind::Chargeback => {
                 merchant
                     .add(&place, unit, |sums| sums.returned_minor = sums.returned_minor.saturating_add(amount.minor));
+                if let Some(customers) = self.customers.get_mut(&matched.merchant) {
+                    customers.returned(member, purchase, unit, amount.minor);
+                }
             }
             _ => {}
         }
         place
+    }
+
+    fn with_customers(&mut self, id: &MerchantId, change: impl FnOnce(&mut Customers, bool)) {
+        let room = self.customer_count < CUSTOMERS_MAX;
+        let customers = self.customers.entry(id.clone()).or_default();
+        let before = customers.len();
+        change(customers, room);
+        self.customer_count += customers.len() - before;
     }
 
     fn merchant(&mut self, id: &MerchantId) -> Option<&mut MerchantReport> {
@@ -241,6 +318,10 @@ impl MerchantReport {
             self.days.pop_first();
         }
     }
+}
+
+fn hash(text: &str) -> u64 {
+    xxh3_64(text.as_bytes())
 }
 
 /// What a transfer gives, or takes back when it is below zero.

@@ -234,10 +234,10 @@ impl Resident {
     pub fn word(&self, kind: u8) -> &str {
         &self.kinds[usize::from(kind)]
     }
-    /// The hash of an identifier.
+    /// An identifier's short name, for pictures: four digits of its hash mean nothing outside of one.
     #[must_use]
-    pub fn identifier(&self, to: u32) -> u64 {
-        self.identifiers[to as usize]
+    pub fn short_name(&self, kind: u8, to: u32) -> String {
+        format!("{}-{:04x}", self.word(kind), self.identifiers[to as usize] & 0xffff)
     }
 
     /// A member's number, a new one when nobody named them before.

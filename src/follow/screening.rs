@@ -1,8 +1,10 @@
 //! Screening as the doors see it: what is known of a member's risk, and how it is set to work
 //! ([`super::work`]).
 
+use super::around::{Around, around};
+use super::customers::CustomerSums;
 use super::feed;
-use super::kept::{Kept, Neighbour};
+use super::kept::Kept;
 use super::pass::Scored;
 use super::report::MerchantReport;
 use super::resident::Member;
@@ -55,7 +57,7 @@ pub struct Risk {
     /// When the last whole pass looked; `None` before the first.
     pub pass_at: Option<Timestamp>,
     /// Members around them.
-    pub neighbours: Vec<Neighbour>,
+    pub around: Around,
 }
 
 impl Screener {
@@ -173,7 +175,7 @@ impl Screener {
             scored,
             live_at,
             pass_at: kept.passed.as_ref().map(|passed| passed.at),
-            neighbours: kept.neighbours(who),
+            around: around(&kept, who),
         })
     }
 
@@ -187,6 +189,12 @@ impl Screener {
     #[must_use]
     pub fn report(&self, merchant: &MerchantId) -> MerchantReport {
         self.read().report.of(merchant)
+    }
+
+    /// A merchant's new and existing customers in the days that are kept.
+    #[must_use]
+    pub fn customers(&self, merchant: &MerchantId) -> CustomerSums {
+        self.read().report.customers(merchant)
     }
 
     /// Members who are opted in to each of some offers.

@@ -1,6 +1,7 @@
 //! What people do in the consoles from end to end: an analyst confirms a case and takes it back,
 //! also without a mouse; a merchant publishes an offer, and the next purchase is credited by it.
 
+use crate::scene::{self, FRIENDS, MEMBER};
 use crate::window::{self, Window};
 use crate::world::ring::{posted, ring, user};
 use crate::world::{self, Service};
@@ -63,6 +64,39 @@ async fn a_case_is_decided_by_keyboard_alone() {
     })
     .await;
     assert_eq!(posted(&service, "ring-0").await, 0);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_is_expanded_and_collapsed_by_keyboard() {
+    let service = Service::start(&[("RINGFENCE_SCREENING__ENABLED", "true")]).await;
+    let id = scene::set(&service).await;
+    let password = user(&service, "anna", Role::Risk, None);
+    window::with(&service, async |window: &Window| {
+        window.sign_in(("anna", &password)).await;
+        let (case, member) = (format!("/console/cases/{id}"), format!("/console/members/{MEMBER}"));
+        let friend = format!("#picture-who option[value='m:{}']", FRIENDS[1]);
+        let referral = format!("#ties tr[data-link='{} referral {}']", FRIENDS[1], FRIENDS[0]);
+        for (path, who, brings) in [(case, MEMBER, friend), (member, FRIENDS[0], referral)] {
+            window.open(&path).await;
+            window.see("#picture canvas").await;
+            let rows =
+                async || window.run("return document.querySelectorAll('#ties tr[data-link]').length", vec![]).await;
+            let before = rows().await;
+            window.tab_to("#picture-who").await;
+            window.type_in(who).await;
+            window.tab_to("#picture-expand").await;
+            window.press(Key::Enter).await;
+            // What the picture has, the table has.
+            window.see(&brings).await;
+            assert_ne!(rows().await, before, "{path}");
+            window.see_text("Collapse").await;
+            window.press(Key::Enter).await;
+            window.see_text("Expand").await;
+            assert_eq!(rows().await, before, "{path}: what was brought in is gone");
+        }
+    })
+    .await;
     service.stop().await;
 }
 

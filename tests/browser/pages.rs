@@ -29,7 +29,7 @@ fn pictures() -> (Option<String>, bool) {
 /// Waits until what a script draws is there.
 async fn drawn(window: &Window, name: &str) {
     match name {
-        "case" => window.see("#picture canvas").await,
+        "case" | "member" => window.see("#picture canvas").await,
         "performance" => window.see(".chart canvas").await,
         _ => window.see("main h1").await,
     };

@@ -5,13 +5,16 @@ use crate::world::ring::{Six, six};
 use crate::world::{self, Service};
 use ringfence::api::merchant_document::MerchantDocument;
 use ringfence::domain::offer::Terms;
-use ringfence::domain::{MerchantId, Timestamp};
+use ringfence::domain::{MemberId, MerchantId, Timestamp};
+use ringfence::engine::acts::Registration;
 use serde_json::json;
 
 /// Whose portal is shown.
 pub const MERCHANT: &str = "blue-door";
 /// Somebody of the ring.
 pub const MEMBER: &str = "m-1042";
+/// Who is around them besides.
+pub const FRIENDS: [&str; 2] = ["m-2001", "m-2002"];
 const SHOPS: [(&str, &str, &str); 3] =
     [("market", "Oakland", "445566001"), ("harbor", "Alameda", "445566002"), ("hilltop", "Berkeley", "445566003")];
 const DAYS: i64 = 30;
@@ -44,10 +47,21 @@ pub async fn set(service: &Service) -> u64 {
     ];
     let names = (1_041..1_047).map(|number| format!("m-{number}")).collect();
     let id = six(service, Six { names, mid: SHOPS[0].2, evidence }).await;
+    friends(service).await;
     let unread = world::event("e-unread", "sneezed", "p-unread", "tok_0", 4_000, "2026-11-21T11:00:00Z", SHOPS[0].2);
     assert_eq!(service.post("visa-eu", unread).await.0, 422);
     seen(service).await;
     id
+}
+
+/// Two of a household with the same phone as [`MEMBER`], who bought nothing here.
+async fn friends(service: &Service) {
+    let id = |name: &str| MemberId::new(name).unwrap();
+    let phone = || vec![("phone".to_owned(), "+1 510 555 0100".to_owned(), false, None)];
+    for (member, by) in [(MEMBER, None), (FRIENDS[0], None), (FRIENDS[1], Some(FRIENDS[0]))] {
+        let said = Registration { referred_by: by.map(id), links: phone(), ..Registration::default() };
+        service.engine().register(&id(member), said, None).await.unwrap();
+    }
 }
 
 /// A month of purchases by ten members, more at the market than elsewhere, the same every time.

@@ -11,6 +11,7 @@ use crate::console::page::{self, Chrome, Visitor, encoded};
 use crate::console::words;
 use crate::domain::time::DAY_MS;
 use crate::domain::{OfferId, Timestamp, Unit};
+use crate::follow::customers::CustomerSums;
 use crate::follow::report::{DAYS_KEPT, MerchantReport, OfferSums, Sums};
 use askama::Template;
 use hyper::StatusCode;
@@ -42,7 +43,17 @@ struct PerformancePage {
     days: Vec<Row>,
     hours: Vec<Row>,
     shops: Vec<Row>,
+    customers: Vec<CustomerRow>,
+    /// Customers are not all told apart.
+    more_customers: bool,
     offers: Vec<OfferRow>,
+}
+
+/// Customers of one sort.
+struct CustomerRow {
+    label: &'static str,
+    customers: u64,
+    sums: Row,
 }
 
 struct Row {
@@ -61,6 +72,7 @@ struct OfferRow {
     state: String,
     state_words: String,
     active: String,
+    redeemers: String,
     redemptions: i64,
     rewards: String,
     budget: String,
@@ -75,7 +87,8 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Re
     let unit = unit(visitor, &report)?;
     let of_unit = unit.map(|unit| of(&report, unit));
     let offers = offers(doors, visitor, &whose, &report).await?;
-    let Figures { totals, by_day, days, hours, shops } = of_unit.unwrap_or_default();
+    let Figures { all, totals, by_day, days, hours, shops } = of_unit.unwrap_or_default();
+    let told = doors.screener.customers(&whose.id);
     Ok(page::page(
         StatusCode::OK,
         &PerformancePage {
@@ -90,6 +103,8 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Re
             days,
             hours,
             shops,
+            more_customers: told.more,
+            customers: unit.map(|unit| customers(&all, &told, unit)).unwrap_or_default(),
             offers,
         },
     ))
@@ -120,6 +135,7 @@ fn units(whose: &Whose, report: &MerchantReport, chosen: Option<Unit>) -> Vec<(S
 /// What is shown in one unit.
 #[derive(Default)]
 struct Figures {
+    all: Sums,
     totals: Vec<(&'static str, String)>,
     by_day: String,
     days: Vec<Row>,
@@ -129,13 +145,8 @@ struct Figures {
 
 fn of(report: &MerchantReport, unit: Unit) -> Figures {
     let days: BTreeMap<u32, Sums> = chosen(&report.days, unit).collect();
-    let all = days.values().fold(Sums::default(), |all, sums| Sums {
-        spend_minor: all.spend_minor.saturating_add(sums.spend_minor),
-        returned_minor: all.returned_minor.saturating_add(sums.returned_minor),
-        reward_minor: all.reward_minor.saturating_add(sums.reward_minor),
-        purchases: all.purchases + sums.purchases,
-        redemptions: all.redemptions + sums.redemptions,
-    });
+    let mut all = Sums::default();
+    days.values().for_each(|sums| all.add(sums, 1));
     let mut shops: Vec<_> = chosen(&report.shops, unit).collect();
     shops.sort_by_key(|(_, sums)| std::cmp::Reverse((sums.spend_minor, sums.reward_minor)));
     let hours: Vec<(u8, Sums)> = chosen(&report.hours, unit).collect();
@@ -145,6 +156,7 @@ fn of(report: &MerchantReport, unit: Unit) -> Figures {
         ..row(format!("{hour:02}:00"), &sums, unit)
     };
     Figures {
+        all,
         totals: totals(&all, unit),
         by_day: by_day(&days, unit),
         days: days.iter().rev().map(|(number, sums)| row(date(*number), sums, unit)).collect(),
@@ -173,6 +185,15 @@ fn totals(all: &Sums, unit: Unit) -> Vec<(&'static str, String)> {
         totals.push(("Spend for 1 of reward", format!("{}.{}", tenths / 10, tenths % 10)));
     }
     totals
+}
+
+/// New customers, and everybody else: together they are the totals.
+fn customers(all: &Sums, told: &CustomerSums, unit: Unit) -> Vec<CustomerRow> {
+    let new = told.of_new.get(&unit).copied().unwrap_or_default();
+    let mut rest = *all;
+    rest.add(&new, -1);
+    let of = |label, customers, sums: &Sums| CustomerRow { label, customers, sums: row(String::new(), sums, unit) };
+    vec![of("New", told.new, &new), of("Existing", told.existing, &rest)]
 }
 
 fn row(label: String, sums: &Sums, unit: Unit) -> Row {
@@ -237,6 +258,10 @@ fn offer_row(offer: &OfferView, active: i64, sums: &OfferSums, left: Option<i64>
         state: word(offer.state),
         state_words: words::plain(&word(offer.state)),
         active: if by_itself { "everybody".to_owned() } else { active.to_string() },
+        redeemers: match (by_itself, active) {
+            (false, 1..) => format!("{} · {} %", sums.redeemers, 100 * sums.redeemers / active),
+            _ => sums.redeemers.to_string(),
+        },
         redemptions: sums.redemptions,
         rewards: rewards.join(", "),
         budget: offer.document.budget_minor.map_or_else(String::new, |minor| super::list::amount(minor, currency)),

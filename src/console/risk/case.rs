@@ -1,18 +1,18 @@
 //! A case on one screen: what happened, the picture, the evidence, the money, and the decision.
 
-use super::picture::{Known, NODES_MAX, Picture, leads_to_member, word};
+use super::picture::{Known, Picture, PicturePart, word};
 use super::{said, timeline};
 use crate::api::Doors;
 use crate::api::reply::{self, Reply};
 use crate::authenticate::keys::{KeyId, Role};
-use crate::cases::{Case, Chosen, Evidence, Step, Suspect, Tie, Verdict};
+use crate::cases::{Case, Chosen, Evidence, Step, Suspect, Verdict};
 use crate::console::page::{self, Chrome, Visitor, encoded};
 use crate::console::words;
 use crate::decide::MemberState;
 use crate::domain::Unit;
 use crate::domain::member::Standing;
 use crate::engine::again::Job;
-use crate::engine::cases::{CaseError, Stake};
+use crate::engine::cases::{CaseError, Stake, stake};
 use askama::Template;
 use hyper::StatusCode;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,10 +45,7 @@ struct CasePage {
     stakes: Vec<StakeRow>,
     suspects: Vec<SuspectRow>,
     own: usize,
-    graph: String,
-    left_out: usize,
-    nodes_max: usize,
-    ties: Vec<TieRow>,
+    picture: PicturePart,
     evidence: Vec<EvidenceRow>,
     reviews: Vec<ReviewRow>,
     timeline: Vec<timeline::Entry>,
@@ -96,15 +93,6 @@ struct SuspectRow {
     money: String,
 }
 
-struct TieRow {
-    from: String,
-    to: String,
-    to_link: Option<String>,
-    kind: String,
-    verified: bool,
-    at: String,
-}
-
 struct EvidenceRow {
     detector: String,
     version: u32,
@@ -133,13 +121,9 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
     let engine = &doors.engine;
     let case = engine.case(id).await?.ok_or(CaseError::Unknown)?;
     tracing::info!(request = %visitor.request.id, key = %visitor.caller.key_id, case = id, "a case was read");
-    let mut members: Vec<Arc<MemberState>> = Vec::with_capacity(case.members.len());
-    for suspect in &case.members {
-        members.extend(engine.load(&suspect.member).await?);
-    }
-    let stake = engine.stake(&case).await?;
-    let known = known(&case, &members);
-    let picture = Picture::of(&case, &known);
+    let members = engine.load_all(case.names()).await?;
+    let stake = stake(&members);
+    let known = Known::of_all(&members, case.merchant.as_ref());
     let (timeline, timeline_left_out) = timeline::timeline(&case, &members);
     let (taken, by) = (&doors.console.taken, &visitor.caller.key_id);
     taken.touch(id, by, visitor.now);
@@ -162,10 +146,7 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
             stakes: stake.iter().map(stake_row).collect(),
             suspects: case.members.iter().map(|suspect| suspect_row(suspect, &known)).collect(),
             own: case.meant().len(),
-            graph: picture.to_json(),
-            left_out: picture.left_out,
-            nodes_max: NODES_MAX,
-            ties: case.ties.iter().map(tie_row).collect(),
+            picture: Picture::of(&case, &known).part(&case.ties),
             evidence: case.evidence.iter().map(evidence_row).collect(),
             reviews: case
                 .reviews
@@ -231,21 +212,6 @@ fn scope(case: &Case) -> String {
     case.merchant.as_ref().map_or_else(|| "the whole programme".to_owned(), |id| format!("competitors of {id}"))
 }
 
-/// What is known of each member besides the case.
-fn known(case: &Case, members: &[Arc<MemberState>]) -> BTreeMap<String, Known> {
-    let one = |member: &Arc<MemberState>| {
-        let sums = member.head.balances.iter().map(|(unit, had)| {
-            (*unit, had.pending_minor + had.posted_minor + had.held_minor + had.available_minor + had.paid_minor)
-        });
-        let sums: Vec<(Unit, i64)> = sums.filter(|(_, minor)| *minor != 0).collect();
-        let money_minor = sums.iter().filter(|(unit, _)| unit.currency().is_some()).map(|(_, minor)| minor).sum();
-        let money = words::list(&sums.iter().map(|(unit, minor)| unit.shown(*minor)).collect::<Vec<_>>());
-        let standing = member.head.standing_now(case.merchant.as_ref());
-        (member.head.id.to_string(), Known { standing, money_minor, money })
-    };
-    members.iter().map(one).collect()
-}
-
 /// Which reviews the case may take now.
 fn verdicts(case: &Case) -> Vec<(&'static str, &'static str)> {
     let all = [
@@ -285,17 +251,6 @@ fn suspect_row(suspect: &Suspect, known: &BTreeMap<String, Known>) -> SuspectRow
         since: words::when(suspect.since),
         money: had.map(|had| had.money.clone()).unwrap_or_default(),
         member,
-    }
-}
-
-fn tie_row(tie: &Tie) -> TieRow {
-    TieRow {
-        from: tie.from.to_string(),
-        to: tie.to.clone(),
-        to_link: leads_to_member(&tie.kind).then(|| encoded(&tie.to)),
-        kind: words::kind(&tie.kind),
-        verified: tie.verified,
-        at: words::when(tie.at),
     }
 }
 

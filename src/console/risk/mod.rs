@@ -1,10 +1,11 @@
 //! The risk desk: the queue of cases, one case on one screen, and what is decided there.
 
+pub(super) mod around;
 pub(super) mod case;
 pub mod counts;
 pub(super) mod decide;
 pub(super) mod detectors;
-mod picture;
+pub(super) mod picture;
 pub(super) mod queue;
 mod said;
 mod search;

@@ -9,6 +9,7 @@ use crate::api::reply::Reply;
 use crate::cases::{Case, Status};
 use crate::console::page::{self, Chrome, Visitor};
 use crate::console::words;
+use crate::engine::cases::stake;
 use askama::Template;
 use hyper::StatusCode;
 use std::collections::{BTreeMap, BTreeSet};
@@ -193,14 +194,16 @@ async fn rows(doors: &Doors, visitor: &Visitor<'_>, cases: &[Case]) -> Result<Ve
     let mut left = MEMBERS_MAX;
     let mut rows = Vec::with_capacity(cases.len());
     for case in cases {
-        let (mut stake, mut stake_minor) = ("on its page".to_owned(), 0);
+        let (mut at_stake, mut stake_minor) = ("on its page".to_owned(), 0);
         if let Some(rest) = left.checked_sub(case.members.len()) {
             left = rest;
-            let open = doors.engine.stake(case).await?.into_iter();
-            let open = open.map(|(unit, had)| (unit, had.pending_minor + had.held_minor + had.available_minor));
+            let members = doors.engine.load_all(case.names()).await?;
+            let open = stake(&members)
+                .into_iter()
+                .map(|(unit, had)| (unit, had.pending_minor + had.held_minor + had.available_minor));
             let open: Vec<_> = open.filter(|(_, minor)| *minor != 0).collect();
             stake_minor = open.iter().filter(|(unit, _)| unit.currency().is_some()).map(|(_, minor)| minor).sum();
-            stake = words::list(&open.iter().map(|(unit, minor)| unit.shown(*minor)).collect::<Vec<_>>());
+            at_stake = words::list(&open.iter().map(|(unit, minor)| unit.shown(*minor)).collect::<Vec<_>>());
         }
         let line = CaseLine::of(case);
         let holder = doors.console.taken.holder(case.id, visitor.now).map(|(who, _)| who);
@@ -212,7 +215,7 @@ async fn rows(doors: &Doors, visitor: &Visitor<'_>, cases: &[Case]) -> Result<Ve
             members: line.members,
             detectors: detectors(case).iter().map(|name| words::plain(name)).collect::<Vec<_>>().join(", "),
             headline: line.headline,
-            stake,
+            stake: at_stake,
             stake_minor,
             opened: words::when(line.opened_at),
             age: words::age(line.opened_at, visitor.now),

@@ -5,6 +5,9 @@ use super::{Browser, encoded, place, text};
 use crate::world::Service;
 use crate::world::ring::{NAUGHTY, key, posted, ring};
 use ringfence::authenticate::keys::Role;
+use ringfence::domain::MemberId;
+use ringfence::engine::acts::Registration;
+use std::time::Duration;
 
 #[tokio::test]
 async fn one_case_at_a_time_and_nobody_elses() {
@@ -191,5 +194,36 @@ async fn what_was_decided_is_decided_again_and_detectors_are_measured() {
     let nobodys = analyst.post("/console/detectors/none/1/withdraw", &page, &[("reason", "x")]).await;
     assert_eq!(nobodys.status, 404);
     assert_eq!(analyst.post(&path, &page, &[("reason", "it names families")]).await.status, 303);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_around_a_member_is_a_part_with_the_same_rows_as_its_picture() {
+    let service = Service::start(&[("RINGFENCE_SCREENING__ENABLED", "true")]).await;
+    let engine = service.engine();
+    let id = |name: &str| MemberId::new(name).unwrap();
+    for (name, by) in [("ann", None), (NAUGHTY, Some("ann")), ("cyd", None)] {
+        let links = vec![("phone".to_owned(), "+1 555 0100".to_owned(), name == "ann", None)];
+        let said = Registration { referred_by: by.map(id), links, ..Registration::default() };
+        engine.register(&id(name), said, None).await.unwrap();
+    }
+    let mut analyst = Browser::signed_in(&service, &key(&service, Role::Risk, None)).await;
+    let mut part = String::new();
+    // Screening reads the records behind the service.
+    let read = async {
+        while !part.contains("data-link=\"cyd phone") {
+            part = text(&analyst.get("/console/members/ann/around").await);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), read).await.expect("screening reads what was registered");
+    assert!(part.contains("referral ann") && part.contains("verified"), "{part}");
+    assert!(!part.contains("<script>alert") && !part.contains("0100"), "{part}");
+    // Three links to the phone and one referral, in the picture and in the table.
+    assert_eq!((part.matches("<tr data-link").count(), part.matches("&#34;key&#34;").count()), (4, 4), "{part}");
+    let page = text(&analyst.get("/console/members/ann").await);
+    assert!(page.contains("id=\"picture\"") && page.contains("data-link=\"cyd phone"), "{page}");
+    assert_eq!(analyst.get("/console/members/nobody/around").await.status, 404);
+    let mut merchant = Browser::signed_in(&service, &key(&service, Role::Merchant, Some("shop"))).await;
+    assert_eq!(merchant.get("/console/members/ann/around").await.status, 403);
     service.stop().await;
 }
