@@ -40,8 +40,8 @@ pub struct Console {
     pub audit: Arc<audit::Audit>,
     /// Who works on which case.
     pub taken: risk::take::Taken,
-    /// How many cases wait, counted a moment ago.
-    pub counted: risk::counts::Counted,
+    /// All cases as they were a moment ago.
+    pub desk: Arc<risk::desk::Desk>,
 }
 
 impl Console {
@@ -54,7 +54,7 @@ impl Console {
             tries: sign_in::Tries::default(),
             audit: Arc::new(audit::Audit::at(dir, settings.audit_bytes_max)),
             taken: risk::take::Taken::new(settings.take_idle),
-            counted: risk::counts::Counted::default(),
+            desk: Arc::default(),
         }
     }
 }
@@ -93,7 +93,7 @@ pub async fn answer(doors: &Doors, request: &Request) -> Reply {
         ("POST", ["sign-in"]) => return sign_in::enter(doors, request, now).await,
         _ => {}
     }
-    let Some(visitor) = visitor(doors, request, now) else { return page::see_other("/console/sign-in", None) };
+    let Some(visitor) = visitor(doors, request, now).await else { return page::see_other("/console/sign-in", None) };
     match inside(doors, &visitor, &parts).await {
         Ok(reply @ Reply::Problem(_)) | Err(reply) => page::problem(Some(&visitor), request, reply),
         Ok(reply) => match written_down(doors, &visitor, &parts).await {
@@ -104,7 +104,7 @@ pub async fn answer(doors: &Doors, request: &Request) -> Reply {
 }
 
 /// Who asks, when they are signed in and their key still stands.
-fn visitor<'a>(doors: &Doors, request: &'a Request, now: Timestamp) -> Option<Visitor<'a>> {
+async fn visitor<'a>(doors: &Doors, request: &'a Request, now: Timestamp) -> Option<Visitor<'a>> {
     let token = page::cookie(request, session::COOKIE)?;
     let session = doors.console.sessions.find(token, now)?;
     let user = session.caller.key_id.user().and_then(|name| doors.keys.user(&name));
@@ -115,7 +115,7 @@ fn visitor<'a>(doors: &Doors, request: &'a Request, now: Timestamp) -> Option<Vi
     }
     let session::Session { caller, csrf, by_link, .. } = session;
     let elsewhere = doors.screener.is_elsewhere();
-    Some(Visitor { caller, csrf, by_link, elsewhere, token, request, form: Form::of(request), now })
+    Some(Visitor { caller, csrf, by_link, elsewhere, token, request, form: Form::of(request).await, now })
 }
 
 async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<Reply, Reply> {

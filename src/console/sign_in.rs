@@ -98,7 +98,7 @@ pub(super) fn show(request: &Request) -> Reply {
 
 /// Takes the form.
 pub(super) async fn enter(doors: &Doors, request: &Request, now: Timestamp) -> Reply {
-    let sent = Form::of(request);
+    let sent = Form::of(request).await;
     let expected = page::cookie(request, FORM_COOKIE).unwrap_or_default();
     if !page::is_ours(request) || !page::same(sent.get("csrf"), expected) {
         return form(request, StatusCode::FORBIDDEN, SignIn::says("The form had grown old. Please sign in again."));

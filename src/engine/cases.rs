@@ -486,6 +486,7 @@ impl Engine {
         batches[0].lease = lease;
         let leaves_job = batches.len() > 1;
         self.commit_apart(record, batches).await?;
+        self.screening.case_changed(case.id);
         if leaves_job {
             self.jobs_left.notify_one();
         }

@@ -12,6 +12,7 @@ use crate::journal::{Position, ReadError};
 use crate::record::MemberInput;
 use crate::store::redis::LogId;
 use crate::store::{Lease, Partition};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ use tokio::sync::watch;
 
 /// How long a request waits for screening to come up before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Changes of cases that are remembered.
+const CHANGED_MAX: usize = 1_000;
 
 /// How often a process asks how far another has screened.
 const ASKED_EVERY: Duration = Duration::from_millis(25);
@@ -62,6 +65,8 @@ pub struct Screening {
     pass_wanted: AtomicBool,
     /// One change of cases at a time.
     pub(super) cases: tokio::sync::Mutex<()>,
+    /// How many changes of cases this process made, and which cases they last were of.
+    changed: Mutex<(u64, VecDeque<u64>)>,
     /// What says that this process alone screens a shared store.
     lease: Mutex<Option<Lease>>,
 }
@@ -79,8 +84,29 @@ impl Screening {
             woken: Condvar::new(),
             pass_wanted: AtomicBool::new(false),
             cases: tokio::sync::Mutex::default(),
+            changed: Mutex::default(),
             lease: Mutex::default(),
         }
+    }
+
+    /// A case was changed by this process.
+    pub(super) fn case_changed(&self, id: u64) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.0 += 1;
+        changed.1.push_back(id);
+        if changed.1.len() > CHANGED_MAX {
+            changed.1.pop_front();
+        }
+    }
+
+    /// How many changes of cases this process has made, and which cases those were of that came after so
+    /// many; `None` when they are not remembered any more.
+    #[must_use]
+    pub fn cases_changed(&self, since: u64) -> (u64, Option<BTreeSet<u64>>) {
+        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let newer = usize::try_from(changed.0.saturating_sub(since)).unwrap_or(usize::MAX);
+        let known = (newer <= changed.1.len()).then(|| changed.1.iter().rev().take(newer).copied().collect());
+        (changed.0, known)
     }
 
     /// What says that this process alone screens a shared store; `None` while another does, and where

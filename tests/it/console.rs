@@ -53,6 +53,25 @@ impl<'a> Browser<'a> {
         answer
     }
 
+    /// Sends a form with a file.
+    async fn upload(&mut self, path: &str, page: &Answer, fields: &[(&str, &str)], file: &[u8]) -> Answer {
+        let csrf = between(&text(page), "name=\"csrf\" value=\"", "\"");
+        let mut body = Vec::new();
+        for (name, value) in [("csrf", csrf.as_str())].iter().chain(fields) {
+            let head = format!("--frontier\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+            body.extend_from_slice(head.as_bytes());
+        }
+        let head = "--frontier\r\nContent-Disposition: form-data; name=\"file\"; filename=\"shops.csv\"\r\nContent-Type: text/csv\r\n\r\n";
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(file);
+        body.extend_from_slice(b"\r\n--frontier--\r\n");
+        let mut headers = self.headers(true);
+        headers[1].1 = "multipart/form-data; boundary=frontier".to_owned();
+        let answer = self.service.send("POST", path, &headers, body).await;
+        self.keep(&answer);
+        answer
+    }
+
     fn headers(&self, form: bool) -> Vec<(String, String)> {
         let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut headers = vec![("cookie".to_owned(), cookies.join("; "))];

@@ -223,7 +223,11 @@ pub(in crate::console) async fn link(doors: &Doors, visitor: &Visitor<'_>) -> Re
 /// Shows what a list would enter, with its faults by line; enters it when it was looked at.
 pub(in crate::console) async fn import(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
     let whose = whose::named(doors, visitor).await?;
-    let text = visitor.form.get("sheet").to_owned();
+    let (file, typed) = (visitor.form.get("file"), visitor.form.get("sheet"));
+    let text = if file.trim().is_empty() { typed } else { file }.to_owned();
+    if text.trim().is_empty() {
+        return Err(reply::impossible("missing_field", "file", "choose a file, or put the list into the box below it"));
+    }
     let mut document = MerchantDocument::of(&whose.merchant);
     let read = sheet::read(&text, &mut document);
     if visitor.form.get("step") == "enter" && read.faults.is_empty() {

@@ -2,6 +2,7 @@
 //! MID. Each line is read as the API reads a shop, so that a fault is told with its line.
 
 use crate::api::merchant_document::{LocationDocument, MerchantDocument, MidDocument};
+use crate::console::words;
 use crate::domain::{LocationId, MerchantId};
 
 /// Lines that are read.
@@ -27,6 +28,13 @@ pub(super) struct Sheet {
 }
 
 impl Sheet {
+    /// What it would enter, in words.
+    pub(super) fn said(&self) -> String {
+        let parts = [(self.locations, "new shop"), (self.mids, "new MID")];
+        let [shops, mids] = parts.map(|(count, of)| words::count(count, of));
+        let lines = words::count(self.lines, "line");
+        format!("{lines} {} good: {shops}, {mids}.", if self.lines == 1 { "is" } else { "are" })
+    }
     fn fault(&mut self, line: u64, what: String) {
         if self.faults.len() < FAULTS_MAX {
             self.faults.push((line, what));
@@ -87,6 +95,9 @@ pub(super) fn read(text: &str, document: &mut MerchantDocument) -> Sheet {
 
 /// The shop of a line, as the API would take it.
 fn shop(headings: &[String], record: &csv::StringRecord) -> Result<LocationDocument, String> {
+    if record.iter().any(|field| field.contains(char::REPLACEMENT_CHARACTER)) {
+        return Err("has letters that are not UTF-8; save the list as `CSV UTF-8`".to_owned());
+    }
     if record.len() > headings.len() {
         return Err(format!("has {} fields, but there are {} columns", record.len(), headings.len()));
     }
@@ -190,6 +201,7 @@ mod tests {
             ("location,mid,colour\na,1,red\n", "no column `colour`"),
             ("location,name\na,b\n", "`mid` is missing"),
             ("location,mid\na,1,2\n", "has 3 fields"),
+            ("location,mid,name\na,1,Caf\u{fffd}\n", "not UTF-8"),
         ] {
             let sheet = read(text, &mut document());
             assert!(sheet.faults.iter().any(|(_, fault)| fault.contains(said)), "{text}: {sheet:?}");

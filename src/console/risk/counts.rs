@@ -1,6 +1,6 @@
-//! How many cases wait, are had and are decided: counted for everybody together and at most every
-//! few seconds, whatever number of people look at it.
+//! How many cases wait, are had and are decided, and what became of those of each detector.
 
+use super::desk;
 use crate::api::Doors;
 use crate::api::reply::Reply;
 use crate::cases::{Case, Evidence, SCORE, Status, Verdict};
@@ -10,16 +10,6 @@ use askama::Template;
 use compact_str::CompactString;
 use hyper::StatusCode;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
-
-/// How old a count may be.
-const FRESH_MS: i64 = 5_000;
-/// Cases that are read at a time.
-const PAGE: usize = 200;
-
-/// The last count.
-#[derive(Debug, Default)]
-pub struct Counted(Mutex<Option<(Timestamp, Counts)>>);
 
 /// How many cases stand where, and what became of those that a detector's version speaks in.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +37,23 @@ pub(super) struct Tally {
 }
 
 impl Counts {
+    /// What one case adds.
+    pub(super) fn of_case(case: &Case) -> Self {
+        let mut counts = Self::default();
+        counts.take(case);
+        counts
+    }
+
+    /// Adds others.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (status, count) in &other.by_status {
+            *self.by_status.entry(*status).or_insert(0) += count;
+        }
+        for (version, tally) in &other.by_detector {
+            self.by_detector.entry(version.clone()).or_default().add(tally);
+        }
+    }
+
     fn take(&mut self, case: &Case) {
         *self.by_status.entry(case.status).or_insert(0) += 1;
         let verdict = case.last_review().map(|(_, review)| review.verdict);
@@ -72,6 +79,16 @@ impl Counts {
     }
 }
 
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.cases += other.cases;
+        self.first += other.first;
+        self.confirmed += other.confirmed;
+        self.dismissed += other.dismissed;
+        self.watched += other.watched;
+    }
+}
+
 #[derive(Template)]
 #[template(path = "counts.html", config = "src/console/askama.toml")]
 struct CountsPart {
@@ -91,31 +108,18 @@ pub(super) struct Line {
 }
 
 /// The line as it is now.
-pub(super) async fn line(doors: &Doors, now: Timestamp) -> Result<Line, Reply> {
-    let counts = counted(doors, now).await?;
+pub(super) fn line(doors: &Doors, counts: &Counts, now: Timestamp) -> Line {
     let (open, watching) = (counts.of(Status::Open), counts.of(Status::Watching));
-    Ok(Line { open, watching, taken: doors.console.taken.count(now), more: counts.more })
+    Line { open, watching, taken: doors.console.taken.count(now), more: counts.more }
 }
 
 /// The line alone, for pages that ask for it again and again.
 pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
-    Ok(page::page(StatusCode::OK, &CountsPart { counts: line(doors, visitor.now).await? }))
+    let known = desk::known(doors, visitor.now).await?;
+    Ok(page::page(StatusCode::OK, &CountsPart { counts: line(doors, &known.counts, visitor.now) }))
 }
 
 /// The counts of a moment ago.
 pub(super) async fn counted(doors: &Doors, now: Timestamp) -> Result<Counts, Reply> {
-    let kept = || doors.console.counted.0.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, counts)) = kept().as_ref().filter(|(at, _)| now < at.plus_ms(FRESH_MS)) {
-        return Ok(counts.clone());
-    }
-    let counts = Mutex::new(Counts::default());
-    let count = |case: &Case| {
-        counts.lock().unwrap_or_else(PoisonError::into_inner).take(case);
-        false
-    };
-    let (_, next) = doors.engine.cases(None, PAGE, count).await?;
-    let mut counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
-    counts.more = next.is_some();
-    *kept() = Some((now, counts.clone()));
-    Ok(counts)
+    Ok(desk::known(doors, now).await?.counts.clone())
 }

@@ -2,8 +2,9 @@
 
 pub(super) mod around;
 pub(super) mod case;
-pub mod counts;
+pub(super) mod counts;
 pub(super) mod decide;
+pub mod desk;
 pub(super) mod detectors;
 pub(super) mod picture;
 pub(super) mod queue;

@@ -19,7 +19,7 @@ async fn one_case_at_a_time_and_nobody_elses() {
     let path = format!("/console/cases/{id}");
     assert_eq!(
         place(&analyst.post("/console/cases/next?detector=none", &queue, &[]).await),
-        "/console/cases?status=open&detector=none&merchant=&sort=money"
+        "/console/cases?status=open&detector=none&merchant=&age=&standing=&sort=money"
     );
     assert_eq!(place(&analyst.post("/console/cases/next", &queue, &[]).await), path);
     assert!(text(&analyst.get(&path).await).contains("yours until"));
@@ -57,6 +57,10 @@ async fn a_case_is_decided_and_taken_back_with_its_money() {
         ("status=confirmed", false),
         ("merchant=program", true),
         ("merchant=shop", false),
+        ("age=day", true),
+        ("age=older", false),
+        ("standing=clear", true),
+        ("standing=barred", false),
         ("search=ring-2", true),
         ("search=tok_ring_2", true),
         ("search=nobody", false),

@@ -6,6 +6,7 @@ use crate::world::ring::{key, ring};
 use crate::world::{self, Service};
 use ringfence::authenticate::keys::Role;
 use ringfence::domain::MerchantId;
+use ringfence::ledger::AccountKind;
 use serde_json::json;
 
 #[tokio::test]
@@ -173,11 +174,32 @@ async fn shops_and_mids_are_entered_one_by_one_and_as_a_list() {
     assert!(text(&entered).contains("Line 3"), "what has faults is not entered");
     let sheet = sheet.replace("USA", "US");
     let looked = keeper.post("/console/locations/import", &page, &[("sheet", &sheet)]).await;
-    assert!(text(&looked).contains("2 lines are good: 1 new shops, 2 new MIDs"), "{}", text(&looked));
+    assert!(text(&looked).contains("2 lines are good: 1 new shop, 2 new MIDs"), "{}", text(&looked));
     let entered = keeper.post("/console/locations/import", &looked, &[("sheet", &sheet), ("step", "enter")]).await;
     assert_eq!(place(&entered), "/console/locations");
+    // A file goes the same way: looked at, told by line, entered as it was looked at.
+    let page = keeper.get("/console/locations").await;
+    let ansi =
+        keeper.upload("/console/locations/import", &page, &[("sheet", "")], b"location,mid,name\nfifth,81,Caf\xe9\n");
+    assert!(text(&ansi.await).contains("Line 2: has letters that are not UTF-8"));
+    let file = "\u{feff}location;mid;name\r\nfifth;81;Caf\u{e9} \"am Markt\"\r\n".as_bytes();
+    let looked = keeper.upload("/console/locations/import", &page, &[("sheet", "")], file).await;
+    assert!(text(&looked).contains("1 line is good: 1 new shop, 1 new MID"), "{}", text(&looked));
+    let nothing = keeper.upload("/console/locations/import", &page, &[("sheet", "")], b"").await;
+    assert!(nothing.status == 422 && text(&nothing).contains("choose a file"), "{}", text(&nothing));
+    let large = vec![b'x'; 1_100_000];
+    assert_eq!(keeper.upload("/console/locations/import", &page, &[("sheet", "")], &large).await.status, 413);
+    let sheet = "location;mid;name\nfifth;81;Caf\u{e9} \"am Markt\"\n";
+    let entered =
+        keeper.upload("/console/locations/import", &looked, &[("sheet", sheet), ("step", "enter")], b"").await;
+    assert_eq!(place(&entered), "/console/locations");
     let page = text(&keeper.get("/console/locations").await);
-    assert!(["second", "fourth", "79", "80", "Oakland"].iter().all(|part| page.contains(part)), "{page}");
+    assert!(
+        ["second", "fourth", "fifth", "Caf\u{e9} &#34;am Markt", "79", "80", "Oakland"]
+            .iter()
+            .all(|part| page.contains(part)),
+        "{page}"
+    );
     service.stop().await;
 }
 
@@ -234,6 +256,12 @@ async fn a_merchant_sees_what_its_offers_bring() {
     world::publish(engine, "five", terms).await;
     for (place, who) in ["member-one", "member-two"].into_iter().enumerate() {
         world::member(engine, who, &format!("tok_{who}")).await;
+        if place == 0 {
+            // Before the days that are shown: an existing customer.
+            let long_ago =
+                world::event("e7", "clearing", "p7", "tok_member-one", 2_000, "2026-08-01T20:00:00Z", "123456");
+            assert_eq!(service.post("visa-eu", long_ago).await.0, 200);
+        }
         let (event, purchase, card) = (format!("e{place}"), format!("p{place}"), format!("tok_{who}"));
         // 20:00 UTC the day before is noon there.
         let body = world::event(&event, "clearing", &purchase, &card, 4_000, "2026-11-20T20:00:00Z", "123456");
@@ -251,14 +279,31 @@ async fn a_merchant_sees_what_its_offers_bring() {
         service.send("GET", "/healthz", &[], Vec::new()).await;
     }
     let report = service.doors.screener.report(&id);
-    assert_eq!(report.hours.keys().map(|(hour, _)| *hour).collect::<Vec<_>>(), [3, 12]);
+    assert_eq!(report.hours.keys().map(|(hour, _)| *hour).collect::<Vec<_>>(), [3, 12, 13]);
     let offer = &report.offers[&"five".parse().unwrap()];
-    assert_eq!((offer.redemptions, offer.rewards.values().sum::<i64>()), (2, 350));
+    assert_eq!((offer.redemptions, offer.redeemers), (3, 2));
+    // What was given is what the books say that the merchant gave.
+    let given = offer.rewards.values().sum::<i64>();
+    let books = engine.trial_balance().await.unwrap();
+    let funds = [AccountKind::MerchantFunding, AccountKind::MerchantBudget];
+    let of_shop = books.merchants.iter().filter(|((merchant, kind, _), _)| *merchant == id && funds.contains(kind));
+    assert_eq!((given, of_shop.map(|(_, minor)| -minor).sum::<i64>()), (450, 450));
+    assert_eq!(report.days.values().map(|sums| sums.reward_minor).sum::<i64>(), 350, "1.00 was before these days");
+    let customers = service.doors.screener.customers(&id);
+    let new = customers.of_new.values().next().copied().unwrap_or_default();
+    assert_eq!((customers.new, customers.existing, customers.more), (1, 1, false));
+    assert_eq!((new.purchases, new.spend_minor, new.returned_minor, new.reward_minor), (1, 4_000, 1_000, 150));
     let mut keeper = Browser::signed_in(&service, &key(&service, Role::Merchant, Some("shop"))).await;
     let body = text(&keeper.get("/console/performance").await);
     for said in ["80.00 USD", "10.00 USD", "3.50 USD", "12:00", "until about"] {
         assert!(body.contains(said), "{said}: {body}");
     }
+    let row = |label: &str| {
+        let cells = between(&body, &format!("<tr><td>{label}</td>"), "</tr>");
+        cells.split("number\">").skip(1).map(|cell| cell.split('<').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(row("New"), ["1", "1", "40.00 USD", "10.00 USD", "1", "1.50 USD"]);
+    assert_eq!(row("Existing"), ["1", "1", "40.00 USD", "0.00 USD", "1", "2.00 USD"], "together they are the totals");
     assert!(!body.contains("member-"), "nobody is named: {body}");
     service.stop().await;
 }
