@@ -30,6 +30,9 @@ pub struct Args {
     /// Times each is decided.
     #[arg(long, default_value_t = 5_000)]
     pub rounds: usize,
+    /// Only the newest purchase.
+    #[arg(long)]
+    pub newest: bool,
 }
 
 const BEGIN: Timestamp = Timestamp::from_ms(1_795_000_000_000);
@@ -175,6 +178,9 @@ pub fn run(args: &Args) {
         ("newest purchase", member.purchases.len() - 1, Duration::from_micros(20)),
         ("everything again", 0, Duration::from_millis(1)),
     ] {
+        if args.newest && from == 0 {
+            continue;
+        }
         let scope = Scope { from, merchants: Some(&merchants), own: None };
         let mut taken: Vec<Duration> = Vec::with_capacity(args.rounds);
         for _ in 0..args.rounds {

@@ -11,6 +11,10 @@ use jiff::civil;
 /// When something counts against calendar caps: the local time and its day.
 pub(super) type LocalDay = (civil::DateTime, i32);
 
+/// Room to begin with for the offers that gave something, and for the uses of one of them: a
+/// merchant, and a month, have not many more.
+const ROOM: usize = 16;
+
 /// A reward that uses caps.
 #[derive(Clone, Copy)]
 struct Use {
@@ -55,24 +59,16 @@ impl Uses {
 
     /// How often and how much in the calendar period of a local time, by what was granted
     /// earlier and what this run judged.
-    fn within(&mut self, every: Period, at: LocalDay, offer: &OfferId, passed: &[Passed<'_>]) -> (u32, i64) {
+    fn within(&mut self, every: Period, at: LocalDay, earlier: impl FnOnce(&mut Used)) -> (u32, i64) {
         let now = period(every, at.0, at.1);
         let known = self.sums.iter().position(|sum| sum.every == every);
         if let Some(sum) = known.map(|place| &self.sums[place]).filter(|sum| sum.now == now) {
             return (sum.count, sum.minor);
         }
-        // The order is nearly that of local days: from the newest, until a period's length
-        // and the difference of two zones lie behind.
-        let is_near = |day: i32| longest_days(every).is_none_or(|days| at.1 - day <= days + 2);
         let mut sum = Used { every, now, count: 0, minor: 0 };
-        self.judged.iter().rev().take_while(|used| is_near(used.local_day)).for_each(|used| sum.add(used));
-        let near = passed.iter().rev().take_while(|passed| is_near(passed.placed.local_day));
-        for placed in near.filter(|passed| passed.in_scope).map(|passed| passed.placed) {
-            let grant = placed.purchase.grant(offer).filter(|grant| grant.amount_minor > 0);
-            if let Some(grant) = grant {
-                sum.add(&Use { local: placed.local, local_day: placed.local_day, minor: grant.amount_minor });
-            }
-        }
+        let near = self.judged.iter().rev().take_while(|used| is_near(every, at, used.local_day));
+        near.for_each(|used| sum.add(used));
+        earlier(&mut sum);
         let found = (sum.count, sum.minor);
         match known {
             Some(place) => self.sums[place] = sum,
@@ -80,6 +76,48 @@ impl Uses {
         }
         found
     }
+}
+
+/// What the purchases that were passed used of all offers' caps. They are looked at from the
+/// newest backwards, once for all offers, and no further than one of them asks.
+#[derive(Default)]
+pub(super) struct Earlier<'a> {
+    /// How many were looked at.
+    looked_at: usize,
+    /// Newest first.
+    by_offer: hashbrown::HashMap<&'a OfferId, Vec<Use>>,
+}
+
+impl<'a> Earlier<'a> {
+    /// Adds what an offer gave in a period that a local time lies in.
+    fn add_to(&mut self, sum: &mut Used, at: LocalDay, offer: &OfferId, passed: &[Passed<'a>]) {
+        for Passed { placed, in_scope } in passed.iter().rev().skip(self.looked_at) {
+            if !is_near(sum.every, at, placed.local_day) {
+                break;
+            }
+            self.looked_at += 1;
+            if self.by_offer.capacity() == 0 {
+                self.by_offer.reserve(2 * ROOM);
+            }
+            for grant in placed.purchase.grants.iter().filter(|grant| *in_scope && grant.amount_minor > 0) {
+                let (local, local_day, minor) = (placed.local, placed.local_day, grant.amount_minor);
+                self.by_offer.entry(&grant.offer).or_insert_with(|| Vec::with_capacity(ROOM)).push(Use {
+                    local,
+                    local_day,
+                    minor,
+                });
+            }
+        }
+        let every = sum.every;
+        let used = self.by_offer.get(offer).into_iter().flatten();
+        used.take_while(|used| is_near(every, at, used.local_day)).for_each(|used| sum.add(used));
+    }
+}
+
+/// Whether a day may lie in the period of a local time. The order of purchases is nearly that
+/// of local days: when not, a period's length and the difference of two zones lie between.
+fn is_near(every: Period, at: LocalDay, day: i32) -> bool {
+    longest_days(every).is_none_or(|days| at.1 - day <= days + 2)
 }
 
 impl Run<'_> {
@@ -95,7 +133,8 @@ impl Run<'_> {
     ) -> Result<i64, Refusal> {
         let used = |every: Period| {
             let offer = &self.offer(number).id;
-            let (count, minor) = self.uses(number).borrow_mut().within(every, at, offer, self.passed());
+            let earlier = |sum: &mut Used| self.earlier.borrow_mut().add_to(sum, at, offer, self.passed());
+            let (count, minor) = self.uses(number).borrow_mut().within(every, at, earlier);
             let (sealed_count, sealed_minor) = self.member.sealed_use(offer, every, at.0);
             (count.saturating_add(sealed_count), minor + sealed_minor)
         };

@@ -43,6 +43,7 @@ pub struct Bought<'a> {
 
 impl<'a> Bought<'a> {
     /// A purchase with what it is worth now.
+    #[inline]
     #[must_use]
     pub fn new(placed: &Placed, worth: &Worth<'a>) -> Self {
         Self {
@@ -68,6 +69,11 @@ pub struct History<'a> {
     spent: Vec<i64>,
     /// Whether there are several currencies, so that `spent` is no sum.
     mixed: bool,
+    /// The newest that is not wholly cleared.
+    pending: Option<usize>,
+    /// The purchase that was cleared last, of those after it the one that was, and so on: of
+    /// any newest ones the first of these among them was cleared last.
+    cleared: Vec<(usize, Timestamp)>,
     /// What sealed purchases left behind: they count where everything does.
     sealed: Sealed,
     /// Answers that are kept up; what is asked in which order changes none of them.
@@ -143,18 +149,27 @@ pub enum OfferStarts {
 }
 
 impl<'a> History<'a> {
-    /// Nothing yet after what was sealed.
+    /// Nothing yet after what was sealed, with room for so many.
     #[must_use]
-    pub fn after(sealed: Sealed) -> Self {
-        Self { sealed, ..Self::default() }
+    pub fn after(sealed: Sealed, room: usize) -> Self {
+        Self { sealed, bought: Vec::with_capacity(room), spent: Vec::with_capacity(room), ..Self::default() }
     }
 
     /// Adds the next purchase in order, if anything of it stands.
+    #[inline]
     pub fn push(&mut self, bought: Bought<'a>) {
         if bought.minor <= 0 {
             return;
         }
         self.mixed |= self.bought.first().is_some_and(|first| first.currency != bought.currency);
+        let place = self.bought.len();
+        match bought.cleared_at {
+            None => self.pending = Some(place),
+            Some(at) => {
+                while self.cleared.pop_if(|(_, before)| *before <= at).is_some() {}
+                self.cleared.push((place, at));
+            }
+        }
         self.spent.push(self.spent.last().copied().unwrap_or(0).saturating_add(bought.minor));
         self.bought.push(bought);
     }
@@ -183,7 +198,7 @@ impl<'a> History<'a> {
 
     /// Purchases and spend of a window of time, as far as nothing else is asked of them.
     fn plain(&self, count: &Count, asked: &Asked<'_>, this: Option<&Bought<'_>>) -> Option<Counted> {
-        if !count.of.is_empty() || !matches!(count.within, Within::Days(_) | Within::Calendar(Period::Ever)) {
+        if !is_of_all(&count.of, count.within) {
             return None;
         }
         let first = || first_within(&self.bought, count.within, asked.time);
@@ -212,10 +227,24 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Adds what a count that must reach a number rests on.
+    /// Adds what a count that must reach a number rests on: all that it counts.
     pub fn rests(&self, count: &Count, asked: &Asked<'_>, rests: &mut Rests) {
-        if !matches!(count.what, Measure::DaysSince | Measure::Referrals) {
-            self.running.borrow_mut().rests(&self.bought, count, asked, rests);
+        let within = match (count.what, count.within) {
+            (Measure::DaysSince | Measure::Referrals, _) => return,
+            // No window cuts a streak.
+            (Measure::Streak(_), _) => Within::Calendar(Period::Ever),
+            (_, within) => within,
+        };
+        if !is_of_all(&count.of, within) {
+            self.running.borrow_mut().rests(&self.bought, count, within, asked, rests);
+            return;
+        }
+        let first = first_within(&self.bought, within, asked.time);
+        if self.pending >= Some(first) {
+            rests.on(None);
+        }
+        if let Some((_, at)) = self.cleared.get(self.cleared.partition_point(|(place, _)| *place < first)) {
+            rests.on(Some(*at));
         }
     }
 
@@ -256,6 +285,11 @@ pub(super) fn window_begins(within: Within, time: Timestamp) -> Timestamp {
         Within::Calendar(Period::Ever) | Within::Offer => return Timestamp::from_ms(i64::MIN),
     };
     Timestamp::from_ms(time.as_ms() - days * DAY_MS)
+}
+
+/// Whether a window takes every purchase from its first one on.
+pub(super) fn is_of_all(of: &[PurchaseTest], within: Within) -> bool {
+    of.is_empty() && matches!(within, Within::Days(_) | Within::Calendar(Period::Ever))
 }
 
 /// The first of some purchases that a window may hold.

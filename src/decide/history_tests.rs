@@ -144,7 +144,7 @@ fn walked(all: &[Bought<'_>], count: &Count, asked: &Asked<'_>) -> Option<(i64, 
 fn walked_rests(all: &[Bought<'_>], count: &Count, asked: &Asked<'_>) -> Rests {
     let within = match (count.what, count.within) {
         (Measure::DaysSince, _) => return Rests::default(),
-        (Measure::Streak(_), Within::Days(_)) => Within::Calendar(Period::Ever),
+        (Measure::Streak(_), _) => Within::Calendar(Period::Ever),
         (_, within) => within,
     };
     let mut rests = Rests::default();

@@ -173,18 +173,19 @@ pub fn judge(
     for (index, placed) in member.purchases.iter().enumerate() {
         let is_exchange = matches!(placed.purchase.occasion, Some(Occasion::Exchange { .. }));
         // One that lost its shop is at no merchant, and gives back what it was granted.
-        let in_scope = is_exchange || run.concerns(placed) || own == Some(index);
+        let mut concern = run.concern(placed);
+        concern.in_scope |= is_exchange || own == Some(index);
         if index < scope.from {
             // What was granted for earlier purchases is right already, and uses caps.
-            run.pass(index, in_scope);
+            run.pass(index, concern);
         } else if is_exchange {
             // What was exchanged is an act: it uses caps and is never decided again.
             run.use_granted(&placed.purchase, placed);
-        } else if in_scope {
+        } else if concern.in_scope {
             let worth = run.worth(index);
             let lines = run.lines(index, &worth, own == Some(index), raises, &mut asks);
             judged.push(Judged { index, worth_minor: worth.minor, lines });
-            run.remember(index, Some(&worth));
+            run.remember(index, concern, Some(&worth));
         } else {
             run.let_go(&placed.purchase);
         }

@@ -56,6 +56,7 @@ impl Placed {
         }
     }
     /// What it is worth under the latest daily mark, by its own events.
+    #[inline]
     #[must_use]
     pub fn worth(&self, mark: Timestamp, lapse: &LapsePolicy) -> Worth<'_> {
         self.tally.worth(&self.purchase, mark, lapse)
@@ -133,11 +134,13 @@ impl MemberState {
     /// The link by which a purchase made at an instant is the member's: of the first of its
     /// events' cards (a replaced card may clear what the old one authorized) that was linked
     /// when buying.
+    #[inline]
     #[must_use]
     pub fn link_of(&self, purchase: &Purchase, at: Timestamp) -> Option<&CardLink> {
         purchase.events.iter().find_map(|event| self.head.card_at(event.card, at))
     }
     /// The source that credits a card at an instant, when it is not the link's own.
+    #[inline]
     #[must_use]
     pub fn other_source(&self, link: &CardLink, at: Timestamp) -> Option<&SourceName> {
         if !self.head.cards.iter().any(|other| other.group == link.group && !std::ptr::eq(other, link)) {

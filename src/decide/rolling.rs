@@ -12,23 +12,28 @@ pub(super) struct Rolling {
     currency: Currency,
     /// Purchases looked at.
     until: usize,
-    /// Day and minor units of each, by day: the order of time is nearly that.
-    spent: Vec<(i32, i64)>,
-    /// All up to and including each.
-    through: Vec<i64>,
-    /// Within the window at the end of each one's day; of several on one day the last is right,
-    /// and it is the largest.
-    rolled: Vec<i64>,
+    /// By day: the order of time is nearly that.
+    spent: Vec<Spent>,
     /// How many had left the window at the newest's day.
     left: usize,
     /// What was asked for last, by day and grace, and the answer: several offers share a ladder.
     last: Option<((i32, u32), i64)>,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Spent {
+    day: i32,
+    minor: i64,
+    /// All up to and including this one.
+    through: i64,
+    /// Within the window at the end of its day; of several on one day the last is right, and
+    /// it is the largest.
+    rolled: i64,
+}
+
 impl Rolling {
     pub(super) fn new(ladder: &Ladder, currency: Currency) -> Self {
-        let (spent, through, rolled) = (Vec::new(), Vec::new(), Vec::new());
-        Self { window: days(ladder.window_days), currency, until: 0, spent, through, rolled, left: 0, last: None }
+        Self { window: days(ladder.window_days), currency, until: 0, spent: Vec::new(), left: 0, last: None }
     }
 
     pub(super) fn is_of(&self, ladder: &Ladder, currency: Currency) -> bool {
@@ -41,14 +46,17 @@ impl Rolling {
             self.last = None;
         }
         let currency = Some(self.currency);
+        self.spent.reserve(bought.len() - self.until);
         for one in bought[self.until..].iter().filter(|one| one.currency == currency) {
-            let place = self.spent.iter().rposition(|(day, _)| *day <= one.local_day).map_or(0, |place| place + 1);
-            self.spent.insert(place, (one.local_day, one.minor));
-            if place + 1 == self.spent.len() {
-                self.roll(place);
+            let spent = Spent { day: one.local_day, minor: one.minor, through: 0, rolled: 0 };
+            if self.spent.last().is_none_or(|last| last.day <= spent.day) {
+                self.spent.push(spent);
+                self.roll(self.spent.len() - 1);
             } else {
                 // Bought later, but by the shop's clock on an earlier day: all after it change.
-                (self.through, self.rolled, self.left) = (Vec::new(), Vec::new(), 0);
+                let place = self.spent.partition_point(|other| other.day <= spent.day);
+                self.spent.insert(place, spent);
+                self.left = 0;
                 (0..self.spent.len()).for_each(|place| self.roll(place));
             }
         }
@@ -56,16 +64,17 @@ impl Rolling {
     }
 
     fn roll(&mut self, place: usize) {
-        let (day, minor) = self.spent[place];
-        self.through.push(self.before(place).saturating_add(minor));
-        while self.spent.get(self.left).is_some_and(|(first, _)| *first <= day - self.window) {
+        let Spent { day, minor, .. } = self.spent[place];
+        let through = self.before(place).saturating_add(minor);
+        while self.left < place && self.spent[self.left].day <= day - self.window {
             self.left += 1;
         }
-        self.rolled.push(self.through[place] - self.before(self.left));
+        let rolled = through - self.before(self.left);
+        self.spent[place] = Spent { day, minor, through, rolled };
     }
 
     fn before(&self, place: usize) -> i64 {
-        place.checked_sub(1).map_or(0, |place| self.through[place])
+        place.checked_sub(1).map_or(0, |place| self.spent[place].through)
     }
 
     /// The most at the end of any local day of the grace before a local day. Spend rises on the
@@ -82,9 +91,9 @@ impl Rolling {
 
     fn walk(&self, local_day: i32, ladder: &Ladder) -> i64 {
         let (first, last) = (local_day - days(ladder.grace_days.max(1)), local_day - 1);
-        let by = |end: i32| self.spent.partition_point(|(day, _)| *day <= end);
+        let by = |end: i32| self.spent.partition_point(|spent| spent.day <= end);
         let begun = self.before(by(first)) - self.before(by(first - self.window));
-        self.rolled[by(first)..by(last)].iter().copied().fold(begun, i64::max)
+        self.spent[by(first)..by(last)].iter().map(|spent| spent.rolled).fold(begun, i64::max)
     }
 }
 

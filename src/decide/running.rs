@@ -5,7 +5,9 @@
 //! is taken off. So deciding everything again is linear in the purchases times the different
 //! questions, and a question about the newest purchase alone looks at its window once.
 
-use super::history::{Asked, Bought, Counted, OfferStarts, Rests, first_within, passes, period, window_begins};
+use super::history::{
+    Asked, Bought, Counted, OfferStarts, Rests, first_within, is_of_all, passes, period, window_begins,
+};
 use crate::domain::merchant::Matched;
 use crate::domain::offer::{Count, Measure, Period, PurchaseTest, Within};
 use crate::domain::{Currency, Timestamp};
@@ -127,13 +129,15 @@ impl Running {
         self.up_to_now(bought, count, Within::Calendar(Period::Ever), asked).0.last_at
     }
 
-    /// Adds what a count rests on: all that it counts.
-    pub(super) fn rests(&mut self, bought: &[Bought<'_>], count: &Count, asked: &Asked<'_>, rests: &mut Rests) {
-        let within = match (count.what, count.within) {
-            // A streak may be longer than the days it is looked for in.
-            (Measure::Streak(_), Within::Days(_)) => Within::Calendar(Period::Ever),
-            (_, within) => within,
-        };
+    /// Adds what a count rests on, of those that [`is_of_all`] does not hold for.
+    pub(super) fn rests(
+        &mut self,
+        bought: &[Bought<'_>],
+        count: &Count,
+        within: Within,
+        asked: &Asked<'_>,
+        rests: &mut Rests,
+    ) {
         let (answer, _) = self.up_to_now(bought, count, within, asked);
         if answer.pending > 0 {
             rests.on(None);
@@ -186,6 +190,9 @@ struct Answer {
     /// The calendar periods of a streak, in the order of purchases.
     periods: Vec<i64>,
     last_at: Option<Timestamp>,
+    /// Whether the window takes all from its first on: then the history knows the two below,
+    /// and they are not kept.
+    takes_all: bool,
     /// How many are not wholly cleared.
     pending: usize,
     /// When the last of the others was, and of those after it: what leaves the window leaves
@@ -196,6 +203,7 @@ struct Answer {
 impl Answer {
     fn new(question: Question) -> Self {
         Self {
+            takes_all: is_of_all(&question.of, question.within),
             question,
             now: i64::MIN,
             first: usize::MAX,
@@ -224,7 +232,7 @@ impl Answer {
             }
         }
         for place in self.until..bought.len() {
-            if self.question.takes(&bought[place], self.now) {
+            if self.takes_all || self.question.takes(&bought[place], self.now) {
                 self.add(bought, place, shops);
             }
         }
@@ -251,7 +259,7 @@ impl Answer {
         while is_old(self.first) {
             let place = self.first;
             self.first += 1;
-            if place < self.until && self.question.takes(&bought[place], self.now) {
+            if place < self.until && (self.takes_all || self.question.takes(&bought[place], self.now)) {
                 self.drop(bought, place, shops);
             }
         }
@@ -260,19 +268,24 @@ impl Answer {
 
     fn add(&mut self, bought: &[Bought<'_>], place: usize, shops: &mut Shops) {
         let one = &bought[place];
-        self.purchases += 1;
-        self.last_at = Some(one.time);
-        if one.currency == Some(self.question.currency) {
-            self.spend += i128::from(one.minor);
-        }
-        if let Measure::Streak(every) = self.question.what {
-            let now = period(every, one.local, one.local_day);
-            if self.periods.last() != Some(&now) {
-                self.periods.push(now);
+        match self.question.what {
+            Measure::Spend => self.spend += self.minor(one),
+            Measure::DaysSince => self.last_at = Some(one.time),
+            Measure::Streak(every) => {
+                let now = period(every, one.local, one.local_day);
+                if self.periods.last() != Some(&now) {
+                    self.periods.push(now);
+                }
             }
+            Measure::Locations | Measure::Categories => {
+                if let Some(value) = self.value(bought, place, shops) {
+                    *self.values.entry(value).or_default() += 1;
+                }
+            }
+            Measure::Purchases | Measure::Referrals => self.purchases += 1,
         }
-        if let Some(value) = self.value(bought, place, shops) {
-            *self.values.entry(value).or_default() += 1;
+        if self.takes_all {
+            return;
         }
         match one.cleared_at {
             None => self.pending += 1,
@@ -285,17 +298,24 @@ impl Answer {
 
     fn drop(&mut self, bought: &[Bought<'_>], place: usize, shops: &mut Shops) {
         let one = &bought[place];
-        self.purchases -= 1;
-        if one.currency == Some(self.question.currency) {
-            self.spend -= i128::from(one.minor);
-        }
-        if let Some(value) = self.value(bought, place, shops)
-            && let Some(count) = self.values.get_mut(&value)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.values.remove(&value);
+        match self.question.what {
+            Measure::Spend => self.spend -= self.minor(one),
+            Measure::Locations | Measure::Categories => {
+                if let Some(value) = self.value(bought, place, shops)
+                    && let Some(count) = self.values.get_mut(&value)
+                {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.values.remove(&value);
+                    }
+                }
             }
+            Measure::Purchases | Measure::Referrals => self.purchases -= 1,
+            // Of all that was ever bought, which no window slides over.
+            Measure::DaysSince | Measure::Streak(_) => {}
+        }
+        if self.takes_all {
+            return;
         }
         match one.cleared_at {
             None => self.pending -= 1,
@@ -303,6 +323,11 @@ impl Answer {
                 self.cleared.pop_front_if(|(front, _)| *front == place);
             }
         }
+    }
+
+    /// What one adds to a spend in the question's currency.
+    fn minor(&self, one: &Bought<'_>) -> i128 {
+        if one.currency == Some(self.question.currency) { i128::from(one.minor) } else { 0 }
     }
 
     fn value(&self, bought: &[Bought<'_>], place: usize, shops: &mut Shops) -> Option<u32> {

@@ -3,7 +3,7 @@
 //! walk, so that ids are compared once and not for every purchase.
 
 use super::assign::{Assigned, assign};
-use super::caps::Uses;
+use super::caps::{Earlier, Uses};
 use super::evaluate::Case;
 use super::history::{Bought, History, OfferStarts, Sealed};
 use super::kept::Kept;
@@ -31,14 +31,26 @@ pub(super) struct Run<'a> {
     assigned: Assigned<'a>,
     pub(super) kept: Kept,
     passed: Vec<Passed<'a>>,
+    /// What those passed used of caps, looked up as far back as an offer asks.
+    pub(super) earlier: RefCell<Earlier<'a>>,
     offers: Vec<Known<'a>>,
     by_id: hashbrown::HashMap<&'a OfferId, usize>,
     shelves: Vec<Shelf<'a>>,
     by_merchant: hashbrown::HashMap<&'a MerchantId, usize>,
-    /// The merchant asked for last: mostly it is the next one's too.
-    last: Option<(&'a MerchantId, usize)>,
+    /// The merchant asked for last, and its shelf when it is concerned: mostly it is the next
+    /// one's too.
+    last: Option<(&'a MerchantId, Option<usize>)>,
     /// Numbers of the offers over a category.
     wide: Vec<usize>,
+}
+
+/// How a judging looks at a purchase.
+#[derive(Clone, Copy)]
+pub(super) struct Concern {
+    /// Whether it is judged. An offer is one merchant's: what others gave uses none of its caps.
+    pub(super) in_scope: bool,
+    /// The shelf of its merchant, when that is concerned.
+    own: Option<usize>,
 }
 
 /// A purchase passed as it was decided before.
@@ -94,7 +106,8 @@ impl<'a> Run<'a> {
             mark,
             assigned: assign(member, merchants, mark, &policy.lapse),
             kept: Kept::of_sealed(&member.head),
-            passed: Vec::new(),
+            passed: Vec::with_capacity(member.purchases.len()),
+            earlier: RefCell::default(),
             offers: Vec::new(),
             by_id: hashbrown::HashMap::new(),
             shelves: Vec::new(),
@@ -115,34 +128,46 @@ impl<'a> Run<'a> {
         mark: Timestamp,
     ) -> Self {
         let mut run = Self::new(member, None, book, policy, mark);
-        (0..count.min(member.purchases.len())).for_each(|index| run.pass(index, true));
+        for (index, placed) in member.purchases.iter().enumerate().take(count) {
+            let concern = run.concern(placed);
+            run.pass(index, Concern { in_scope: true, ..concern });
+        }
         run
     }
 
-    /// Whether a purchase is in scope. An offer is one merchant's: what others gave uses none
-    /// of its caps.
-    pub(super) fn concerns(&self, placed: &Placed) -> bool {
-        match self.merchants {
-            None => {
-                placed.merchant.is_some()
-                    || placed.purchase.occasion.is_some()
-                    || self.wide.iter().any(|number| takes(self.offer(*number), placed))
-            }
-            Some(list) => placed.merchant.as_ref().is_some_and(|merchant| list.contains(merchant)),
-        }
+    /// How this judging looks at a purchase.
+    pub(super) fn concern(&mut self, placed: &'a Placed) -> Concern {
+        let own = placed.merchant.as_ref().and_then(|merchant| self.shelf_concerned(merchant));
+        let in_scope = own.is_some()
+            || (self.merchants.is_none()
+                && (placed.purchase.occasion.is_some()
+                    || self.wide.iter().any(|number| takes(self.offer(*number), placed))));
+        Concern { in_scope, own }
     }
 
+    /// The shelf of a merchant, unless that is not concerned.
+    fn shelf_concerned(&mut self, merchant: &'a MerchantId) -> Option<usize> {
+        if let Some((_, shelf)) = self.last.filter(|(last, _)| *last == merchant) {
+            return shelf;
+        }
+        let is_concerned = self.merchants.is_none_or(|list| list.contains(merchant));
+        let shelf = is_concerned.then(|| self.shelf_of(merchant));
+        self.last = Some((merchant, shelf));
+        shelf
+    }
+
+    #[inline]
     pub(super) fn worth(&self, index: usize) -> Worth<'a> {
         let placed = &self.member.purchases[index];
         placed.worth(self.mark, &self.policy.lapse).less(self.assigned.taken(index))
     }
 
     /// Passes a purchase as it was decided before.
-    pub(super) fn pass(&mut self, index: usize, in_scope: bool) {
+    pub(super) fn pass(&mut self, index: usize, concern: Concern) {
         let placed = &self.member.purchases[index];
-        self.passed.push(Passed { placed, in_scope });
-        if in_scope {
-            self.remember(index, None);
+        self.passed.push(Passed { placed, in_scope: concern.in_scope });
+        if concern.in_scope {
+            self.remember(index, concern, None);
         }
     }
 
@@ -169,10 +194,10 @@ impl<'a> Run<'a> {
 
     /// Lets later purchases look back at this one. What it is worth is found out where it is
     /// not known yet and an offer asks.
-    pub(super) fn remember(&mut self, index: usize, worth: Option<&Worth<'a>>) {
+    pub(super) fn remember(&mut self, index: usize, concern: Concern, worth: Option<&Worth<'a>>) {
         let placed = &self.member.purchases[index];
         match &placed.purchase.occasion {
-            None => self.remember_bought(index, placed, worth),
+            None => self.remember_bought(index, concern.own, worth),
             Some(Occasion::Referral(referral)) => {
                 let offer = self.book.offer(&referral.offer);
                 if let Some(offer) =
@@ -186,28 +211,27 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn remember_bought(&mut self, index: usize, placed: &'a Placed, worth: Option<&Worth<'a>>) {
-        let own = placed.merchant.as_ref().map(|merchant| self.shelf_of(merchant));
+    fn remember_bought(&mut self, index: usize, own: Option<usize>, worth: Option<&Worth<'a>>) {
         let own = own.filter(|shelf| self.shelves[*shelf].looks_back);
         if own.is_none() && self.wide.is_empty() {
             return;
         }
-        let found;
-        let worth = match worth {
-            Some(worth) => worth,
-            None => {
-                found = self.worth(index);
-                &found
-            }
+        let placed = &self.member.purchases[index];
+        let bought = match worth {
+            Some(worth) => Bought::new(placed, worth),
+            None => Bought::new(placed, &self.worth(index)),
         };
-        if worth.minor <= 0 || self.refused_card(placed).is_some() {
+        if bought.minor <= 0 || self.refused_card(placed).is_some() {
             return;
         }
-        let bought = Bought::new(placed, worth);
-        let takers = self.wide.iter().filter(|number| takes(self.offer(**number), placed));
-        let shelves: Vec<usize> = takers.map(|number| self.offers[*number].shelf).collect();
-        for shelf in own.into_iter().chain(shelves) {
+        if let Some(shelf) = own {
             self.shelves[shelf].history.push(bought);
+        }
+        for number in &self.wide {
+            let Known { offer, shelf, .. } = self.offers[*number];
+            if takes(offer, placed) {
+                self.shelves[shelf].history.push(bought);
+            }
         }
     }
 
@@ -253,21 +277,19 @@ impl<'a> Run<'a> {
 
     /// The purchases at a merchant, with the merchant's offers.
     fn shelf_of(&mut self, merchant: &'a MerchantId) -> usize {
-        if let Some((_, shelf)) = self.last.filter(|(last, _)| *last == merchant) {
-            return shelf;
-        }
-        let shelf = self.by_merchant.get(merchant).copied().unwrap_or_else(|| self.set_up(merchant));
-        self.last = Some((merchant, shelf));
-        shelf
+        self.by_merchant.get(merchant).copied().unwrap_or_else(|| self.set_up(merchant))
     }
 
     fn set_up(&mut self, merchant: &'a MerchantId) -> usize {
         let own = self.book.offers_of(merchant);
         let shelf = self.shelves.len();
+        let looks_back = own.iter().any(|offer| offer.looks_back());
+        // Of few merchants most purchases are theirs; of many, each has few.
+        let room = if looks_back && self.merchants.is_some() { self.member.purchases.len() } else { 0 };
         self.shelves.push(Shelf {
             offers: Vec::with_capacity(own.len()),
-            looks_back: own.iter().any(|offer| offer.looks_back()),
-            history: History::after(sealed_at(self.member, merchant)),
+            looks_back,
+            history: History::after(sealed_at(self.member, merchant), room),
             referrals: Vec::new(),
         });
         self.by_merchant.insert(merchant, shelf);

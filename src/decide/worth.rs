@@ -70,6 +70,7 @@ pub struct Worth<'a> {
 
 impl Worth<'_> {
     /// The same with so much less standing: what comes off by credits that name no purchase.
+    #[inline]
     #[must_use]
     pub fn less(mut self, minor: i64) -> Self {
         self.minor = self.minor.saturating_sub(minor).max(0);
@@ -173,10 +174,12 @@ impl Tally {
     }
 
     /// The worth under the latest daily mark; `purchase` is the one that was added up. O(1).
+    #[inline]
     #[must_use]
     pub fn worth<'a>(&self, purchase: &'a Purchase, mark: Timestamp, policy: &LapsePolicy) -> Worth<'a> {
         let Self { has_authorization, has_clearing, all_cleared, .. } = *self;
-        let lapses_at = has_authorization.then(|| self.time.plus_days(policy.days_for(self.mcc)));
+        // What is wholly cleared, as most is, lapses no more: no category is looked up.
+        let lapses_at = (has_authorization && !all_cleared).then(|| self.time.plus_days(policy.days_for(self.mcc)));
         let lapsed = lapses_at.is_some_and(|at| at <= mark);
         // What remains authorized: a reversal takes nothing off what is cleared.
         // An increment or advice without its authorization waits for it.
@@ -196,7 +199,7 @@ impl Tally {
             time: self.time,
             time_known: self.time_known,
             complete: has_clearing && (all_cleared || lapsed),
-            lapses_at: lapses_at.filter(|_| !all_cleared),
+            lapses_at,
             lapsed: lapsed && !has_clearing,
             cleared_at: self.cleared_at,
             shop: self.shop(purchase),
@@ -206,6 +209,7 @@ impl Tally {
     }
 
     /// The best evidenced shop of the purchase that was added up.
+    #[inline]
     #[must_use]
     pub fn shop<'a>(&self, purchase: &'a Purchase) -> Option<&'a Matched> {
         self.shop.and_then(|place| purchase.matches.get(usize::from(place)))

@@ -403,6 +403,7 @@ impl MemberHead {
         steps.max_by_key(|step| (step.at, !step.active)).is_some_and(|step| step.active)
     }
     /// The card's link at an instant.
+    #[inline]
     #[must_use]
     pub fn card_at(&self, card: CardHash, at: Timestamp) -> Option<&CardLink> {
         self.cards.iter().find(|link| link.card == card && link.from <= at && link.to.is_none_or(|to| at < to))

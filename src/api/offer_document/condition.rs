@@ -265,18 +265,9 @@ impl ConditionDocument {
             Measure::DaysSince => Self::DaysSincePurchase(of),
             Measure::Referrals => Self::Referrals(of),
             Measure::Streak(period) => {
-                let CountDocument { at_least, at_most, exactly, reaches, every, of, within } = of;
+                let CountDocument { at_least, at_most, exactly, reaches, every, of, .. } = of;
                 let every_one = PeriodWord::of(period);
-                Self::Streak(StreakDocument {
-                    every: every_one,
-                    at_least,
-                    at_most,
-                    exactly,
-                    reaches,
-                    each: every,
-                    of,
-                    within,
-                })
+                Self::Streak(StreakDocument { every: every_one, at_least, at_most, exactly, reaches, each: every, of })
             }
         }
     }

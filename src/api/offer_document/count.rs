@@ -50,11 +50,12 @@ pub struct CountDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub every: Option<i64>,
-    /// Only purchases for which all of these hold are counted.
+    /// Only purchases for which all of these hold are counted; not for `referrals`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 8)]
     pub of: Vec<PurchaseConditionDocument>,
-    /// Only purchases of this time are counted; without it all.
+    /// Only purchases of this time are counted; without it all. Not for `referrals` and
+    /// `days_since_purchase`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<WithinDocument>,
 }
@@ -89,9 +90,6 @@ pub struct StreakDocument {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 8)]
     pub of: Vec<PurchaseConditionDocument>,
-    /// Only purchases of this time are counted; without it all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub within: Option<WithinDocument>,
 }
 
 /// Purchases of which time are counted: a word, or `{"days": 30}`.
@@ -138,6 +136,14 @@ impl CountDocument {
                           `exactly`";
             return Err(Fault::contradiction(path, detail));
         }
+        if let Some(word) = whole(what).filter(|_| within.is_some()) {
+            let detail = format!("{word}: leave it out");
+            return Err(Fault::contradiction(format!("{path}.within"), detail));
+        }
+        if what == Measure::Referrals && !of.is_empty() {
+            let detail = "referrals are counted, not purchases: leave it out";
+            return Err(Fault::contradiction(format!("{path}.of"), detail));
+        }
         count(path, what, is, of, within, reader)
     }
 
@@ -154,22 +160,36 @@ impl CountDocument {
             Comparison::Reaches(number) => document.reaches = Some(number),
             Comparison::Every(number) => document.every = Some(number),
         }
-        document.of = count.of.iter().map(PurchaseConditionDocument::of).collect();
-        document.within = WithinDocument::of(count.within);
+        if count.what != Measure::Referrals {
+            document.of = count.of.iter().map(PurchaseConditionDocument::of).collect();
+        }
+        if whole(count.what).is_none() {
+            document.within = WithinDocument::of(count.within);
+        }
         document
+    }
+}
+
+/// Why no window of time cuts a count; `None` when one may.
+fn whole(what: Measure) -> Option<&'static str> {
+    match what {
+        Measure::DaysSince => Some("days are counted from the last purchase, whenever that was"),
+        Measure::Referrals => Some("all referrals that qualified are counted"),
+        _ => None,
     }
 }
 
 impl StreakDocument {
     /// What it means.
     pub(super) fn read(self, path: &str, reader: &mut Reader) -> Result<Condition, Fault> {
-        let Self { every, at_least, at_most, exactly, reaches, each, of, within } = self;
+        let Self { every, at_least, at_most, exactly, reaches, each, of } = self;
         if every == PeriodWord::Ever {
             let detail = "must be `day`, `week`, `month` or `year`: `ever` has no next one";
             return Err(Fault::bad(format!("{path}.every"), detail));
         }
         let is = comparison(path, [at_least, at_most, exactly, reaches, each], "each")?;
-        count(path, Measure::Streak(every.period()), is, of, within, reader)
+        // It is as long as it is: a window could only cut it.
+        count(path, Measure::Streak(every.period()), is, of, None, reader)
     }
 }
 

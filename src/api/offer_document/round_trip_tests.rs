@@ -85,6 +85,10 @@ fn count() -> impl Strategy<Value = Count> {
             }
             (_, is) => is,
         };
+        // What no window cuts, and what is no purchase.
+        let whole = matches!(what, Measure::Streak(_) | Measure::DaysSince | Measure::Referrals);
+        let within = if whole { Within::Calendar(Period::Ever) } else { within };
+        let of = if what == Measure::Referrals { Vec::new() } else { of };
         Count { what, of, within, is }
     })
 }

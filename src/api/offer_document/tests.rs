@@ -248,6 +248,13 @@ fn contradictions_are_found_before_publishing() {
         (json!({"when": {"purchases": {}}}), "when.purchases"),
         (json!({"when": {"days_since_purchase": {"reaches": 3}}}), "when.days_since_purchase"),
         (json!({"when": {"streak": {"every": "ever", "each": 3}}}), "when.streak.every"),
+        (json!({"when": {"streak": {"every": "day", "each": 3, "within": "year"}}}), "when.streak.within"),
+        (
+            json!({"when": {"days_since_purchase": {"at_least": 3, "within": "year"}}}),
+            "when.days_since_purchase.within",
+        ),
+        (json!({"when": {"referrals": {"at_least": 3, "within": "year"}}}), "when.referrals.within"),
+        (json!({"when": {"referrals": {"at_least": 1, "of": [{"spend_at_least_minor": 1}]}}}), "when.referrals.of"),
         (all(json!([{"purchases": {"exactly": 4}}, {"purchases": {"every": 3}}])), "when.all[1]"),
         (all(json!([{"purchases": {"reaches": 4}}, {"purchases": {"at_most": 3}}])), "when.all[1]"),
         (json!({"when": {"not": {"all": []}}}), "when"),
