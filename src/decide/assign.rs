@@ -330,11 +330,8 @@ fn standing<'a>(
     let mut standing: Vec<Standing<'a>> = Vec::new();
     for (place, placed) in member.purchases.iter().enumerate().filter(|(_, p)| !p.unlinked && asked(p)) {
         let worth = placed.worth(mark, lapse);
-        let Some(((merchant, currency), link)) = placed
-            .merchant
-            .as_ref()
-            .zip(worth.currency.filter(|_| worth.minor > 0))
-            .zip(member.link_of(&placed.purchase, placed.time))
+        let Some(((merchant, currency), link)) =
+            placed.merchant.as_ref().zip(worth.currency.filter(|_| worth.minor > 0)).zip(member.link_of(placed))
         else {
             continue;
         };

@@ -8,7 +8,6 @@
 use super::member::Placed;
 use super::rolling::Rolling;
 use super::running::Running;
-use super::worth::Worth;
 use crate::domain::merchant::Matched;
 use crate::domain::offer::{Count, Ladder, Measure, Period, PurchaseTest, Within};
 use crate::domain::time::DAY_MS;
@@ -42,21 +41,22 @@ pub struct Bought<'a> {
 }
 
 impl<'a> Bought<'a> {
-    /// A purchase with what it is worth now.
+    /// A purchase of which so much stands, and when it was wholly cleared.
     #[inline]
     #[must_use]
-    pub fn new(placed: &Placed, worth: &Worth<'a>) -> Self {
+    pub fn new(placed: &'a Placed, minor: i64, cleared_at: Option<Timestamp>) -> Self {
+        let Placed { time, local, local_day, ref tally, .. } = *placed;
         Self {
-            time: placed.time,
-            time_known: worth.time_known,
-            local: placed.local,
-            local_day: placed.local_day,
-            minor: worth.minor,
-            currency: worth.currency,
-            shop: worth.shop,
-            mcc: worth.mcc,
-            channel: worth.channel,
-            cleared_at: worth.cleared_at.filter(|_| worth.complete),
+            time,
+            time_known: tally.time_known,
+            local,
+            local_day,
+            minor,
+            currency: tally.currency,
+            shop: tally.shop(&placed.purchase),
+            mcc: tally.mcc,
+            channel: tally.channel,
+            cleared_at,
         }
     }
 }
@@ -166,7 +166,9 @@ impl<'a> History<'a> {
         match bought.cleared_at {
             None => self.pending = Some(place),
             Some(at) => {
-                while self.cleared.pop_if(|(_, before)| *before <= at).is_some() {}
+                while self.cleared.last().is_some_and(|(_, before)| *before <= at) {
+                    self.cleared.pop();
+                }
                 self.cleared.push((place, at));
             }
         }

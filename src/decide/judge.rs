@@ -171,7 +171,7 @@ pub fn judge(
     let mut judged = Vec::with_capacity(member.purchases.len() - scope.from);
     let mut asks = Vec::new();
     for (index, placed) in member.purchases.iter().enumerate() {
-        let is_exchange = matches!(placed.purchase.occasion, Some(Occasion::Exchange { .. }));
+        let is_exchange = !placed.is_purchase && matches!(placed.purchase.occasion, Some(Occasion::Exchange { .. }));
         // One that lost its shop is at no merchant, and gives back what it was granted.
         let mut concern = run.concern(placed);
         concern.in_scope |= is_exchange || own == Some(index);

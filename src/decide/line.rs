@@ -70,7 +70,7 @@ impl<'a> Run<'a> {
         'a: 'w,
     {
         let placed = &self.member.purchases[index];
-        let bought = placed.purchase.occasion.is_none().then(|| Bought::new(placed, worth));
+        let bought = placed.is_purchase.then(|| Bought::new(placed, worth.minor, worth.wholly_cleared_at()));
         let refused_card = bought.as_ref().and_then(|_| self.refused_card(placed));
         let mut granted = Vec::new();
         self.numbers_granted(&placed.purchase, &mut granted);
@@ -79,7 +79,7 @@ impl<'a> Run<'a> {
             _ => (placed.time, placed.time),
         };
         let cleared_at = match &placed.purchase.occasion {
-            None => worth.cleared_at.filter(|_| worth.complete),
+            None => worth.wholly_cleared_at(),
             Some(Occasion::Signal { at, .. } | Occasion::Exchange { at, .. }) => Some(*at),
             Some(Occasion::Referral(referral)) => {
                 referral.qualified.as_ref().and_then(|qualified| qualified.cleared_at)

@@ -4,7 +4,7 @@ use crate::domain::member::{CardLink, MemberHead, Profile, ProfileStep};
 use crate::domain::offer::Period;
 use crate::domain::purchase::{Occasion, Purchase, Referral};
 use crate::domain::time::civil_day;
-use crate::domain::{MerchantId, OfferId, PurchaseKey, SourceName, Timestamp};
+use crate::domain::{CardHash, MerchantId, OfferId, PurchaseKey, SourceName, Timestamp};
 use jiff::civil;
 use std::sync::Arc;
 
@@ -25,6 +25,10 @@ pub struct Placed {
     pub merchant: Option<MerchantId>,
     /// Whether nothing was bought here: it holds credits that name no purchase.
     pub unlinked: bool,
+    /// Whether it is a purchase, and nothing else that is rewarded.
+    pub is_purchase: bool,
+    /// The card of its first event.
+    card: Option<CardHash>,
     /// What its events come to.
     pub tally: Tally,
 }
@@ -41,7 +45,9 @@ impl Placed {
         let local = time.local(&zone);
         let local_day = civil_day(local.date());
         let unlinked = purchase.unlinked().next().is_some();
-        Self { purchase: Arc::new(purchase), time, local, local_day, merchant, unlinked, tally }
+        let is_purchase = purchase.occasion.is_none();
+        let card = purchase.events.first().map(|event| event.card);
+        Self { purchase: Arc::new(purchase), time, local, local_day, merchant, unlinked, is_purchase, card, tally }
     }
     /// What purchases are ordered by: their time, then their key; referrals by the purchase
     /// that qualified them, and those that share it by their own key.
@@ -136,8 +142,10 @@ impl MemberState {
     /// when buying.
     #[inline]
     #[must_use]
-    pub fn link_of(&self, purchase: &Purchase, at: Timestamp) -> Option<&CardLink> {
-        purchase.events.iter().find_map(|event| self.head.card_at(event.card, at))
+    pub fn link_of(&self, placed: &Placed) -> Option<&CardLink> {
+        let at = placed.time;
+        let first = placed.card.and_then(|card| self.head.card_at(card, at));
+        first.or_else(|| placed.purchase.events.iter().find_map(|event| self.head.card_at(event.card, at)))
     }
     /// The source that credits a card at an instant, when it is not the link's own.
     #[inline]

@@ -65,7 +65,7 @@ fn reached(terms: &Terms, placed: &Placed, worth: &Worth<'_>) -> bool {
 
 /// Whether it was made by a card that was the member's then, and credited by its source.
 fn theirs(member: &MemberState, placed: &Placed) -> bool {
-    let link = member.link_of(&placed.purchase, placed.time);
+    let link = member.link_of(placed);
     link.is_some_and(|link| member.other_source(link, placed.time).is_none())
 }
 

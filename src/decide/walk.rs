@@ -94,8 +94,10 @@ impl<'a> Run<'a> {
     ) -> Self {
         // What looks beyond one merchant is judged with all of them.
         let category = book.apart().category();
-        let is_occasion =
-            |placed: &Placed| matches!(placed.purchase.occasion, Some(Occasion::Signal { .. } | Occasion::Referral(_)));
+        let is_occasion = |placed: &Placed| {
+            !placed.is_purchase
+                && matches!(placed.purchase.occasion, Some(Occasion::Signal { .. } | Occasion::Referral(_)))
+        };
         let wide = !category.is_empty() || member.purchases.iter().any(is_occasion);
         let merchants = if wide { None } else { merchants };
         let mut run = Self {
@@ -140,8 +142,7 @@ impl<'a> Run<'a> {
         let own = placed.merchant.as_ref().and_then(|merchant| self.shelf_concerned(merchant));
         let in_scope = own.is_some()
             || (self.merchants.is_none()
-                && (placed.purchase.occasion.is_some()
-                    || self.wide.iter().any(|number| takes(self.offer(*number), placed))));
+                && (!placed.is_purchase || self.wide.iter().any(|number| takes(self.offer(*number), placed))));
         Concern { in_scope, own }
     }
 
@@ -156,7 +157,6 @@ impl<'a> Run<'a> {
         shelf
     }
 
-    #[inline]
     pub(super) fn worth(&self, index: usize) -> Worth<'a> {
         let placed = &self.member.purchases[index];
         placed.worth(self.mark, &self.policy.lapse).less(self.assigned.taken(index))
@@ -196,18 +196,15 @@ impl<'a> Run<'a> {
     /// not known yet and an offer asks.
     pub(super) fn remember(&mut self, index: usize, concern: Concern, worth: Option<&Worth<'a>>) {
         let placed = &self.member.purchases[index];
-        match &placed.purchase.occasion {
-            None => self.remember_bought(index, concern.own, worth),
-            Some(Occasion::Referral(referral)) => {
-                let offer = self.book.offer(&referral.offer);
-                if let Some(offer) =
-                    offer.filter(|_| referral.qualified.is_some() && referral.clear && !referral.barred)
-                {
-                    let shelf = self.shelf_of(offer.merchant());
-                    self.shelves[shelf].referrals.push(placed.time);
-                }
+        if placed.is_purchase {
+            self.remember_bought(index, concern.own, worth);
+        } else if let Some(Occasion::Referral(referral)) = &placed.purchase.occasion {
+            let offer = self.book.offer(&referral.offer);
+            let qualified = referral.qualified.is_some() && referral.clear && !referral.barred;
+            if let Some(offer) = offer.filter(|_| qualified) {
+                let shelf = self.shelf_of(offer.merchant());
+                self.shelves[shelf].referrals.push(placed.time);
             }
-            Some(_) => {}
         }
     }
 
@@ -217,13 +214,17 @@ impl<'a> Run<'a> {
             return;
         }
         let placed = &self.member.purchases[index];
-        let bought = match worth {
-            Some(worth) => Bought::new(placed, worth),
-            None => Bought::new(placed, &self.worth(index)),
+        let (minor, cleared_at) = match worth {
+            Some(worth) => (worth.minor, worth.wholly_cleared_at()),
+            None => {
+                let (minor, cleared_at) = placed.tally.standing(self.mark, &self.policy.lapse);
+                (minor - self.assigned.taken(index), cleared_at)
+            }
         };
-        if bought.minor <= 0 || self.refused_card(placed).is_some() {
+        if minor <= 0 || self.refused_card(placed).is_some() {
             return;
         }
+        let bought = Bought::new(placed, minor, cleared_at);
         if let Some(shelf) = own {
             self.shelves[shelf].history.push(bought);
         }
@@ -238,7 +239,7 @@ impl<'a> Run<'a> {
     /// Why a purchase earns nothing by its card. The door asks this of every event when it
     /// comes; an unlinking dated before it may come later, and must end in the same books.
     pub(super) fn refused_card(&self, placed: &Placed) -> Option<Refusal> {
-        let Some(link) = self.member.link_of(&placed.purchase, placed.time) else {
+        let Some(link) = self.member.link_of(placed) else {
             return Some(Refusal::CardNotLinked);
         };
         let credited_by = self.member.other_source(link, placed.time)?.clone();

@@ -69,8 +69,13 @@ pub struct Worth<'a> {
 }
 
 impl Worth<'_> {
+    /// When it was wholly cleared; `None` while it is not.
+    #[must_use]
+    pub fn wholly_cleared_at(&self) -> Option<Timestamp> {
+        self.cleared_at.filter(|_| self.complete)
+    }
+
     /// The same with so much less standing: what comes off by credits that name no purchase.
-    #[inline]
     #[must_use]
     pub fn less(mut self, minor: i64) -> Self {
         self.minor = self.minor.saturating_sub(minor).max(0);
@@ -174,13 +179,49 @@ impl Tally {
     }
 
     /// The worth under the latest daily mark; `purchase` is the one that was added up. O(1).
-    #[inline]
     #[must_use]
     pub fn worth<'a>(&self, purchase: &'a Purchase, mark: Timestamp, policy: &LapsePolicy) -> Worth<'a> {
-        let Self { has_authorization, has_clearing, all_cleared, .. } = *self;
-        // What is wholly cleared, as most is, lapses no more: no category is looked up.
-        let lapses_at = (has_authorization && !all_cleared).then(|| self.time.plus_days(policy.days_for(self.mcc)));
+        let lapses_at = self.lapses_at(policy);
         let lapsed = lapses_at.is_some_and(|at| at <= mark);
+        Worth {
+            minor: self.minor(lapsed),
+            currency: self.currency,
+            time: self.time,
+            time_known: self.time_known,
+            complete: self.complete(lapsed),
+            lapses_at,
+            lapsed: lapsed && !self.has_clearing,
+            cleared_at: self.cleared_at,
+            shop: self.shop(purchase),
+            mcc: self.mcc,
+            channel: self.channel,
+        }
+    }
+
+    /// Of the worth under the latest daily mark, what later purchases ask: how much stands, and
+    /// when it was wholly cleared. O(1).
+    #[inline]
+    #[must_use]
+    pub fn standing(&self, mark: Timestamp, policy: &LapsePolicy) -> (i64, Option<Timestamp>) {
+        let lapsed = self.lapses_at(policy).is_some_and(|at| at <= mark);
+        (self.minor(lapsed), self.cleared_at.filter(|_| self.complete(lapsed)))
+    }
+
+    /// What is wholly cleared, as most is, lapses no more: no category is looked up.
+    #[inline]
+    fn lapses_at(&self, policy: &LapsePolicy) -> Option<Timestamp> {
+        let open = self.has_authorization && !self.all_cleared;
+        open.then(|| self.time.plus_days(policy.days_for(self.mcc)))
+    }
+
+    #[inline]
+    fn complete(&self, lapsed: bool) -> bool {
+        self.has_clearing && (self.all_cleared || lapsed)
+    }
+
+    #[inline]
+    fn minor(&self, lapsed: bool) -> i64 {
+        let Self { has_authorization, has_clearing, all_cleared, .. } = *self;
         // What remains authorized: a reversal takes nothing off what is cleared.
         // An increment or advice without its authorization waits for it.
         let open =
@@ -193,19 +234,7 @@ impl Tally {
         // What takes a credit back gives nothing by itself: without a purchase it waits for one.
         let bought = has_authorization || has_clearing;
         let off = if bought { self.off } else { 0 };
-        Worth {
-            minor: gross.saturating_sub(off).max(0),
-            currency: self.currency,
-            time: self.time,
-            time_known: self.time_known,
-            complete: has_clearing && (all_cleared || lapsed),
-            lapses_at,
-            lapsed: lapsed && !has_clearing,
-            cleared_at: self.cleared_at,
-            shop: self.shop(purchase),
-            mcc: self.mcc,
-            channel: self.channel,
-        }
+        gross.saturating_sub(off).max(0)
     }
 
     /// The best evidenced shop of the purchase that was added up.
