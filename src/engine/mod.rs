@@ -25,6 +25,7 @@ pub mod secrets;
 pub mod shared;
 pub mod signal;
 pub mod start;
+mod tills;
 pub mod turn;
 mod waiting;
 

@@ -5,6 +5,7 @@ use super::live::{Arrivals, look};
 use super::pass::{Passed, Scored};
 use super::report::Report;
 use super::resident::{Resident, Who};
+use super::rivals::{Launches, is_early};
 use crate::cases::triage::{Group, TriagePolicy};
 use crate::cases::{Case, Review, Verdict};
 use crate::decide::MemberState;
@@ -29,6 +30,8 @@ pub struct Kept {
     live: HashMap<Who, (Scored, Timestamp)>,
     /// What merchants may know of their own business.
     pub report: Report,
+    /// When offers began.
+    pub launches: Arc<Launches>,
     /// The state of a shared store is being read for the first time.
     reading: bool,
 }
@@ -48,7 +51,7 @@ impl Kept {
     /// Takes a page in.
     pub fn take(&mut self, page: Page) -> Taken {
         if page.anew {
-            *self = Self { reading: true, ..Self::default() };
+            *self = Self { reading: true, launches: Arc::clone(&self.launches), ..Self::default() };
         }
         self.reading &= !page.from_logs;
         let mut taken = Taken::default();
@@ -108,6 +111,9 @@ impl Kept {
         did.standing = head.standing_now(None);
         let count = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
         did.activations = count(head.activations.iter().filter(|step| step.active).count());
+        let early = head.activations.iter().filter(|step| step.active);
+        let early = early.filter(|step| is_early(&self.launches, &step.offer, seconds(step.at))).count();
+        did.early = u8::try_from(early).unwrap_or(u8::MAX);
         did.views =
             head.signals.iter().fold(0, |sum, of| sum.saturating_add(u32::try_from(of.count).unwrap_or(u32::MAX)));
         for placed in &state.purchases {
@@ -210,6 +216,8 @@ impl Kept {
             MemberInput::Activated(step) => {
                 let did = resident.member_mut(who);
                 did.activations = did.activations.saturating_add(u16::from(step.active));
+                let early = step.active && is_early(&self.launches, &step.offer, seconds(step.at));
+                did.early = did.early.saturating_add(u8::from(early));
             }
             MemberInput::Signalled(_) => {
                 let did = resident.member_mut(who);

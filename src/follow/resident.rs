@@ -86,6 +86,8 @@ pub struct Member {
     pub refunds: u16,
     /// Redemptions.
     pub redemptions: u16,
+    /// Offers opted in to within minutes of their beginning.
+    pub early: u8,
     /// The standing for the whole programme.
     pub standing: Standing,
     /// What reviews say: bad, good, or nothing.
@@ -101,6 +103,7 @@ impl Member {
     pub fn forget_acts(&mut self) {
         (self.spend_minor, self.first, self.last) = (0, NO_TIME, 0);
         (self.views, self.purchases, self.activations, self.refunds, self.redemptions) = (0, 0, 0, 0, 0);
+        self.early = 0;
     }
 }
 
@@ -266,6 +269,7 @@ impl Resident {
             activations: 0,
             refunds: 0,
             redemptions: 0,
+            early: 0,
             standing: Standing::Clear,
             known: None,
             registered: false,

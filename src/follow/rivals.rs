@@ -1,6 +1,7 @@
 //! Competitors posing as members: who leads to a merchant's declared rivals, by an e-mail domain,
-//! a network, the company they keep, and reading far more offers than any shopper. Each alone is
-//! weak, so there is a case when two agree, for that merchant alone, and nothing acts by itself.
+//! a network, purchases that only try the rival's tills, the company they keep, reading far more
+//! offers than any shopper, and being there minutes after they begin. Each alone is weak, so there
+//! is a case when two agree, for that merchant alone, and nothing acts by itself.
 
 use super::own::own;
 use super::pass::ties;
@@ -8,10 +9,14 @@ use super::resident::{Resident, Who};
 use crate::cases::triage::{Automatic, Group, TriagePolicy};
 use crate::cases::{Evidence, Suspect};
 use crate::catalogue::Catalogue;
+use crate::domain::OfferId;
 use crate::domain::merchant::Competitor;
+use crate::domain::offer::LifeChange;
 use crate::domain::{CardHash, MerchantId, Timestamp};
 use crate::engine::derived::{DOMAIN, NETWORK, parts};
 use crate::graph::detectors::Detector;
+use crate::sightings::tills::{Tested, Tills};
+use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Members of one mark that are looked at.
@@ -20,6 +25,14 @@ const MARKED_MAX: usize = 500;
 const BREADTH_MIN: u32 = 10;
 /// So many times more than what was bought and used.
 const BREADTH_TIMES: u32 = 10;
+/// Purchases that were taken back soon, below which nobody tries a rival's tills.
+const TESTS_MIN: u32 = 3;
+/// So many times more than the purchases there that stayed: a regular customer tries nothing.
+const TESTS_TIMES: u32 = 2;
+/// Offers opted in to within minutes of their beginning, below which it is chance.
+const EARLY_MIN: u16 = 5;
+/// Minutes after which it is early no more, in seconds.
+const EARLY_SECONDS: u32 = 600;
 /// The sum of weights that is half of the highest score.
 const HALF: f64 = 10.0;
 /// Score from which it is a case: a mark and one more sign.
@@ -28,7 +41,7 @@ const SCORE_MIN: u16 = 400;
 /// Competitor staff: a case of its own scope, apart from the score.
 pub static COMPETITOR_STAFF: Detector = Detector {
     name: "competitor-staff",
-    version: 1,
+    version: 2,
     family: "rival",
     scored: false,
     clears: "a reason for each sign, as it says",
@@ -42,7 +55,7 @@ struct Sign {
     clears: &'static str,
 }
 
-const SIGNS: [Sign; 4] = [
+const SIGNS: [Sign; 6] = [
     Sign {
         family: "rival domain",
         weight: 8.0,
@@ -56,6 +69,12 @@ const SIGNS: [Sign; 4] = [
         clears: "a shared or public network in the same building",
     },
     Sign {
+        family: "rival tills",
+        weight: 5.0,
+        words: "small purchases at the competitor's own tills, soon taken back, and hardly any other there",
+        clears: "purchases there that stayed, or the shop saying that its terminal failed",
+    },
+    Sign {
         family: "rival company",
         weight: 4.0,
         words: "shares a card, payout account or device, or a referral, with one who leads to the competitor",
@@ -67,12 +86,40 @@ const SIGNS: [Sign; 4] = [
         words: "reads and activates far more offers than they use",
         clears: "purchases under the offers that were activated",
     },
+    Sign {
+        family: "first minutes",
+        weight: 3.0,
+        words: "activates offers within minutes of their beginning, again and again",
+        clears: "a message that told every member of those offers when they began",
+    },
 ];
 
 /// What merchants declare.
 pub fn declared(catalogue: &Catalogue) -> BTreeMap<MerchantId, Vec<Competitor>> {
     let declaring = catalogue.merchants().filter(|merchant| !merchant.competitors.is_empty());
     declaring.map(|merchant| (merchant.id.clone(), merchant.competitors.clone())).collect()
+}
+
+/// When each offer began, or changed: Unix seconds.
+pub type Launches = HashMap<OfferId, Vec<u32>>;
+
+/// When the catalogue's offers began.
+#[must_use]
+pub fn launches(catalogue: &Catalogue) -> Launches {
+    let seconds = |at: Timestamp| u32::try_from(at.as_ms() / 1000).ok();
+    let published = |change: &LifeChange| matches!(change, LifeChange::Published(_));
+    let offers = catalogue.merchants().flat_map(|merchant| catalogue.offers_of(&merchant.id)).map(|offer| {
+        let steps = offer.life.iter().filter(|step| published(&step.change));
+        (offer.id.clone(), steps.filter_map(|step| seconds(step.effective)).collect())
+    });
+    offers.collect()
+}
+
+/// Whether somebody who opts in at an instant is there within minutes of the offer's beginning.
+#[must_use]
+pub fn is_early(launches: &Launches, offer: &OfferId, at: u32) -> bool {
+    let early = |begun: &u32| (*begun..begun.saturating_add(EARLY_SECONDS)).contains(&at);
+    launches.get(offer).is_some_and(|begun| begun.iter().any(early))
 }
 
 /// What a merchant's rivals take to be a case: fewer members than a ring, and never by itself.
@@ -87,6 +134,7 @@ pub fn policy(policy: &TriagePolicy) -> TriagePolicy {
 pub fn groups(
     resident: &Resident,
     rivals: &BTreeMap<MerchantId, Vec<Competitor>>,
+    tills: &Tills,
     hash: &dyn Fn(&str, &str) -> CardHash,
     at: Timestamp,
 ) -> Vec<Group> {
@@ -96,7 +144,7 @@ pub fn groups(
     }
     for (merchant, competitors) in rivals {
         for rival in competitors {
-            groups.extend(group(resident, merchant, rival, hash, at));
+            groups.extend(group(resident, merchant, rival, tills, hash, at));
         }
     }
     groups
@@ -106,6 +154,7 @@ fn group(
     resident: &Resident,
     merchant: &MerchantId,
     rival: &Competitor,
+    tills: &Tills,
     hash: &dyn Fn(&str, &str) -> CardHash,
     at: Timestamp,
 ) -> Option<Group> {
@@ -116,12 +165,14 @@ fn group(
     };
     let domains = marked(DOMAIN, &mut rival.email_domains.iter().map(|domain| domain.as_str().to_ascii_lowercase()));
     let networks = marked(NETWORK, &mut rival.networks.iter().flat_map(|network| parts(network.as_str())));
-    let direct: BTreeSet<Who> = domains.union(&networks).copied().take(MARKED_MAX).collect();
+    let tries = testers(resident, rival, tills);
+    let direct: BTreeSet<Who> = domains.iter().chain(&networks).chain(&tries).copied().take(MARKED_MAX).collect();
     let company: BTreeSet<Who> =
         direct.iter().flat_map(|&who| company(resident, who)).filter(|who| !direct.contains(who)).collect();
     let all: BTreeSet<Who> = direct.union(&company).copied().filter(|&who| !resident.member(who).erased).collect();
     let curious: BTreeSet<Who> = all.iter().copied().filter(|&who| is_curious(resident, who)).collect();
-    let by_sign = [&domains, &networks, &company, &curious];
+    let early: BTreeSet<Who> = all.iter().copied().filter(|&who| is_first(resident, who)).collect();
+    let by_sign = [&domains, &networks, &tries, &company, &curious, &early];
     let tied = own(resident, &all);
     let mut members = Vec::new();
     for &who in &all {
@@ -160,6 +211,27 @@ fn company(resident: &Resident, who: Who) -> BTreeSet<Who> {
     around.extend(resident.named(who).take(MARKED_MAX).map(|link| link.by));
     around.remove(&who);
     around
+}
+
+/// Who tries the rival's tills, by all cards that they hold: small purchases, taken back soon, at
+/// least twice as many as those that stayed. A cardholder's own act.
+fn testers(resident: &Resident, rival: &Competitor, tills: &Tills) -> BTreeSet<Who> {
+    let mut tested: BTreeMap<Who, Tested> = BTreeMap::new();
+    for (card, did) in tills.at(&rival.mids) {
+        let Some(card) = resident.lookup("card", &card) else { continue };
+        for link in resident.of_identifier(card).take(MARKED_MAX) {
+            *tested.entry(link.by).or_default() += did;
+        }
+    }
+    let tries = |did: &Tested| did.tests >= TESTS_MIN && did.tests >= TESTS_TIMES.saturating_mul(did.ordinary);
+    tested.into_iter().filter(|(_, did)| tries(did)).map(|(who, _)| who).take(MARKED_MAX).collect()
+}
+
+/// Opts in within minutes of the beginning, more often than not.
+fn is_first(resident: &Resident, who: Who) -> bool {
+    let did = resident.member(who);
+    let early = u16::from(did.early);
+    early >= EARLY_MIN && 2 * early >= did.activations
 }
 
 /// Reads and activates far more than they buy and use.

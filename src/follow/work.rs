@@ -11,6 +11,7 @@ use super::pass::{Passed, pass};
 use super::resident::Who;
 use super::rivals;
 use super::screening::Screener;
+use super::tills::Watched;
 use crate::cases::triage::{Group, TriagePolicy};
 use crate::domain::{MemberId, Timestamp};
 use crate::engine::{Engine, EngineError};
@@ -48,6 +49,12 @@ pub(super) struct Work {
     /// What is being looked at is not kept any more: another process screens.
     passing_in_vain: bool,
     pass_begun: Option<Instant>,
+    /// What was bought at rivals' tills, and when others were last told of it.
+    tills: Arc<Watched>,
+    telling: Option<JoinHandle<()>>,
+    /// The catalogue of which it is known when offers began.
+    launches_of: Option<u64>,
+    told: Option<Instant>,
     /// What is left to be done before anybody may be told that what was read has been passed: members
     /// to be read from the state, groups to be entered, cases to be followed, and the pass that is done.
     stale: BTreeSet<MemberId>,
@@ -72,6 +79,10 @@ impl Work {
             passing: None,
             passing_in_vain: false,
             pass_begun: None,
+            tills: Arc::default(),
+            telling: None,
+            launches_of: None,
+            told: None,
             stale: BTreeSet::new(),
             unentered: VecDeque::new(),
             unfollowed: BTreeSet::new(),
@@ -108,6 +119,9 @@ impl Work {
         if let Some(passing) = self.passing.take() {
             let _ = passing.join();
         }
+        if let Some(telling) = self.telling.take() {
+            let _ = telling.join();
+        }
         if let Some(releasing) = self.releasing.take() {
             let _ = self.runtime.block_on(releasing);
         }
@@ -139,12 +153,30 @@ impl Work {
         self.screener.set_elsewhere(true);
         self.forget();
         self.end_pass();
+        self.tell();
         self.feed.sleep();
+    }
+
+    /// Tells who screens what was seen here alone, beside the asking: the lease may fall to this
+    /// process meanwhile.
+    fn tell(&mut self) {
+        let rested = self.told.is_none_or(|told| told.elapsed() >= self.screener.settings().pass_every.max(SLEEP));
+        if self.telling.as_ref().is_some_and(|telling| !telling.is_finished()) || !rested {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let (tills, engine, runtime) = (Arc::clone(&self.tills), Arc::clone(&self.engine), self.runtime.clone());
+        let thread = std::thread::Builder::new().name("screening-tills".to_owned()).spawn(move || {
+            lower_priority();
+            tills.tell(&engine, &runtime, &rivals::declared(&engine.catalogue()));
+        });
+        // Without a thread the next asking tries again.
+        self.telling = thread.ok();
     }
 
     /// What was read and found is not kept any more.
     fn forget(&mut self) {
-        (self.dirty, self.pass_begun, self.passed_at) = (true, None, None);
+        (self.dirty, self.pass_begun, self.passed_at, self.launches_of) = (true, None, None, None);
         self.passing_in_vain = self.passing.is_some();
         self.stale.clear();
         self.unentered.clear();
@@ -197,9 +229,19 @@ impl Work {
     fn take(&mut self, page: Page) {
         let is_history = page.is_history;
         self.dirty |= page.anew || !(page.records.is_empty() && page.members.is_empty());
+        self.hear_launches();
         let mut taken = self.screener.write().take(page);
         self.stale.append(&mut taken.stale);
         self.see(taken, is_history);
+    }
+
+    /// Learns when offers began, when the catalogue is another.
+    fn hear_launches(&mut self) {
+        let catalogue = self.engine.catalogue();
+        if self.launches_of != Some(catalogue.revision()) {
+            self.launches_of = Some(catalogue.revision());
+            self.screener.write().launches = Arc::new(rivals::launches(&catalogue));
+        }
     }
 
     fn see(&mut self, taken: Taken, is_history: bool) {
@@ -240,12 +282,13 @@ impl Work {
         let resident = self.screener.read().resident.clone();
         let rivals = rivals::declared(&self.engine.catalogue());
         let policy = self.screener.settings().triage.clone();
-        let engine = Arc::clone(&self.engine);
+        let (engine, tills, runtime) = (Arc::clone(&self.engine), Arc::clone(&self.tills), self.runtime.clone());
         let thread = std::thread::Builder::new().name("screening-pass".to_owned()).spawn(move || {
             lower_priority();
             let passed = pass(&resident, &policy, now).map(|mut passed| {
                 let hash = |kind: &str, value: &str| engine.link_hash(kind, value);
-                passed.rivals = rivals::groups(&resident, &rivals, &hash, now);
+                let tills = tills.read(&engine, &runtime, &rivals);
+                passed.rivals = rivals::groups(&resident, &rivals, &tills, &hash, now);
                 passed
             });
             // Before the end is announced: whoever comes to look finds it.

@@ -7,6 +7,7 @@
 //! that is written when somebody asks. Must not decide anything.
 
 mod index;
+pub mod tills;
 
 use crate::descriptor;
 use crate::domain::card_event::MerchantMark;
@@ -16,7 +17,7 @@ use crate::journal::{AppendError, Journal, Position, ReadError};
 use crate::record::{self, RecordError, Sighting};
 use index::{Entry, Index};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
@@ -225,12 +226,24 @@ impl Sightings {
         wanted: &BTreeSet<Clue>,
         since: Timestamp,
         page: usize,
+        each: impl FnMut(Vec<Sighting<'static>>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let whole = Position { segment, offset: 0 }..Position { segment: segment + 1, offset: 0 };
+        self.search_in(whole, wanted, since, page, each)
+    }
+
+    /// As [`Sightings::search`], from a place in the segment up to before another.
+    fn search_in<E: From<SightingsError>>(
+        &self,
+        places: std::ops::Range<Position>,
+        wanted: &BTreeSet<Clue>,
+        since: Timestamp,
+        page: usize,
         mut each: impl FnMut(Vec<Sighting<'static>>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut entries = Vec::new();
-        for clue in wanted {
-            entries.extend(self.entries(segment, clue.hash())?);
-        }
+        let segment = places.start.segment;
+        let mut entries = self.entries(segment, &wanted.iter().map(Clue::hash).collect())?;
+        entries.retain(|entry| places.contains(&entry.frame(segment)));
         entries.sort_unstable_by_key(|entry| (entry.offset, entry.index));
         entries.dedup_by_key(|entry| (entry.offset, entry.index));
         let mut found = Vec::new();
@@ -257,20 +270,25 @@ impl Sightings {
         if found.is_empty() { Ok(()) } else { each(found) }
     }
 
-    /// Entries of a hash in a segment.
-    fn entries(&self, segment: Segment, hash: u64) -> Result<Vec<Entry>, SightingsError> {
+    /// Entries of some hashes in a segment.
+    fn entries(&self, segment: Segment, hashes: &HashSet<u64>) -> Result<Vec<Entry>, SightingsError> {
         if segment == self.journal.end().segment {
             let growing = self.grown()?;
             if growing.upto.segment == segment {
-                return Ok(growing.entries.iter().copied().filter(|entry| entry.hash == hash).collect());
+                return Ok(growing.entries.iter().copied().filter(|entry| hashes.contains(&entry.hash)).collect());
             }
         }
         let mut closed = hold(&self.closed);
         if let std::collections::btree_map::Entry::Vacant(place) = closed.entry(segment) {
             place.insert(self.indexed(segment)?);
         }
-        let index = closed.get(&segment).and_then(Option::as_ref);
-        Ok(index.map(|index| index.find(hash)).transpose()?.unwrap_or_default())
+        let mut found = Vec::new();
+        if let Some(index) = closed.get(&segment).and_then(Option::as_ref) {
+            for hash in hashes {
+                found.extend(index.find(*hash)?);
+            }
+        }
+        Ok(found)
     }
 
     /// The index of the segment that is written, up to its end.

@@ -21,6 +21,7 @@
 //! | `M` merchant, `O` offer | version, document (catalogue) |
 //! | `d` number | dead letter (catalogue) |
 //! | `x` number | version, case (catalogue); newest first |
+//! | `v` process | what a process saw at competitors' tills (catalogue, a shared store alone) |
 //! | `w` version detector | the detector's version counts for nothing (catalogue) |
 //! | `y` member 0 number | hint: a case that the member is in (catalogue) |
 //!
@@ -297,6 +298,17 @@ pub fn case_of(member: &MemberId, number: u64) -> Key {
 #[must_use]
 pub fn case_number(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|number| !u64::from_be_bytes(*number))
+}
+
+/// Prefix of what all processes told of watched tills.
+#[must_use]
+pub fn all_tills() -> Key {
+    vec![b'v']
+}
+/// What one process told of watched tills.
+#[must_use]
+pub fn tills(process: u32) -> Key {
+    [&all_tills()[..], &process.to_be_bytes()].concat()
 }
 
 /// Prefix of all withdrawn versions of detectors.

@@ -399,6 +399,82 @@ async fn a_competitors_staff_loses_that_merchants_offers_and_no_others() {
     town.audited_and_rebuilt().await.stop().await;
 }
 
+/// Small purchases at a competitor's own tills, soon taken back, beside reading everything: a case.
+/// A customer of both, whose purchases stay, is none, however much they read.
+#[tokio::test]
+async fn who_only_tries_a_competitors_tills_is_told_from_its_customers() {
+    let town = Town::open(&[]).await;
+    let mut shop = world::merchant("shop", &["123456"]);
+    shop.competitors = vec![ringfence::domain::merchant::Competitor {
+        name: "Rival".to_owned(),
+        mids: vec!["00666".into()],
+        email_domains: Vec::new(),
+        networks: Vec::new(),
+    }];
+    town.service.engine().put_merchant(shop, None).await.unwrap();
+    let at = |minute: usize| format!("2026-11-20T10:{minute:02}:00Z");
+    let till = async |id: &str, purchase: &str, kind: &str, minor: i64, minute: usize| {
+        let event = format!("{purchase}-{kind}");
+        let body = world::event(&event, kind, purchase, &format!("tok_{id}"), minor, &at(minute), "666");
+        let (status, answer) = town.service.post("visa-eu", body).await;
+        assert_eq!((status, answer["outcome"].as_str()), (200, Some("no_offer")), "nobody registered it: {answer}");
+    };
+    // Who bought before their card was linked is seen all the same.
+    for visit in 0..3 {
+        let purchase = format!("scout-{visit}");
+        till("scout", &purchase, "authorization", 100, visit).await;
+        till("scout", &purchase, "reversal", 100, 10 + visit).await;
+    }
+    for name in ["scout", "customer", "reader"] {
+        town.member(name, None, &[json!({"kind": "device", "value": name})], "2026-10-05T08:00:00Z").await;
+        for signal in 0..12 {
+            let body = json!({"kind": "offer_viewed", "id": format!("s{signal}")}).to_string();
+            let path = format!("/v1/members/{name}/signals");
+            assert_eq!(town.service.call_with("POST", &path, &town.operator, &[], &body).await.status, 201);
+        }
+    }
+    for visit in 0..3 {
+        let (small, large) = (format!("customer-{visit}"), format!("customer-large-{visit}"));
+        till("customer", &small, "authorization", 100, visit).await;
+        till("customer", &small, "reversal", 100, 10 + visit).await;
+        till("customer", &large, "clearing", 4_000, 20 + visit).await;
+    }
+    town.screened().await;
+    let queue = town.get("/v1/cases").await;
+    assert_eq!(queue["cases"].as_array().unwrap().len(), 1, "{queue:#}");
+    assert_eq!(queue["cases"][0]["scope"], "merchant:shop");
+    let case = town.get(&format!("/v1/cases/{}", queue["cases"][0]["id"])).await;
+    assert_eq!(members(&case), ["scout"], "{case:#}");
+    assert_eq!(case["families"], json!(["offers read", "rival tills"]));
+    // What comes later is read on from there. In place of reading much: being there first.
+    let engine = town.service.engine();
+    let activation = ringfence::domain::offer::Activation::Required;
+    let mut begun = town.service.clock.now();
+    for offer in 0..5 {
+        let id = ringfence::domain::OfferId::new(format!("launch-{offer}")).unwrap();
+        let terms = ringfence::domain::offer::Terms { activation, ..world::terms("shop") };
+        engine.put_offer(&id, terms, None).await.unwrap();
+        begun = engine.step_offer(&id, ringfence::engine::catalogue::Step::Publish, None).await.unwrap();
+    }
+    town.service.clock.set(begun.plus_ms(120_000));
+    town.member("early", None, &[json!({"kind": "device", "value": "early"})], "2026-10-05T08:00:00Z").await;
+    for offer in 0..5 {
+        let path = format!("/v1/members/early/activations/launch-{offer}");
+        let reply = town.service.call_with("PUT", &path, &town.operator, &[], "").await;
+        assert!(matches!(reply.status, 200 | 201), "{}", reply.json());
+    }
+    for visit in 0..3 {
+        let purchase = format!("early-{visit}");
+        till("early", &purchase, "clearing", 250, visit).await;
+        till("early", &purchase, "refund", 250, 10 + visit).await;
+    }
+    town.screened().await;
+    let case = town.get(&format!("/v1/cases/{}", queue["cases"][0]["id"])).await;
+    assert_eq!(members(&case), ["early", "scout"], "{case:#}");
+    assert!(case["families"].to_string().contains("first minutes"), "{case:#}");
+    town.audited_and_rebuilt().await.stop().await;
+}
+
 /// What people said of cases becomes a model; what they took back, and what policy did, does not.
 #[tokio::test]
 async fn a_model_is_fitted_from_reviews_alone() {

@@ -230,3 +230,43 @@ async fn inv_07_inv_08_screening_skips_nothing_when_redis_forgets() {
     assert_eq!(all[0].engine().offer_use(&five).await.unwrap().granted, 12 * 200);
     stopped_and_audited(all, Vec::new()).await;
 }
+
+/// A purchase that tries a competitor's till may be told to one process and taken back at another:
+/// the one that screens knows both halves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_each_process_saw_at_a_competitors_tills_is_known_to_the_one_that_screens() {
+    let server = RedisServer::start();
+    let all = screening(&server.url(), 2).await;
+    let mut shop = world::merchant("shop", &["123456"]);
+    shop.competitors = vec![ringfence::domain::merchant::Competitor {
+        name: "Rival".to_owned(),
+        mids: vec!["666".into()],
+        email_domains: Vec::new(),
+        networks: vec!["203.0.113.0/24".into()],
+    }];
+    let entered = async || all[0].engine().put_merchant(shop.clone(), None).await.is_ok();
+    until("the merchant is entered", entered).await;
+    let links = json!([{"kind": "ip", "value": "203.0.113.9"}]);
+    member(&all[0], "scout", None, links, "2026-10-05T08:00:00Z").await;
+    until("one of them screens", async || all.iter().filter(|service| screens(service)).count() == 1).await;
+    let quiet = all.iter().find(|service| !screens(service)).unwrap();
+    for visit in 0..3 {
+        // Both halves at the process that does not screen, or each at another.
+        for (place, kind) in ["authorization", "reversal"].into_iter().enumerate() {
+            let to = if visit == 2 { quiet } else { &all[(visit + place) % 2] };
+            let (event, at) = (format!("{kind}-{visit}"), format!("2026-11-20T10:{visit}{place}:00Z"));
+            let body = world::event(&event, kind, &format!("p{visit}"), "tok_scout", 100, &at, "666");
+            until(&event, async || to.post("visa-eu", body.clone()).await.0 == 200).await;
+        }
+    }
+    let found = async || {
+        // What each saw comes with a pass, and a pass with something that happened.
+        all[0].engine().screening().wish_pass();
+        all[1].engine().screening().wish_pass();
+        cases(&all[0]).await.len() == 1
+    };
+    until("the scout is a case", found).await;
+    let (_, case) = all[1].call("GET", "/v1/cases", "").await;
+    assert_eq!(case["cases"][0]["families"], json!(["rival network", "rival tills"]), "{case}");
+    stopped_and_audited(all, Vec::new()).await;
+}
