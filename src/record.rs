@@ -5,6 +5,7 @@
 //! It is encoded with `postcard` behind a version byte. Fields are only ever added in a
 //! new version.
 
+use crate::cases::rules::Rule;
 use crate::cases::{Case, Withdrawal};
 use crate::decide::GrantChange;
 use crate::domain::member::{
@@ -136,6 +137,8 @@ pub enum Body {
     Case(Box<Case>),
     /// A detector's version counts for nothing from now on.
     DetectorWithdrawn(Box<Withdrawal>),
+    /// A rule of the risk desk with all it ever said, as it is from now on.
+    Rule(Box<Rule>),
 }
 
 /// Something that happened to a member.

@@ -7,10 +7,11 @@ use super::reply::{self, Reply};
 use super::{Doors, access, page, read};
 use crate::authenticate::keys::Caller;
 use crate::authenticate::keys::Role::{Operator, Risk};
+use crate::cases::rules::RULE;
 use crate::cases::{Case, Chosen, Evidence, Happened, PolicyAct, Review, Status, Suspect, Tie, Verdict, Withdrawal};
 use crate::decide::MemberState;
 use crate::domain::member::Standing;
-use crate::domain::{MemberId, MerchantId, Timestamp, Unit};
+use crate::domain::{Code, MemberId, MerchantId, Timestamp, Unit};
 use crate::engine::cases::{CaseError, Reviewing, Stake, stake};
 use crate::follow::rivals::COMPETITOR_STAFF;
 use crate::graph::detectors::{ALL, Detector};
@@ -622,10 +623,17 @@ pub(crate) async fn withdrawn(
     document: WithdrawDocument,
 ) -> Result<WithdrawnView, Reply> {
     let reason = reason(&document.reason)?;
-    let known = detectors().any(|detector| detector.name == name);
+    let rule = name.strip_prefix(RULE).and_then(|id| Code::parse(id).ok());
+    let known = match rule {
+        Some(rule) => doors.engine.rule(&rule).await?.is_some(),
+        None => detectors().any(|detector| detector.name == name),
+    };
     if !known {
         let names: Vec<&str> = detectors().map(|detector| detector.name).collect();
-        return Err(reply::not_found(format!("no detector has this name; there are {}", names.join(", "))));
+        return Err(reply::not_found(format!(
+            "no detector has this name; there are {}, and rule:ID for a rule",
+            names.join(", ")
+        )));
     }
     let (version, by) = (document.version, caller.key_id.to_string());
     let at = doors.engine.clock.now();

@@ -5,7 +5,7 @@
 use super::reply::{self, CODES, Reply};
 use super::{
     again, books, cards, cases, health, ingest, members, merchants, money, offers, operations, prospects, purchases,
-    risk, shelf, signals, webhooks,
+    risk, rules, shelf, signals, webhooks,
 };
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -65,6 +65,10 @@ use utoipa::{Modify, OpenApi};
         cases::undo,
         cases::object,
         cases::withdraw,
+        rules::put,
+        rules::get,
+        rules::list,
+        rules::state,
         risk::get,
         operations::alive,
         operations::ready,

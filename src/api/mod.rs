@@ -25,6 +25,8 @@ pub mod read;
 pub mod reply;
 pub mod risk;
 pub mod routes;
+pub mod rule_document;
+pub mod rules;
 pub mod shelf;
 mod signals;
 #[cfg(test)]

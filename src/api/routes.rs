@@ -3,7 +3,7 @@
 use super::reply::{self, Reply};
 use super::{
     Doors, again, books, cards, cases, docs, health, ingest, members, merchants, money, offers, operations, prospects,
-    purchases, risk, shelf, signals,
+    purchases, risk, rules, shelf, signals,
 };
 use crate::telemetry::RouteGroup;
 use crate::wire::Request;
@@ -80,6 +80,12 @@ pub enum Route {
     Objections,
     /// A detector's version that is to count for nothing.
     WithdrawDetector,
+    /// Rules of the risk desk.
+    Rules,
+    /// One of them.
+    Rule,
+    /// Whether it counts.
+    RuleState,
     /// What is known of a member's risk.
     Risk,
     /// This interface, for machines.
@@ -92,7 +98,7 @@ pub enum Route {
 
 impl Route {
     /// Every route with its path and what it takes.
-    pub(super) const ALL: [(&'static str, Self, &'static str); 39] = [
+    pub(super) const ALL: [(&'static str, Self, &'static str); 42] = [
         ("/healthz", Self::Health, "GET"),
         ("/readyz", Self::Ready, "GET"),
         ("/metrics", Self::Metrics, "GET"),
@@ -127,6 +133,9 @@ impl Route {
         ("/v1/cases/{id}/undo", Self::Undo, "POST"),
         ("/v1/cases/{id}/objections", Self::Objections, "POST"),
         ("/v1/detectors/{name}/withdraw", Self::WithdrawDetector, "POST"),
+        ("/v1/screening/rules", Self::Rules, "GET"),
+        ("/v1/screening/rules/{id}", Self::Rule, "GET, PUT"),
+        ("/v1/screening/rules/{id}/state", Self::RuleState, "POST"),
         ("/v1/members/{id}/risk", Self::Risk, "GET"),
         ("/openapi.json", Self::OpenApi, "GET"),
         ("/docs", Self::Docs, "GET"),
@@ -207,6 +216,10 @@ pub(super) async fn answer(doors: &Doors, route: Route, params: &Params<'_, '_>,
         (Route::Undo, "POST") => cases::undo(doors, params, request).await,
         (Route::Objections, "POST") => cases::object(doors, params, request).await,
         (Route::WithdrawDetector, "POST") => cases::withdraw(doors, params, request).await,
+        (Route::Rules, "GET") => rules::list(doors, request).await,
+        (Route::Rule, "GET") => rules::get(doors, params, request).await,
+        (Route::Rule, "PUT") => rules::put(doors, params, request).await,
+        (Route::RuleState, "POST") => rules::state(doors, params, request).await,
         (Route::Risk, "GET") => risk::get(doors, params, request).await,
         (Route::OpenApi, "GET") => Ok(docs::openapi()),
         (Route::Docs, "GET") => Ok(docs::redirect()),

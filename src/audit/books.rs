@@ -11,6 +11,7 @@ use super::frames::At;
 use super::keys::{Keys, Opened};
 use super::report::{Named, Report, RewardLine, TrialLine};
 use crate::cases::Case;
+use crate::cases::rules::Rule;
 use crate::decide::{GrantChange, OfferBook, OffersApart};
 use crate::domain::member::{MemberHead, ProfileStep, RecordRef, SealedProfile, SealedTotal, SealedUse, put_profile};
 use crate::domain::merchant::Matched;
@@ -294,6 +295,7 @@ pub(super) struct Books<'a> {
     requests: HashMap<[u8; 16], (Timestamp, bool)>,
     letters: HashSet<u64>,
     cases: BTreeMap<u64, (u64, Case)>,
+    rules: BTreeMap<Code, Rule>,
     /// Debits and credits.
     sums: BTreeMap<(Unit, AccountKind), (i64, i64)>,
 }
@@ -319,6 +321,7 @@ impl<'a> Books<'a> {
             requests: HashMap::new(),
             letters: HashSet::new(),
             cases: BTreeMap::new(),
+            rules: BTreeMap::new(),
             sums: BTreeMap::new(),
         }
     }
@@ -359,6 +362,7 @@ impl<'a> Books<'a> {
             Body::Withdrawn { .. } => {}
             Body::Case(case) => self.case(name, record.envelope.version, *case),
             Body::DetectorWithdrawn(_) => {}
+            Body::Rule(rule) => self.rule(name, record.envelope.version, *rule),
         }
     }
 

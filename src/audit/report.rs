@@ -55,6 +55,8 @@ pub enum Named {
     Standings,
     /// Cases move by their table and keep what was said.
     Cases,
+    /// Evidence of a rule names a version of it that was live by then.
+    Rules,
     /// Every standing leads back to what caused it.
     Causes,
     /// Nothing becomes available before screening has passed the record that earned it.
@@ -67,7 +69,7 @@ pub enum Named {
 
 impl Named {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Frames,
         Self::Records,
         Self::Numbers,
@@ -89,6 +91,7 @@ impl Named {
         Self::Worth,
         Self::Standings,
         Self::Cases,
+        Self::Rules,
         Self::Causes,
         Self::Screened,
         Self::GrantedEqualsDue,
@@ -119,6 +122,7 @@ impl Named {
             Self::Worth => ("reward at most the purchase's worth", "purchases"),
             Self::Standings => ("standings obeyed", "rewards"),
             Self::Cases => ("cases move as they may", "cases"),
+            Self::Rules => ("cases rest on rules that were live", "evidence"),
             Self::Causes => ("standings have their cause", "standings"),
             Self::Screened => ("nothing available before it was screened", "changes"),
             Self::GrantedEqualsDue => ("granted equals due", "rewards"),

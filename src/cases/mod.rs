@@ -2,8 +2,10 @@
 //! grown by what is found later; its status moves by a table; reviews are kept with what they
 //! rested on; nothing of it is a consequence by itself.
 //!
-//! [`triage`] says what becomes of a group that was found, under the written policy. Pure.
+//! [`triage`] says what becomes of a group that was found, under the written policy; [`rules`] is
+//! what the desk says itself: lists and velocities. Pure.
 
+pub mod rules;
 pub mod triage;
 
 #[cfg(test)]
@@ -416,9 +418,11 @@ impl Case {
     ) -> Result<(), NotNow> {
         self.step(Step::Withdraw, by, format!("{detector} {version} is withdrawn: {reason}"), at)?;
         self.evidence.retain(|seen| !(seen.detector == detector && seen.version == version));
-        if self.families().len() < FAMILIES_TO_ACT {
-            self.acts.iter_mut().for_each(|act| act.undone = true);
+        let mut acts = std::mem::take(&mut self.acts);
+        for act in &mut acts {
+            act.undone |= act.members.iter().any(|member| self.agreeing(member) < FAMILIES_TO_ACT);
         }
+        self.acts = acts;
         Ok(())
     }
 
@@ -426,6 +430,17 @@ impl Case {
     #[must_use]
     pub fn families(&self) -> BTreeSet<&str> {
         self.evidence.iter().map(|evidence| evidence.family.as_str()).collect()
+    }
+
+    /// Families of evidence that count when the policy acts on a member by itself: what others said
+    /// does not, and what a rule says counts for those of whom it says it alone.
+    #[must_use]
+    pub fn agreeing(&self, member: &MemberId) -> usize {
+        let counts = |seen: &&Evidence| {
+            seen.family != rules::SAID_BY_OTHERS
+                && (!seen.detector.starts_with(rules::RULE) || seen.members.contains(member))
+        };
+        self.evidence.iter().filter(counts).map(|seen| &seen.family).collect::<BTreeSet<_>>().len()
     }
 
     /// The member's place in it.

@@ -16,6 +16,7 @@ fn policy() -> TriagePolicy {
         members_max: 10,
         automatic: Automatic::Nothing,
         automatic_score_min: 800,
+        spared: std::collections::BTreeSet::new(),
         hold_days: 30,
     }
 }
@@ -164,4 +165,47 @@ fn another_merchants_rivals_are_another_case() {
     let case = one(triage(group(&["a", "b", "c"], &["x", "y"]), &[], &policy(), 1, at(1)));
     let rivals = Group { merchant: Some(MerchantId::new("shop").unwrap()), ..group(&["a", "b", "c"], &["x", "y"]) };
     assert_eq!(one(triage(rivals, &[case], &policy(), 2, at(2))).id, 2);
+}
+
+#[test]
+fn what_others_say_and_what_a_rule_says_of_another_holds_nobody() {
+    let hold = TriagePolicy { automatic: Automatic::Hold, automatic_score_min: 0, ..policy() };
+    let held = |case: &Case| {
+        case.acts.iter().filter(|act| !act.undone).flat_map(|act| act.members.clone()).collect::<Vec<_>>()
+    };
+    let with = |detector: &str, family: &str, members: &[&str]| {
+        let mut group = group(&["a", "b", "c"], &["instruments", family]);
+        group.evidence[1].detector = detector.into();
+        group.evidence[1].members = members.iter().map(|name| id(name)).collect();
+        one(triage(group, &[], &hold, 1, at(0)))
+    };
+    for (detector, family, members, expected) in [
+        ("referral-star", "referrals", &["a"][..], &["a", "b", "c"][..]),
+        ("rule:fast", rules::VELOCITY, &["a"], &["a"]),
+        ("rule:list", rules::DENY_LIST, &["a", "c"], &["a", "c"]),
+        ("rule:fast", rules::SAID_BY_OTHERS, &["a", "b", "c"], &[]),
+    ] {
+        let case = with(detector, family, members);
+        assert_eq!(held(&case), expected.iter().map(|name| id(name)).collect::<Vec<_>>(), "{detector} {family}");
+        let mut after = case.clone();
+        after.withdraw(detector, 1, "key_1", "it errs", at(20)).unwrap();
+        assert_eq!(held(&after), [], "one kind is left");
+    }
+    // Whom the allow list spares is spared by policy too.
+    let spares = TriagePolicy { spared: [id("b")].into(), ..hold.clone() };
+    let case = one(triage(group(&["a", "b", "c"], &["x", "y"]), &[], &spares, 1, at(0)));
+    assert_eq!(held(&case), [id("a"), id("c")]);
+    // A group of those whom others name joins the case they are in, and joins no two cases.
+    let lax = rules_policy();
+    let first = one(triage(group(&["a", "b", "n?"], &["x", "y"]), &[], &policy(), 1, at(0)));
+    let second = one(triage(group(&["c", "d", "n?"], &["x", "y"]), &[], &policy(), 2, at(0)));
+    let known = [first, second];
+    let joined = one(triage(group(&["n?"], &[rules::SAID_BY_OTHERS]), &known, &lax, 3, at(1)));
+    assert_eq!((joined.id, joined.members.len()), (1, 3));
+    assert_eq!(triage(group(&["n?"], &[rules::SAID_BY_OTHERS]), &[joined, known[1].clone()], &lax, 3, at(2)), []);
+}
+
+/// As a rule's finding is taken.
+fn rules_policy() -> TriagePolicy {
+    TriagePolicy { score_min: 0, families_min: 1, members_min: 0, ..policy() }
 }

@@ -6,7 +6,7 @@ use super::{
     Case, EVIDENCE_MAX, Evidence, FAMILIES_TO_ACT, Happened, PolicyAct, SCORE, SCREENING, Status, Step, Suspect, Tie,
 };
 use crate::domain::member::Standing;
-use crate::domain::{MerchantId, Timestamp};
+use crate::domain::{MemberId, MerchantId, Timestamp};
 use std::collections::BTreeSet;
 
 /// The written policy: what opens a case, and what acts by itself.
@@ -24,6 +24,8 @@ pub struct TriagePolicy {
     pub automatic: Automatic,
     /// Mean score from which that is done.
     pub automatic_score_min: u16,
+    /// Members whom the allow list spares: nothing is done to them by itself.
+    pub spared: BTreeSet<MemberId>,
     /// Days until a hold that nobody reviewed ends by itself.
     pub hold_days: u32,
 }
@@ -97,7 +99,8 @@ pub fn triage(mut group: Group, known: &[Case], policy: &TriagePolicy, next: u64
     // One whose review is over speaks for a group that is mostly its own; else this is another.
     let is_theirs = |case: &Case| match case.status {
         Status::Merged => false,
-        Status::Open | Status::Watching => own_shared(case) > 0,
+        // Who is only named is looked at where they stand already, and joins no two cases.
+        Status::Open | Status::Watching => own_shared(case) > 0 || own == 0 && shared(case) > 0,
         Status::Confirmed | Status::Dismissed => 2 * own_shared(case) >= own,
     };
     let mut theirs: Vec<&Case> =
@@ -110,7 +113,7 @@ pub fn triage(mut group: Group, known: &[Case], policy: &TriagePolicy, next: u64
     let mut changed = Vec::new();
     let mut case = (*first).clone();
     // Two cases that people have before them and that one group joins are one case.
-    for other in others.iter().filter(|other| case.status.is_standing() && other.status.is_standing()) {
+    for other in others.iter().filter(|other| own > 0 && case.status.is_standing() && other.status.is_standing()) {
         let mut part = (*other).clone();
         if part.step(Step::Merge, SCREENING, format!("the same group as case {}", case.id), at).is_ok() {
             part.merged_into = Some(case.id);
@@ -216,7 +219,9 @@ fn take(case: &mut Case, group: Group, policy: &TriagePolicy) {
                 && known.members.iter().any(|member| evidence.members.contains(member))
         };
         match case.evidence.iter_mut().find(same) {
-            Some(known) if known.members.len() <= evidence.members.len() => *known = evidence,
+            Some(known) if known.version < evidence.version || known.members.len() <= evidence.members.len() => {
+                *known = evidence;
+            }
             Some(known) => known.seen_at = evidence.seen_at,
             None => case.evidence.push(evidence),
         }
@@ -245,12 +250,13 @@ fn act(case: &mut Case, policy: &TriagePolicy, at: Timestamp) {
         Automatic::Hold => Standing::Held,
     };
     // At least two families must agree before anybody is held, whatever was configured.
-    if case.status != Status::Open || case.score < policy.automatic_score_min || case.families().len() < FAMILIES_TO_ACT
-    {
+    if case.status != Status::Open || case.score < policy.automatic_score_min {
         return;
     }
     let acted: BTreeSet<_> = case.acts.iter().filter(|act| !act.undone).flat_map(|act| &act.members).cloned().collect();
-    let members: Vec<_> = case.meant().into_iter().filter(|member| !acted.contains(member)).collect();
+    let is_free = |member: &_| !acted.contains(member) && !policy.spared.contains(member);
+    let is_enough = |member: &_| is_free(member) && case.agreeing(member) >= FAMILIES_TO_ACT;
+    let members: Vec<_> = case.meant().into_iter().filter(is_enough).collect();
     if !members.is_empty() {
         let until = (standing == Standing::Held).then(|| at.plus_days(policy.hold_days));
         case.acts.push(PolicyAct { standing, members, at, until, undone: false });

@@ -48,6 +48,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> ScreeningSettings {
                 })
                 .unwrap_or(Automatic::Nothing),
             automatic_score_min: reader.integer("screening.automatic_score_min", 0, 1000),
+            spared: std::collections::BTreeSet::new(),
             hold_days: reader.integer("screening.hold_days", 1, 365),
         },
     }

@@ -229,6 +229,8 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
             desk(visitor)?;
             match (method, rest) {
                 ("GET", []) => risk::detectors::show(doors, visitor).await,
+                ("POST", ["rules"]) => risk::rules::say(doors, visitor).await,
+                ("POST", ["rules", id, "state"]) => risk::rules::step(doors, visitor, id).await,
                 ("POST", [name, version, "withdraw"]) => risk::detectors::withdraw(doors, visitor, name, version).await,
                 _ => Err(no_page()),
             }

@@ -492,13 +492,13 @@ pub fn seen_job(before: Option<&Merchant>, after: &Merchant, moves: bool) -> Opt
 /// Does the whole of an edit in a task of its own. A caller who goes away in the middle must not
 /// let the next edit in before this one is in the snapshot: that one would rest on a version
 /// that is moving.
-async fn apart<T: Send + 'static>(
+pub(super) async fn apart<T: Send + 'static>(
     edit: impl Future<Output = Result<T, EditError>> + Send + 'static,
 ) -> Result<T, EditError> {
     tokio::spawn(edit).await.unwrap_or(Err(EditError::Engine(EngineError::Stopping)))
 }
 
-fn check(has: u64, if_match: Option<u64>) -> Result<(), EditError> {
+pub(super) fn check(has: u64, if_match: Option<u64>) -> Result<(), EditError> {
     match if_match {
         Some(given) if given != has => Err(EditError::VersionDiffers { has, given }),
         _ => Ok(()),

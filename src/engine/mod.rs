@@ -19,6 +19,7 @@ pub mod redeem;
 pub mod referral;
 mod replay;
 mod rounds;
+pub mod rules;
 pub mod screened;
 mod sealed;
 pub mod secrets;

@@ -111,6 +111,11 @@ impl Replay<'_> {
                 // Done twice it changes nothing.
                 self.commit(super::cases::withdrawal_batch(record, withdrawal)).await?;
             }
+            Body::Rule(rule) => {
+                if self.version_of(&keys::rule(&rule.id)).await? < record.envelope.version {
+                    self.commit(super::rules::batch(record, rule)).await?;
+                }
+            }
             Body::Case(case) => {
                 // Whoever was to follow it may not have: the start goes on.
                 if self.version_of(&keys::case(case.id)).await? < record.envelope.version {

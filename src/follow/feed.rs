@@ -3,6 +3,7 @@
 //! partitions' logs.
 
 use crate::cases::Case;
+use crate::cases::rules::Rule;
 use crate::decide::MemberState;
 use crate::domain::{MemberId, Timestamp};
 use crate::engine::{Engine, EngineError};
@@ -44,6 +45,8 @@ pub struct Page {
     pub cases: Vec<Case>,
     /// Detectors' versions that count for nothing.
     pub withdrawn: Vec<(compact_str::CompactString, u32)>,
+    /// Rules of the risk desk as they are now.
+    pub rules: Vec<Rule>,
     /// Records, each member's own in order.
     pub records: Vec<Record>,
     /// They may be told twice, or lack some before them: a member whose version does not follow is to be
@@ -204,7 +207,9 @@ impl Logs {
     }
 
     /// Everything from the beginning.
-    fn begin(&mut self) -> Page {
+    fn begin(&mut self) -> Result<Page, EngineError> {
+        // Before the members: what a rule counts is taken from them.
+        let rules = self.runtime.block_on(self.engine.rules())?;
         // Taken from the end: cases come after the members whom they name.
         let partitions = || std::iter::once(CATALOGUE).chain(0..self.engine.partitions());
         self.token = self.engine.screening().token();
@@ -213,7 +218,7 @@ impl Logs {
         self.untrimmed.clear();
         self.unlooked.clear();
         self.scan = Scan { left: partitions().collect(), after: None };
-        Page { anew: true, is_history: true, more: true, ..Page::default() }
+        Ok(Page { anew: true, rules, is_history: true, more: true, ..Page::default() })
     }
 
     /// A page of what a partition has in the state.
@@ -226,8 +231,9 @@ impl Logs {
         if partition == CATALOGUE {
             let cases = self.runtime.block_on(self.cases())?;
             let withdrawn = self.runtime.block_on(self.engine.withdrawn())?.into_iter().collect();
+            let rules = self.runtime.block_on(self.engine.rules())?;
             self.next_scan(partition);
-            return Ok(Page { cases, withdrawn, is_history: true, more: true, ..Page::default() });
+            return Ok(Page { cases, withdrawn, rules, is_history: true, more: true, ..Page::default() });
         }
         let after = self.scan.after.clone();
         let members = self.runtime.block_on(self.engine.members_now(partition, after.as_ref(), PAGE))?;
@@ -308,7 +314,7 @@ impl Feed for Logs {
     fn read(&mut self) -> Result<Option<Page>, EngineError> {
         let page = match self.lease()? {
             None => return Ok(None),
-            Some(true) => self.begin(),
+            Some(true) => self.begin()?,
             Some(false) => match self.scan.left.last().copied() {
                 Some(partition) => self.scan(partition)?,
                 None => self.logs()?,

@@ -6,6 +6,7 @@ use super::pass::{Passed, Scored};
 use super::report::Report;
 use super::resident::{Resident, Who};
 use super::rivals::{Launches, is_early};
+use super::rules::{Hit, Rules};
 use crate::cases::triage::{Group, TriagePolicy};
 use crate::cases::{Case, Review, Verdict};
 use crate::decide::MemberState;
@@ -18,6 +19,9 @@ use std::sync::Arc;
 
 /// Members whose live score is remembered.
 const LIVE_MAX: usize = 200_000;
+/// What rules say of one page: the next pass says the rest.
+const HITS_MAX: usize = 1_000;
+
 /// What is kept of the records, and what was seen in it.
 #[derive(Debug, Default)]
 pub struct Kept {
@@ -27,6 +31,8 @@ pub struct Kept {
     pub arrivals: Arrivals,
     /// The last look at everybody.
     pub passed: Option<Arc<Passed>>,
+    /// The desk's rules.
+    pub rules: Rules,
     live: HashMap<Who, (Scored, Timestamp)>,
     /// What merchants may know of their own business.
     pub report: Report,
@@ -43,6 +49,8 @@ pub struct Taken {
     pub changed: BTreeSet<Who>,
     /// Members whose rewards wait for nothing but screening.
     pub waiting: Vec<(MemberId, Timestamp)>,
+    /// What the desk's rules say of what came.
+    pub hits: Vec<Hit>,
     /// Members who did not follow their own version: they are to be read from the state.
     pub stale: BTreeSet<MemberId>,
 }
@@ -55,6 +63,7 @@ impl Kept {
         }
         self.reading &= !page.from_logs;
         let mut taken = Taken::default();
+        page.rules.iter().for_each(|rule| self.rules.set(rule));
         page.withdrawn.iter().for_each(|(detector, version)| self.resident.withdraw(detector, *version));
         for member in &page.members {
             self.restore(member, &mut taken);
@@ -71,7 +80,9 @@ impl Kept {
                 continue;
             }
             self.report.feed(record);
-            taken.changed.extend(self.feed(record));
+            let changed = self.feed(record);
+            taken.changed.extend(changed);
+            self.ask_rules(record, &mut taken.hits);
             taken.waiting.extend(waits(record));
         }
         // After the members whom they name.
@@ -84,6 +95,26 @@ impl Kept {
         let mut taken = Taken::default();
         members.iter().for_each(|member| self.restore(member, &mut taken));
         taken
+    }
+
+    /// Asks the rules about the member of a record, whoever they flag because of it.
+    fn ask_rules(&mut self, record: &Record, hits: &mut Vec<Hit>) {
+        let Body::Member { member, .. } = &record.body else { return };
+        let Some(who) = self.resident.find(member.as_str()).filter(|_| !self.rules.is_empty()) else { return };
+        self.rules.feed(who, record);
+        for hit in self.rules.of(&self.resident, who, record.envelope.at) {
+            self.rules.flag(&hit);
+            if hits.len() < HITS_MAX {
+                hits.push(hit);
+            }
+        }
+    }
+
+    /// What the rules say, as groups: of those that are live.
+    #[must_use]
+    pub fn ruled(&self, hits: &[Hit], now: Timestamp) -> Vec<Group> {
+        let score = |who: Who| self.scored(who).0.score;
+        hits.iter().filter_map(|hit| self.rules.group(&self.resident, hit, score, now)).collect()
     }
 
     /// Whether a record is the next of its member: logs tell some twice, and may lack some.
@@ -105,6 +136,7 @@ impl Kept {
         if head.erased {
             resident.erase(who);
         }
+        self.rules.restore(who, state);
         let did = resident.member_mut(who);
         did.forget_acts();
         did.version = u32::try_from(head.version).unwrap_or(u32::MAX);
@@ -187,6 +219,10 @@ impl Kept {
             }
             Body::Case(case) => {
                 self.learn(case);
+                None
+            }
+            Body::Rule(rule) => {
+                self.rules.set(rule);
                 None
             }
             Body::DetectorWithdrawn(withdrawal) => {

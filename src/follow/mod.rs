@@ -3,9 +3,10 @@
 //!
 //! [`screening`] is the one there is: [`feed`] is where it reads from, [`kept`] with [`resident`] what
 //! it keeps, [`work`] its thread, [`live`] what it sees as records come, [`pass`] the look at
-//! everybody, [`own`] who ties themselves to a group, [`around`] who is around a member, [`rivals`] who
-//! leads to a merchant's competitors, with what they buy at those' tills; [`report`] with [`customers`]
-//! keeps, beside it, what merchants may know of their own business.
+//! everybody, [`own`] who ties themselves to a group, [`around`] who is around a member, [`rules`] what
+//! the desk's own lists and velocities say, [`rivals`] who leads to a merchant's competitors, with what
+//! they buy at those' tills; [`report`] with [`customers`] keeps, beside it, what merchants may know of
+//! their own business.
 #![allow(clippy::float_arithmetic, reason = "scores are estimates; there is no money here")]
 
 pub mod around;
@@ -18,6 +19,7 @@ pub mod pass;
 pub mod report;
 pub mod resident;
 pub mod rivals;
+pub mod rules;
 pub mod screening;
 #[cfg(test)]
 mod tests;

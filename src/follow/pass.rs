@@ -3,6 +3,7 @@
 
 use super::own::{leading, own};
 use super::resident::{REFERRAL, Resident, Who};
+use super::rules::Hit;
 use crate::cases::triage::{Group, TriagePolicy};
 use crate::cases::{Evidence, SCORE, Suspect, Tie};
 use crate::domain::Timestamp;
@@ -48,6 +49,8 @@ pub struct Passed {
     pub groups: Vec<Group>,
     /// Groups that lead to a merchant's rivals.
     pub rivals: Vec<Group>,
+    /// What the desk's rules say of everybody.
+    pub hits: Vec<Hit>,
     /// Members, links, findings.
     pub seen: (usize, usize, usize),
 }

@@ -32,7 +32,7 @@ const WORDS: [&str; 8] = ["referral", "device", "payout", "card", "ip", "address
 /// Who referred whom.
 pub const REFERRAL: u8 = 0;
 /// A card.
-const CARD: u8 = 3;
+pub const CARD: u8 = 3;
 
 /// Whether one key of the kind joins its members.
 #[must_use]
@@ -171,7 +171,13 @@ impl Resident {
     /// Whether a detector counts.
     #[must_use]
     pub fn counts(&self, detector: &Detector) -> bool {
-        !self.withdrawn.contains(&(detector.name.into(), detector.version))
+        !self.is_withdrawn(detector.name, detector.version)
+    }
+
+    /// Whether a version of whatever gives evidence was withdrawn.
+    #[must_use]
+    pub fn is_withdrawn(&self, detector: &str, version: u32) -> bool {
+        self.withdrawn.contains(&(detector.into(), version))
     }
 
     /// How many members.
@@ -236,6 +242,11 @@ impl Resident {
     #[must_use]
     pub fn word(&self, kind: u8) -> &str {
         &self.kinds[usize::from(kind)]
+    }
+    /// The number of a kind's word, when anybody said one.
+    #[must_use]
+    pub fn kind_of(&self, word: &str) -> Option<u8> {
+        u8::try_from(self.kinds.iter().position(|known| known == word)?).ok()
     }
     /// An identifier's short name, for pictures: four digits of its hash mean nothing outside of one.
     #[must_use]
@@ -312,7 +323,7 @@ impl Resident {
     /// An identifier that somebody said.
     #[must_use]
     pub fn lookup(&self, word: &str, value: &CardHash) -> Option<u32> {
-        let kind = u8::try_from(self.kinds.iter().position(|known| known == word)?).ok()?;
+        let kind = self.kind_of(word)?;
         let hash = xxh3_64_with_seed(&value.0, u64::from(kind));
         self.by_hash.find(hash, |&place| self.identifiers[place as usize] == hash).copied()
     }

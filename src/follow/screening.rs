@@ -10,7 +10,7 @@ use super::report::MerchantReport;
 use super::resident::Member;
 use super::work::Work;
 use crate::config::ScreeningSettings;
-use crate::domain::{CardHash, MemberId, MerchantId, OfferId, Timestamp};
+use crate::domain::{CardHash, Code, MemberId, MerchantId, OfferId, Timestamp};
 use crate::engine::{Engine, EngineError};
 use crate::graph::detectors::Detector;
 use crate::graph::network::{Network, NetworkFault};
@@ -183,6 +183,24 @@ impl Screener {
     #[must_use]
     pub fn counts(&self, detector: &Detector) -> bool {
         self.read().resident.counts(detector)
+    }
+
+    /// Whether a version of whatever gives evidence was withdrawn.
+    #[must_use]
+    pub fn is_withdrawn(&self, detector: &str, version: u32) -> bool {
+        self.read().resident.is_withdrawn(detector, version)
+    }
+
+    /// How many members a rule has flagged, the newest few of them, and when the last gave cause.
+    #[must_use]
+    pub fn flagged(&self, rule: &Code, most: usize) -> (usize, Vec<MemberId>, Option<Timestamp>) {
+        let kept = self.read();
+        let Some(flagged) = kept.rules.flagged(rule) else { return (0, Vec::new(), None) };
+        let mut newest: Vec<_> = flagged.members.iter().map(|(who, at)| (std::cmp::Reverse(*at), *who)).collect();
+        newest.sort_unstable();
+        let last_at = newest.first().map(|(at, _)| Timestamp::from_ms(i64::from(at.0) * 1000));
+        let named = newest.iter().take(most).map(|(_, who)| kept.resident.id(*who)).collect();
+        (flagged.members.len(), named, last_at)
     }
 
     /// What a merchant may know of its own business.

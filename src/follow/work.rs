@@ -10,6 +10,7 @@ use super::kept::Taken;
 use super::pass::{Passed, pass};
 use super::resident::Who;
 use super::rivals;
+use super::rules;
 use super::screening::Screener;
 use super::tills::Watched;
 use crate::cases::triage::{Group, TriagePolicy};
@@ -194,7 +195,8 @@ impl Work {
             self.see(taken, false);
         }
         while let Some((group, policy)) = self.unentered.front() {
-            let changed = self.runtime.block_on(self.engine.enter_group(group.clone(), policy))?;
+            let (group, policy) = self.spared(group.clone(), policy);
+            let changed = self.runtime.block_on(self.engine.enter_group(group, &policy))?;
             self.unentered.pop_front();
             let opened = changed.iter().filter(|case| case.timeline.len() == 1).count();
             self.screener.opened(opened as u64);
@@ -214,6 +216,13 @@ impl Work {
             self.passed_at = None;
         }
         Ok(())
+    }
+
+    /// A group and the policy for it without those whom the allow list spares now.
+    fn spared(&self, group: Group, policy: &TriagePolicy) -> (Group, TriagePolicy) {
+        let (kept, now) = (self.screener.read(), self.engine.clock.now());
+        let spared = if rules::acts(policy) { kept.rules.spared(&kept.resident, now) } else { BTreeSet::new() };
+        (kept.rules.spare(&kept.resident, group, now), TriagePolicy { spared, ..policy.clone() })
     }
 
     fn wait_after(&mut self, error: &EngineError) {
@@ -259,6 +268,8 @@ impl Work {
         let now = self.engine.clock.now();
         let policy = &self.screener.settings().triage;
         let mut looked: BTreeSet<Who> = BTreeSet::new();
+        let ruled = self.screener.read().ruled(&taken.hits, now);
+        self.unentered.extend(ruled.into_iter().map(|group| (group, rules::policy(policy))));
         for who in taken.changed {
             let group = self.screener.write().look(who, &mut looked, policy, now);
             self.unentered.extend(group.map(|group| (group, policy.clone())));
@@ -279,7 +290,11 @@ impl Work {
         self.dirty = false;
         self.pass_begun = Some(Instant::now());
         // A copy: what comes meanwhile goes on being looked at.
-        let resident = self.screener.read().resident.clone();
+        let (resident, desk) = {
+            let mut kept = self.screener.write();
+            kept.rules.forget_before(now);
+            (kept.resident.clone(), kept.rules.clone())
+        };
         let rivals = rivals::declared(&self.engine.catalogue());
         let policy = self.screener.settings().triage.clone();
         let (engine, tills, runtime) = (Arc::clone(&self.engine), Arc::clone(&self.tills), self.runtime.clone());
@@ -288,6 +303,7 @@ impl Work {
             let passed = pass(&resident, &policy, now).map(|mut passed| {
                 let hash = |kind: &str, value: &str| engine.link_hash(kind, value);
                 let tills = tills.read(&engine, &runtime, &rivals);
+                passed.hits = desk.of_all(&resident, now);
                 passed.rivals = rivals::groups(&resident, &rivals, &tills, &hash, now);
                 passed
             });
@@ -309,11 +325,17 @@ impl Work {
             return;
         }
         let passed = Arc::new(passed);
-        self.screener.write().pass(Arc::clone(&passed));
+        let ruled = {
+            let mut kept = self.screener.write();
+            kept.pass(Arc::clone(&passed));
+            passed.hits.iter().for_each(|hit| kept.rules.flag(hit));
+            kept.ruled(&passed.hits, passed.at)
+        };
         let policy = &self.screener.settings().triage;
         self.unentered.extend(passed.groups.iter().map(|group| (group.clone(), policy.clone())));
         let of_rivals = rivals::policy(policy);
         self.unentered.extend(passed.rivals.iter().map(|group| (group.clone(), of_rivals.clone())));
+        self.unentered.extend(ruled.into_iter().map(|group| (group, rules::policy(policy))));
         self.passed_at = Some(passed.at);
     }
 

@@ -19,6 +19,7 @@
 //! | `g` offer 0 process, `b` day offer 0 process | the same by one process (a shared store alone) |
 //! | `z`, `y` | the partition's latest daily mark; the latest whose work is done (a shared store alone) |
 //! | `M` merchant, `O` offer | version, document (catalogue) |
+//! | `R` rule | version, rule of the risk desk (catalogue) |
 //! | `d` number | dead letter (catalogue) |
 //! | `x` number | version, case (catalogue); newest first |
 //! | `v` process | what a process saw at competitors' tills (catalogue, a shared store alone) |
@@ -300,6 +301,16 @@ pub fn case_number(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|number| !u64::from_be_bytes(*number))
 }
 
+/// Prefix of all rules of the risk desk.
+#[must_use]
+pub fn rules() -> Key {
+    vec![b'R']
+}
+/// A rule of the risk desk.
+#[must_use]
+pub fn rule(id: &Code) -> Key {
+    [&rules()[..], id.as_str().as_bytes()].concat()
+}
 /// Prefix of what all processes told of watched tills.
 #[must_use]
 pub fn all_tills() -> Key {

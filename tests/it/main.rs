@@ -29,6 +29,7 @@ mod proofs;
 mod pull;
 mod redeem;
 mod referrals;
+mod rules;
 mod said;
 mod screen;
 mod screening;

@@ -25,14 +25,14 @@ const HOLD_FROM: (&str, &str) = ("RINGFENCE_SCREENING__AUTOMATIC_SCORE_MIN", "55
 
 /// A programme with one shop whose offer holds for two weeks, and honest people: families of
 /// three with one address and one device, an office of fifteen on one network, others alone.
-struct Town {
-    service: Service,
-    operator: String,
-    risk: String,
+pub(crate) struct Town {
+    pub(crate) service: Service,
+    pub(crate) operator: String,
+    pub(crate) risk: String,
 }
 
 impl Town {
-    async fn open(extra: &[(&str, &str)]) -> Self {
+    pub(crate) async fn open(extra: &[(&str, &str)]) -> Self {
         let extra: Vec<_> = [ON, AT_ONCE].iter().chain(extra).copied().collect();
         let service = Service::start(&extra).await;
         // The bootstrap key ends with the first one that is made.
@@ -60,7 +60,7 @@ impl Town {
         town
     }
 
-    async fn member(&self, id: &str, by: Option<&str>, links: &[Value], joined_at: &str) {
+    pub(crate) async fn member(&self, id: &str, by: Option<&str>, links: &[Value], joined_at: &str) {
         let document = json!({"referred_by": by, "links": links, "joined_at": joined_at});
         self.put(&format!("/v1/members/{id}"), &document.to_string()).await;
         self.put(&format!("/v1/members/{id}/cards/visa-eu/tok_{id}"), r#"{"from":"2026-10-01T00:00:00Z"}"#).await;
@@ -72,7 +72,7 @@ impl Town {
     }
 
     /// Twelve accounts of one hand: one device, one payout account, each refers the next.
-    async fn ring(&self, name: &str) {
+    pub(crate) async fn ring(&self, name: &str) {
         for place in 0..12_u32 {
             let links = [
                 json!({"kind": "device", "value": format!("{name}-device"), "verified": true}),
@@ -84,7 +84,7 @@ impl Town {
         }
     }
 
-    async fn buy(&self, id: &str, purchase: &str, at: &str) -> Value {
+    pub(crate) async fn buy(&self, id: &str, purchase: &str, at: &str) -> Value {
         let body = world::event(purchase, "clearing", purchase, &format!("tok_{id}"), 4_000, at, "123456");
         let (status, answer) = self.service.post("visa-eu", body).await;
         assert_eq!(status, 200, "{answer}");
@@ -92,7 +92,7 @@ impl Town {
     }
 
     /// Comes back when everything said so far has been looked at, by a whole pass too.
-    async fn screened(&self) {
+    pub(crate) async fn screened(&self) {
         // The last pass is too old now: whoever asks waits for the next.
         self.service.clock.set(self.service.clock.now().plus_ms(2 * 3_600_000));
         let engine = self.service.engine();
@@ -104,18 +104,22 @@ impl Town {
         panic!("screening does not come up: {:?}", engine.screening().progress());
     }
 
+    pub(crate) fn now(&self) -> String {
+        self.service.clock.now().to_string()
+    }
+
     /// Comes back when members have followed every review.
-    async fn followed(&self) {
+    pub(crate) async fn followed(&self) {
         self.service.doors.again.go_on(self.service.engine(), |_| true).await.unwrap();
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let reply = self.service.call_with("GET", path, &self.risk, &[], "").await;
         assert_eq!(reply.status, 200, "{path}: {}", reply.json());
         reply.json()
     }
 
-    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         let reply = self.service.call_with("POST", path, &self.risk, &[], &body.to_string()).await;
         (reply.status, reply.json())
     }
@@ -126,12 +130,12 @@ impl Town {
         (balance.posted_minor, balance.held_minor, balance.available_minor)
     }
 
-    async fn standing(&self, id: &str) -> String {
+    pub(crate) async fn standing(&self, id: &str) -> String {
         self.get(&format!("/v1/members/{id}/risk")).await["standing"].as_str().unwrap().to_owned()
     }
 
     /// Stops, proves the books, and starts again from the journal alone.
-    async fn audited_and_rebuilt(self) -> Service {
+    pub(crate) async fn audited_and_rebuilt(self) -> Service {
         let folder = self.service.stop().await;
         let options = AuditOptions::new(Policy { screened: true, ..Policy::default() });
         let report = audit(&[folder.0.join("journal")], &options).unwrap();
@@ -152,7 +156,7 @@ fn key(service: &Service, role: Role) -> String {
     text.expose().to_owned()
 }
 
-fn members(case: &Value) -> Vec<String> {
+pub(crate) fn members(case: &Value) -> Vec<String> {
     let mut all: Vec<String> =
         case["suspects"].as_array().unwrap().iter().map(|s| s["member"].as_str().unwrap().to_owned()).collect();
     all.sort();

@@ -97,6 +97,7 @@ pub async fn six(service: &Service, six: Six) -> u64 {
         members_max: 10,
         automatic: Automatic::Nothing,
         automatic_score_min: 800,
+        spared: std::collections::BTreeSet::new(),
         hold_days: 30,
     };
     engine.enter_group(group, &policy).await.unwrap()[0].id

@@ -2,7 +2,9 @@
 
 use super::{Books, Member, Name};
 use crate::audit::report::Named;
+use crate::cases::rules::{Rule, Says, State};
 use crate::cases::{Case, Status, Step, Verdict};
+use crate::domain::Code;
 use crate::domain::member::{Standing, StandingOrigin, StandingStep};
 use crate::domain::purchase::{Grant, Stage};
 use crate::record::Envelope;
@@ -50,7 +52,51 @@ impl Books<'_> {
         self.report.look(Named::Cases, follows && moved, || {
             format!("{name}: case {} version {version} does not follow from what it was", case.id)
         });
+        self.ruled(name, &case);
         self.cases.insert(case.id, (version, case));
+    }
+
+    /// A rule keeps all it said and says one thing more; what it says is by somebody and, of an allow
+    /// list, ends.
+    pub(super) fn rule(&mut self, name: Name, version: u64, rule: Rule) {
+        let said = self.rules.get(&rule.id).map_or(&[][..], |known| &known.versions);
+        let newest = rule.versions.last();
+        let grows = rule.versions.len() == said.len() + 1 && rule.versions.starts_with(said);
+        let numbered = newest.is_some_and(|newest| {
+            u64::from(newest.number) == version
+                && !newest.by.is_empty()
+                && (newest.until.is_some() || !matches!(newest.says, Says::Allow { .. }))
+        });
+        // Of several journals the version before may be in another one, further on.
+        let follows = grows && version == rule.versions.len() as u64;
+        self.report.look(Named::Documents, numbered && (follows || self.keys.len() > 1), || {
+            format!("{name}: rule {} version {version} does not follow from what it said", rule.id)
+        });
+        if rule.versions.len() > said.len() {
+            self.rules.insert(rule.id, rule);
+        }
+    }
+
+    /// Evidence of a rule names one that was live when it was seen.
+    fn ruled(&mut self, name: Name, case: &Case) {
+        for seen in &case.evidence {
+            let Some(id) = seen.detector.strip_prefix("rule:") else { continue };
+            // Of several journals the rule may be in another one, further on.
+            if self.keys.len() > 1 {
+                continue;
+            }
+            let rule = Code::parse(id).ok().and_then(|id| self.rules.get(&id));
+            let version = rule.and_then(|rule| rule.versions.iter().find(|version| version.number == seen.version));
+            let was_live = version.is_some_and(|version| {
+                version.state == State::Live
+                    && version.at <= seen.seen_at
+                    && version.until.is_none_or(|until| seen.seen_at < until)
+                    && !matches!(version.says, Says::Allow { .. })
+            });
+            self.report.look(Named::Rules, was_live, || {
+                format!("{name}: case {} rests on {} {}, which was not live", case.id, seen.detector, seen.version)
+            });
+        }
     }
 
     /// A standing leads back to what caused it.

@@ -2,9 +2,12 @@
 //! review whose members had not followed before a crash.
 
 use super::*;
+use crate::cases::rules::{Says, State, Whom};
 use crate::cases::triage::{Automatic, Group, TriagePolicy};
 use crate::cases::{Case, Evidence as Seen, Status, Suspect, Verdict, Withdrawal};
+use crate::domain::Code;
 use crate::engine::cases::Reviewing;
+use crate::engine::rules::Saying;
 
 fn policy() -> TriagePolicy {
     TriagePolicy {
@@ -14,6 +17,7 @@ fn policy() -> TriagePolicy {
         members_max: 50,
         automatic: Automatic::Hold,
         automatic_score_min: 500,
+        spared: std::collections::BTreeSet::new(),
         hold_days: 30,
     }
 }
@@ -192,4 +196,55 @@ async fn what_a_detectors_version_did_is_taken_back_with_it() {
     require_clean(&folder.audit());
     let kept = |records: &mut Vec<Record>| last_case(records).acts[0].undone = false;
     assert_eq!(failed(&forge(&folder, kept).await), [Named::Causes]);
+}
+
+#[tokio::test]
+async fn a_case_that_rests_on_a_rule_which_was_not_live_is_found() {
+    let town = Town::new();
+    town.shop().await;
+    for id in ["ann", "bob", "dan"] {
+        town.join(id).await;
+    }
+    let id = Code::parse("list").unwrap();
+    let say = async |state| {
+        let says = Says::Deny(Whom::Member(member("ann")));
+        let saying = Saying { says: Some(says), state, reason: "told".to_owned(), until: None, by: "key".to_owned() };
+        town.engine.say_rule(id, saying, None).await.unwrap().0
+    };
+    say(State::Shadow).await;
+    assert_eq!(say(State::Live).await.versions.len(), 2);
+    assert_eq!(say(State::Live).await.versions.len(), 2, "the same again is no version");
+    let mut found = group();
+    (found.evidence[0].detector, found.evidence[0].version) = ("rule:list".into(), 2);
+    found.evidence[0].seen_at = town.clock.now();
+    let seen = town.engine.enter_group(found, &policy()).await.unwrap().remove(0);
+    say(State::Ended).await;
+    assert_eq!(town.engine.rule(&id).await.unwrap().unwrap().versions.len(), 3);
+    assert_eq!(town.engine.case(seen.id).await.unwrap().unwrap(), seen);
+    let folder = town.stop();
+    let report = folder.audit();
+    require_clean(&report);
+    assert_eq!(report.check(Named::Rules).examined, 1, "{report}");
+    let shadow = |records: &mut Vec<Record>| {
+        let seen = last_case(records).evidence.iter_mut().find(|seen| seen.detector == "rule:list");
+        seen.unwrap().version = 1;
+    };
+    assert_eq!(failed(&forge(&folder, shadow).await), [Named::Rules], "it only counted then");
+    let before = |records: &mut Vec<Record>| {
+        last_case(records).evidence.iter_mut().for_each(|seen| seen.seen_at = Timestamp::default());
+    };
+    assert_eq!(failed(&forge(&folder, before).await), [Named::Rules], "before the rule was live");
+    let another = |records: &mut Vec<Record>| {
+        let seen = last_case(records).evidence.iter_mut().find(|seen| seen.detector == "rule:list");
+        seen.unwrap().detector = "rule:nobodys".into();
+    };
+    assert_eq!(failed(&forge(&folder, another).await), [Named::Rules]);
+    let rewritten = |records: &mut Vec<Record>| {
+        let rules = records.iter_mut().filter_map(|record| match &mut record.body {
+            Body::Rule(rule) => Some(rule),
+            _ => None,
+        });
+        rules.last().unwrap().versions[0].reason = "another".to_owned();
+    };
+    assert_eq!(failed(&forge(&folder, rewritten).await), [Named::Documents], "what was said stays");
 }

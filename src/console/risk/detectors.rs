@@ -2,6 +2,7 @@
 //! screening is behind; and a version that is to count for nothing.
 
 use super::counts::{self, Tally};
+use super::rules;
 use crate::api::Doors;
 use crate::api::cases::{self, WithdrawDocument};
 use crate::api::reply::{self, Reply};
@@ -21,6 +22,7 @@ struct DetectorsPage {
     facts: Vec<(&'static str, String)>,
     rows: Vec<Row>,
     more: bool,
+    rules: rules::Section,
 }
 
 struct Row {
@@ -69,6 +71,7 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Re
             facts: facts(doors, visitor).await?,
             rows,
             more: counts.more,
+            rules: rules::section(doors, visitor).await?,
         },
     ))
 }

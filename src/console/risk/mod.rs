@@ -8,6 +8,7 @@ pub mod desk;
 pub(super) mod detectors;
 pub(super) mod picture;
 pub(super) mod queue;
+pub(super) mod rules;
 mod said;
 mod search;
 pub mod take;

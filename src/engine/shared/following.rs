@@ -60,7 +60,7 @@ impl Engine {
 
     /// Tells whoever screens a shared store of a record that is no member's, with the first of its batches.
     pub(in crate::engine) fn log_with(&self, batches: &mut [Batch], record: &Record) {
-        let concerns = matches!(record.body, Body::Case(_) | Body::DetectorWithdrawn(_));
+        let concerns = matches!(record.body, Body::Case(_) | Body::DetectorWithdrawn(_) | Body::Rule(_));
         if concerns
             && self.policy.screened
             && self.is_shared()

@@ -233,6 +233,15 @@ impl Engine {
                 let [batch] = batches;
                 self.batch_again(batch).await
             }
+            Body::Rule(rule) => {
+                if self.document_version(&keys::rule(&rule.id)).await? >= record.envelope.version {
+                    return Ok(false);
+                }
+                let mut batches = [super::super::rules::batch(record, rule)];
+                self.log_with(&mut batches, record);
+                let [batch] = batches;
+                self.batch_again(batch).await
+            }
             Body::DeadLetter(letter) => {
                 let key = keys::dead_letter(letter.id);
                 if self.keeper().get(CATALOGUE, &key).await?.is_some() {

@@ -231,3 +231,35 @@ async fn who_is_around_a_member_is_a_part_with_the_same_rows_as_its_picture() {
     assert_eq!(merchant.get("/console/members/ann/around").await.status, 403);
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_rule_is_said_made_live_and_ended_by_the_desk() {
+    let service = Service::start(&[]).await;
+    let mut analyst = Browser::signed_in(&service, &key(&service, Role::Risk, None)).await;
+    let page = analyst.get("/console/detectors").await;
+    let rule = |id: &'static str| [("id", id), ("reason", "a <b>farm</b>")];
+    let velocity = [("kind", "velocity"), ("count", "sign_ups"), ("per", "device"), ("hours", "24"), ("at_least", "5")];
+    let deny = [("kind", "deny"), ("whom", "device"), ("value", "the-secret-device"), ("until", "")];
+    let allow = [("kind", "allow"), ("whom", "member"), ("value", NAUGHTY), ("until", "2027-01-31")];
+    for (id, fields) in [("fast", &velocity[..]), ("burner", &deny), ("kiosk", &allow)] {
+        let fields: Vec<_> = rule(id).iter().chain(fields).copied().collect();
+        assert_eq!(
+            place(&analyst.post("/console/detectors/rules", &page, &fields).await),
+            "/console/detectors#h-rules"
+        );
+    }
+    let fields: Vec<_> = rule("fast").iter().chain(&deny).copied().collect();
+    let again = analyst.post("/console/detectors/rules", &page, &fields).await;
+    assert_eq!(again.status, 412, "another rule of that name is not meant");
+    let shown = text(&analyst.get("/console/detectors").await);
+    assert!(shown.contains("5 sign-ups or more per device within 1 days") && shown.contains("members with a device"));
+    assert!(!shown.contains("the-secret-device") && !shown.contains("<b>farm") && !shown.contains("<script>alert"));
+    for (state, version) in [("live", "1"), ("shadow", "2"), ("ended", "3")] {
+        let step = [("state", state), ("version", version), ("reason", "seen")];
+        let path = "/console/detectors/rules/fast/state";
+        assert_eq!(place(&analyst.post(path, &page, &step).await), "/console/detectors#h-rules");
+    }
+    let old = [("state", "live"), ("version", "1"), ("reason", "seen")];
+    assert_eq!(analyst.post("/console/detectors/rules/fast/state", &page, &old).await.status, 412);
+    service.stop().await;
+}

@@ -136,7 +136,14 @@ async fn nothing_of_another_merchants_is_reached_by_any_id() {
         assert_eq!(answer.status, 403, "{path}");
         assert!(!text(&answer).contains("12.00") && !text(&answer).contains("ring-1"), "{path}");
     }
-    for path in ["access/users", "access/keys", "cases/next", "dead-letters/1/replay", "detectors/x/1/withdraw"] {
+    for path in [
+        "access/users",
+        "access/keys",
+        "cases/next",
+        "dead-letters/1/replay",
+        "detectors/x/1/withdraw",
+        "detectors/rules",
+    ] {
         assert_eq!(baker.post(&format!("/console/{path}"), &page, &fields).await.status, 403, "{path}");
     }
     let shop = service.engine().merchant_document(&MerchantId::new("shop").unwrap()).await.unwrap().unwrap().1;
