@@ -82,7 +82,9 @@ impl Kept {
             self.report.feed(record);
             let changed = self.feed(record);
             taken.changed.extend(changed);
-            self.ask_rules(record, &mut taken.hits);
+            if !self.rules.is_empty() {
+                self.ask_rules(record, changed.is_some(), &mut taken.hits);
+            }
             taken.waiting.extend(waits(record));
         }
         // After the members whom they name.
@@ -98,11 +100,11 @@ impl Kept {
     }
 
     /// Asks the rules about the member of a record, whoever they flag because of it.
-    fn ask_rules(&mut self, record: &Record, hits: &mut Vec<Hit>) {
+    fn ask_rules(&mut self, record: &Record, is_linked: bool, hits: &mut Vec<Hit>) {
         let Body::Member { member, .. } = &record.body else { return };
-        let Some(who) = self.resident.find(member.as_str()).filter(|_| !self.rules.is_empty()) else { return };
+        let Some(who) = self.resident.find(member.as_str()) else { return };
         self.rules.feed(who, record);
-        for hit in self.rules.of(&self.resident, who, record.envelope.at) {
+        for hit in self.rules.of(&self.resident, who, is_linked, record.envelope.at) {
             self.rules.flag(&hit);
             if hits.len() < HITS_MAX {
                 hits.push(hit);

@@ -5,6 +5,7 @@
 //! the order in which it was recorded: a replay finds what was found live. What it needs is kept for
 //! the rules there are, and for as long as their windows reach back.
 
+use super::acts::Acts;
 use super::pass::{rounded, ties};
 use super::resident::{CARD, REFERRAL, Resident, Who};
 use crate::cases::rules::{
@@ -13,19 +14,12 @@ use crate::cases::rules::{
 use crate::cases::triage::{Automatic, Group, TriagePolicy};
 use crate::cases::{Evidence, Suspect};
 use crate::decide::MemberState;
-use crate::domain::purchase::Grant;
-use crate::domain::{Code, Currency, EventKind, MemberId, PurchaseKey, Timestamp};
+use crate::domain::{Code, MemberId, Timestamp};
 use crate::graph::network::NO_TIME;
-use crate::record::{Body, MemberInput, Record};
+use crate::record::Record;
 use compact_str::CompactString;
-use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
-use xxhash_rust::xxh3::xxh3_64;
 
-/// Things kept that members did, in all; of further ones nothing is.
-const FACTS_MAX: usize = 2_000_000;
-/// Things kept of one member and one kind: the newest.
-const PER_MEMBER_MAX: usize = 1_000;
 /// Members of one identifier that are looked at together.
 const KEY_MEMBERS_MAX: usize = 1_000;
 /// Members whom one rule has flagged that are told apart.
@@ -34,19 +28,6 @@ const FLAGGED_MAX: usize = 10_000;
 const GROUPS_MAX: usize = 500;
 /// Links of a picture.
 const TIES_MAX: usize = 500;
-
-/// Something that a member did.
-#[derive(Debug, Clone, Copy)]
-struct Done {
-    what: Counted,
-    /// Told twice, it is the same.
-    id: u64,
-    /// Unix seconds.
-    at: u32,
-    /// It counts as one; a further clearing of a purchase has its amount alone.
-    is_one: bool,
-    amount: Option<(i64, Currency)>,
-}
 
 /// Whom a rule has flagged, and when the first and the last of them gave cause: Unix seconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,10 +64,7 @@ enum Subject {
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     known: BTreeMap<Code, Rule>,
-    done: HashMap<Who, Vec<Done>>,
-    count: usize,
-    /// From when each thing is kept: Unix seconds.
-    wanted: BTreeMap<Counted, u32>,
+    acts: Acts,
     flagged: BTreeMap<Code, Flagged>,
 }
 
@@ -108,13 +86,14 @@ impl Rules {
         if before.is_some_and(|before| before.newest().says != rule.newest().says) {
             self.flagged.remove(&rule.id);
         }
-        self.wanted.clear();
+        let mut wanted = BTreeMap::new();
         for rule in self.known.values().filter(|rule| rule.newest().state != State::Ended) {
             if let Says::Velocity(velocity) = &rule.newest().says {
-                let since = self.wanted.entry(velocity.of).or_insert(u32::MAX);
+                let since = wanted.entry(velocity.of).or_insert(u32::MAX);
                 *since = (*since).min(seconds(rule.since()));
             }
         }
+        self.acts.want(wanted);
     }
 
     /// Whether there is none.
@@ -131,119 +110,26 @@ impl Rules {
 
     /// Takes in what a record says that a member did.
     pub fn feed(&mut self, who: Who, record: &Record) {
-        if self.wanted.is_empty() {
-            return;
-        }
-        let Body::Member { input, changes, .. } = &record.body else { return };
-        match input.as_ref() {
-            MemberInput::Activated(step) if step.active => self.keep(who, activated(step.offer.as_str(), step.at)),
-            MemberInput::Event(input) => {
-                let event = &input.event;
-                let id = xxh3_64(&[event.key.as_str().as_bytes(), &event.card.0].concat());
-                let is_one = event.sequence.is_none_or(|sequence| sequence.number <= 1);
-                self.keep_event(who, event.kind, id, event.occurred_at, is_one, event.amount);
-            }
-            _ => {}
-        }
-        for change in changes {
-            self.keep_reward(who, &change.purchase, &change.grant);
-        }
+        self.acts.feed(who, record);
     }
-
     /// Takes a member in as the state has them, in place of what was kept.
     pub fn restore(&mut self, who: Who, state: &MemberState) {
-        if let Some(done) = self.done.remove(&who) {
-            self.count -= done.len();
-        }
-        if self.wanted.is_empty() {
-            return;
-        }
-        for step in state.head.activations.iter().filter(|step| step.active) {
-            self.keep(who, activated(step.offer.as_str(), step.at));
-        }
-        for placed in &state.purchases {
-            for event in &placed.purchase.events {
-                let id = xxh3_64(&[event.key.as_str().as_bytes(), &event.card.0].concat());
-                let is_one = event.sequence.is_none_or(|sequence| sequence.number <= 1);
-                self.keep_event(who, event.kind, id, event.occurred_at, is_one, event.amount);
-            }
-            for grant in &placed.purchase.grants {
-                self.keep_reward(who, &placed.purchase.key, grant);
-            }
-        }
+        self.acts.restore(who, state);
     }
-
-    fn keep_event(
-        &mut self,
-        who: Who,
-        kind: EventKind,
-        id: u64,
-        at: Timestamp,
-        is_one: bool,
-        amount: Option<crate::domain::Money>,
-    ) {
-        let what = match kind {
-            EventKind::Clearing => Counted::Purchases,
-            EventKind::Refund | EventKind::Chargeback => Counted::Refunds,
-            _ => return,
-        };
-        let is_one = is_one || what == Counted::Refunds;
-        let amount = amount.map(|amount| (amount.minor, amount.currency));
-        self.keep(who, Done { what, id, at: seconds(at), is_one, amount });
-    }
-
-    fn keep_reward(&mut self, who: Who, purchase: &PurchaseKey, grant: &Grant) {
-        let name = [purchase.source.as_str(), purchase.id.as_str(), grant.offer.as_str()].join("\0");
-        let amount = grant.unit.currency().map(|currency| (grant.amount_minor, currency));
-        let id = xxh3_64(name.as_bytes());
-        let reward = Done { what: Counted::Rewards, id, at: seconds(grant.earned_at), is_one: true, amount };
-        if grant.amount_minor > 0 {
-            self.keep(who, reward);
-        } else if let Some(done) = self.done.get_mut(&who) {
-            let before = done.len();
-            done.retain(|known| (known.what, known.id) != (reward.what, reward.id));
-            self.count -= before - done.len();
-        }
-    }
-
-    fn keep(&mut self, who: Who, new: Done) {
-        if self.wanted.get(&new.what).is_none_or(|since| new.at < *since) {
-            return;
-        }
-        let done = self.done.entry(who).or_default();
-        if let Some(known) = done.iter_mut().find(|known| (known.what, known.id) == (new.what, new.id)) {
-            *known = new;
-            return;
-        }
-        if done.iter().filter(|known| known.what == new.what).count() >= PER_MEMBER_MAX {
-            let oldest =
-                (0..done.len()).filter(|place| done[*place].what == new.what).min_by_key(|place| done[*place].at);
-            if let Some(place) = oldest {
-                done.swap_remove(place);
-                self.count -= 1;
-            }
-        }
-        if self.count < FACTS_MAX {
-            done.push(new);
-            self.count += 1;
-        }
-    }
-
     /// Forgets what no window reaches back to any more.
     pub fn forget_before(&mut self, now: Timestamp) {
-        let oldest = seconds(now).saturating_sub(2 * WITHIN_SECONDS_MAX);
-        self.done.retain(|_, done| {
-            done.retain(|one| one.at >= oldest);
-            !done.is_empty()
-        });
-        self.count = self.done.values().map(Vec::len).sum();
+        self.acts.forget_before(seconds(now).saturating_sub(2 * WITHIN_SECONDS_MAX));
     }
 
     /// What rules that count at an instant say of a member, or because of them: live ones and those in
-    /// shadow.
+    /// shadow. Unless their links changed, velocities of what they did alone.
     #[must_use]
-    pub fn of(&self, resident: &Resident, who: Who, now: Timestamp) -> Vec<Hit> {
-        let counting = self.counting(resident, now);
+    pub fn of(&self, resident: &Resident, who: Who, is_linked: bool, now: Timestamp) -> Vec<Hit> {
+        let concerns = |rule: &&Rule| match &rule.newest().says {
+            Says::Velocity(velocity) => is_linked || Acts::keeps(velocity.of),
+            _ => is_linked,
+        };
+        let counting = self.counting(resident, now).filter(concerns);
         counting.flat_map(|rule| self.hits(resident, rule, subjects_of(resident, rule, who))).collect()
     }
 
@@ -324,7 +210,7 @@ impl Rules {
             Counted::SignUps => joined(resident, who).is_some_and(|at| at >= since),
             Counted::Referrals => resident.referrer(who).is_some_and(|link| { link.at } >= since),
             Counted::Cards => resident.said(who).any(|link| link.kind == CARD && { link.at } >= since),
-            _ => self.done.get(&who).is_some_and(|done| done.iter().any(|one| one.what == what && one.at >= since)),
+            _ => self.acts.has(who, what, since),
         }
     }
 
@@ -335,15 +221,7 @@ impl Rules {
             Counted::SignUps => joined(resident, who).into_iter().map(one).collect(),
             Counted::Referrals => resident.named(who).map(|link| one(link.at)).collect(),
             Counted::Cards => resident.said(who).filter(|link| link.kind == CARD).map(|link| one(link.at)).collect(),
-            what => {
-                let done = self.done.get(&who).into_iter().flatten().filter(|done| done.what == what);
-                let adds = |done: &Done| match (velocity.sum, done.amount) {
-                    (Some(currency), Some((minor, of))) if currency == of => Some(minor),
-                    (None, _) if done.is_one => Some(1),
-                    _ => None,
-                };
-                done.filter_map(|done| Some(Fact { at: done.at, adds: adds(done)? })).collect()
-            }
+            what => self.acts.of(who, what, velocity.sum).collect(),
         };
         facts.retain(|fact| fact.at >= since);
         facts
@@ -440,11 +318,6 @@ impl Rules {
             }
         })
     }
-}
-
-fn activated(offer: &str, at: Timestamp) -> Done {
-    let id = xxh3_64(&[offer.as_bytes(), &at.as_ms().to_le_bytes()].concat());
-    Done { what: Counted::Activations, id, at: seconds(at), is_one: true, amount: None }
 }
 
 fn joined(resident: &Resident, who: Who) -> Option<u32> {

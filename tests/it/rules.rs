@@ -26,10 +26,10 @@ impl Town {
     }
 
     /// Members of one device who join now.
-    async fn join(&self, device: &str, count: usize, verified: bool) {
+    async fn join(&self, device: &str, count: i64, verified: bool) {
         for place in 0..count {
             let links = [json!({"kind": "device", "value": device, "verified": verified})];
-            let at = self.service.clock.now().plus_ms(place as i64 * 1_000).to_string();
+            let at = self.service.clock.now().plus_ms(place * 1_000).to_string();
             self.member(&format!("{device}-{place}"), None, &links, &at).await;
         }
     }
