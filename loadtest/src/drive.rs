@@ -219,7 +219,7 @@ fn receive(
 }
 
 /// Status and place of the body, when it is all there.
-fn parse(bytes: &[u8]) -> Result<Option<(u16, Range<usize>)>, Fault> {
+pub fn parse(bytes: &[u8]) -> Result<Option<(u16, Range<usize>)>, Fault> {
     let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
     let text = std::str::from_utf8(&bytes[..head]).map_err(|_| fault("the head of an answer is not text"))?;
     let mut lines = text.split("\r\n");

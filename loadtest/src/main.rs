@@ -2,6 +2,7 @@
 //! could be. Every run ends with proof that what was fast was also right.
 
 mod bounds;
+mod console;
 mod cpu;
 mod descriptors;
 mod disk;
@@ -13,6 +14,7 @@ mod language;
 mod matching;
 mod members;
 mod normalising;
+mod pages;
 mod random;
 mod screening;
 mod server;
@@ -62,6 +64,8 @@ enum What {
     Screening(screening::Args),
     /// A crediting webhook on a Redis: CPU there and here beside the embedded store, commands, memory
     Shared(shared::Args),
+    /// The first byte of every page of the consoles while webhooks are served, and what each reads at most
+    Console(console::Args),
     #[command(hide = true)]
     ServeBare(bounds::Args),
     #[command(hide = true)]
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         What::Cpu(args) => cpu::run(&args),
         What::Disk(args) => disk::run(&args),
         What::Shared(args) => shared::run(&args),
+        What::Console(args) => console::run(&args),
         What::Screening(args) => screening::run(&args),
         What::Members(args) => members::run(&args),
         What::Match(args) => {

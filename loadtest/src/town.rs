@@ -64,10 +64,12 @@ impl Town {
     pub fn member(&self, member: u32) -> String {
         format!("mem_{}_{member:08}", self.run)
     }
-    fn merchant(&self, merchant: u32) -> String {
+    /// A merchant's id.
+    pub fn merchant(&self, merchant: u32) -> String {
         format!("mer_{}_{merchant}", self.run)
     }
-    fn offer(&self, merchant: u32) -> String {
+    /// The id of a merchant's offer.
+    pub fn offer(&self, merchant: u32) -> String {
         format!("off_{}_{merchant}", self.run)
     }
 

@@ -85,7 +85,7 @@ pub struct UnitBalance {
 /// A member's transfers, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StatementPage {
-    /// The page.
+    /// The page. May be shorter than asked for, or empty, before the end: a call looks at a bounded piece.
     pub transfers: Vec<TransferView>,
     /// Where the next page begins; null at the end.
     pub next_cursor: Option<String>,
@@ -317,12 +317,10 @@ pub(crate) async fn statement_of(
     // The version whose record is next, and how many of its transfers were shown.
     let (newest, shown) = page.after.unwrap_or((member.head.version, 0));
     let before = newest.checked_add(1).ok_or_else(page::bad_cursor)?;
-    let lines = doors.engine.statement(member, before, page.limit).await?;
+    let (lines, below) = doors.engine.statement(member, before, page.limit).await?;
     let mut transfers = Vec::new();
     let mut next = None;
-    let mut oldest = newest;
     'page: for (version, line) in &lines {
-        oldest = *version;
         let skipped = if *version == newest { shown } else { 0 };
         for (place, transfer) in line.transfers.iter().rev().enumerate().skip(skipped) {
             if transfers.len() == page.limit {
@@ -332,9 +330,7 @@ pub(crate) async fn statement_of(
             transfers.push(of_line(line, transfer));
         }
     }
-    if next.is_none() && lines.len() == page.limit && oldest > 1 {
-        next = Some((oldest - 1, 0));
-    }
+    let next = next.or_else(|| below.map(|below| (below - 1, 0)));
     Ok(StatementPage { transfers, next_cursor: next.map(|place| page::cursor(&place)) })
 }
 

@@ -120,6 +120,11 @@ pub enum TransfersError {
     Engine(#[from] EngineError),
 }
 
+/// Records of a member that one call for their statement looks at, and those read at a time.
+const STATEMENT_RECORDS_MAX: u64 = 1_024;
+const STATEMENT_BLOCK: u64 = 256;
+/// Newest records of a member that are looked through for payments.
+const PAID_RECORDS: u64 = 128;
 /// Records that one call looks at before it gives up on finding more transfers.
 const TRANSFER_RECORDS_MAX: usize = 5_000;
 
@@ -176,7 +181,9 @@ impl Engine {
         Ok(balance)
     }
 
-    /// A member's transfers, newest first, before a version (0 begins at the newest).
+    /// A member's transfers, newest first, before a version (0 begins at the newest); and before which version
+    /// to go on, when there may be more. Looks at a bounded number of records, so that there may be fewer than
+    /// asked for, or none, before the end.
     ///
     /// # Errors
     /// When the store fails.
@@ -185,23 +192,47 @@ impl Engine {
         member: &MemberState,
         before: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, StatementLine)>, EngineError> {
-        let partition = self.partition(&member.head.id);
-        let mut version = if before == 0 { member.head.version + 1 } else { before.min(member.head.version + 1) };
+    ) -> Result<(Vec<(u64, StatementLine)>, Option<u64>), EngineError> {
+        let newest = member.head.version + 1;
+        let mut version = if before == 0 { newest } else { before.min(newest) };
+        let last = version.saturating_sub(STATEMENT_RECORDS_MAX).max(1);
         let mut lines = Vec::new();
         // Records without transfers leave holes: read the versions below in blocks.
-        while lines.len() < limit && version > 1 {
-            let low = version.saturating_sub(256).max(1);
-            let keys: Vec<_> = (low..version).rev().map(|v| keys::statement_line(&member.head.id, v)).collect();
-            let found = self.keeper().read(partition, &keys).await?;
-            for (value, at) in found.into_iter().zip((low..version).rev()) {
-                if let Some(value) = value.filter(|_| lines.len() < limit) {
-                    lines.push((at, record::decode(&value)?));
+        while lines.len() < limit && version > last {
+            let low = version.saturating_sub(STATEMENT_BLOCK).max(last);
+            for (at, line) in self.statement_lines(member, low..version).await? {
+                if lines.len() == limit {
+                    return Ok((lines, Some(at + 1)));
                 }
+                lines.push((at, line));
             }
             version = low;
         }
-        Ok(lines)
+        Ok((lines, (version > 1).then_some(version)))
+    }
+
+    async fn statement_lines(
+        &self,
+        member: &MemberState,
+        versions: std::ops::Range<u64>,
+    ) -> Result<Vec<(u64, StatementLine)>, EngineError> {
+        let partition = self.partition(&member.head.id);
+        let keys: Vec<_> = versions.clone().rev().map(|at| keys::statement_line(&member.head.id, at)).collect();
+        let found = self.keeper().read(partition, &keys).await?;
+        let lines = found.into_iter().zip(versions.rev()).filter_map(|(value, at)| value.map(|value| (value, at)));
+        lines.map(|(value, at)| Ok((at, record::decode(&value)?))).collect()
+    }
+
+    /// What a member was paid by their newest records, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn paid_lately(&self, member: &MemberState) -> Result<Vec<(Timestamp, Unit, i64)>, EngineError> {
+        let newest = member.head.version + 1;
+        let lines = self.statement_lines(member, newest.saturating_sub(PAID_RECORDS).max(1)..newest).await?;
+        let transfers = lines.iter().flat_map(|(_, line)| line.transfers.iter().map(move |one| (line.at, one)));
+        let paid = transfers.filter(|(_, one)| one.legs.credit == AccountKind::MemberPaid);
+        Ok(paid.map(|(at, one)| (at, one.unit, one.legs.minor)).collect())
     }
 
     /// Transfers of the whole book from a place on, oldest first, read from the journal:

@@ -9,7 +9,7 @@ use crate::cases::{Evidence, SCORE, Suspect, Tie};
 use crate::domain::Timestamp;
 use crate::graph::algorithms::components::UnionFind;
 use crate::graph::detectors::dense_block::DENSE_BLOCK;
-use crate::graph::detectors::{Finding, detect};
+use crate::graph::detectors::{ALL, Finding, detect};
 use crate::graph::features::Table;
 use crate::graph::found::Found;
 use crate::graph::network::{Network, NetworkFault};
@@ -53,6 +53,21 @@ pub struct Passed {
     pub hits: Vec<Hit>,
     /// Members, links, findings.
     pub seen: (usize, usize, usize),
+    /// How common it is among honest members that each detector speaks of them.
+    pub spoken: Vec<Spoken>,
+}
+
+/// Of how many members a detector speaks who are not known as fraud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spoken {
+    /// Its name.
+    pub detector: &'static str,
+    /// Its version.
+    pub version: u32,
+    /// Of so many.
+    pub of: usize,
+    /// So many are not known as fraud.
+    pub honest: usize,
 }
 
 /// Looks at everybody. Takes seconds to minutes for a large network.
@@ -67,10 +82,11 @@ pub fn pass(resident: &Resident, policy: &TriagePolicy, at: Timestamp) -> Result
     let table = Table::of(&found);
     let mut findings = detect(&found, seeds.as_ref());
     findings.retain(|finding| resident.counts(finding.detector));
+    let spoken = spoken(resident, &who, &findings);
     // Who is near a known member is told as evidence; the score itself does not move with it.
     let scorer = Scorer::new(&found, &table, None, None, &findings);
     let mut passed =
-        Passed { at, seen: (network.members.len(), network.links.len(), findings.len()), ..Passed::default() };
+        Passed { at, seen: (network.members.len(), network.links.len(), findings.len()), spoken, ..Passed::default() };
     for (row, who) in who.iter().enumerate() {
         let Some(who) = *who else { continue };
         let (score, parts) = scorer.parts_of(row);
@@ -80,6 +96,20 @@ pub fn pass(resident: &Resident, policy: &TriagePolicy, at: Timestamp) -> Result
     }
     passed.groups = groups(resident, &network, &who, &findings, &passed.scores, policy, at);
     Ok(passed)
+}
+
+/// How common each detector's findings are among members who are not known as fraud.
+fn spoken(resident: &Resident, who: &[Option<Who>], findings: &[Finding]) -> Vec<Spoken> {
+    let is_honest = |row: &usize| who[*row].is_some_and(|who| resident.member(who).known != Some(true));
+    let honest = (0..who.len()).filter(is_honest).count();
+    // Of one that found nothing it is worth knowing too.
+    let mut rows: BTreeMap<(&'static str, u32), BTreeSet<usize>> =
+        ALL.iter().map(|detector| ((detector.name, detector.version), BTreeSet::new())).collect();
+    for finding in findings {
+        let of = rows.entry((finding.detector.name, finding.detector.version)).or_default();
+        of.extend(finding.members.iter().copied().filter(is_honest));
+    }
+    rows.into_iter().map(|((detector, version), of)| Spoken { detector, version, of: of.len(), honest }).collect()
 }
 
 /// What reviews said, by row.

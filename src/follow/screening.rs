@@ -203,6 +203,20 @@ impl Screener {
         (flagged.members.len(), named, last_at)
     }
 
+    /// Of how many members besides some a detector's version speaks who are not known as fraud, and how many such
+    /// members there are; `None` where the last pass says nothing of it.
+    #[must_use]
+    pub fn others(&self, detector: &str, version: u32, besides: &[MemberId]) -> Option<(usize, usize)> {
+        let kept = self.read();
+        let spoken =
+            kept.passed.as_ref()?.spoken.iter().find(|one| (one.detector, one.version) == (detector, version))?;
+        let honest = |id: &&MemberId| {
+            kept.resident.find(id.as_str()).is_some_and(|who| kept.resident.member(who).known != Some(true))
+        };
+        let own = besides.iter().filter(honest).count();
+        Some((spoken.of.saturating_sub(own), spoken.honest.saturating_sub(own)))
+    }
+
     /// What a merchant may know of its own business.
     #[must_use]
     pub fn report(&self, merchant: &MerchantId) -> MerchantReport {

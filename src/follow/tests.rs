@@ -174,3 +174,21 @@ fn families_and_offices_are_no_groups() {
     let passed = pass(&all, &policy(), at(500 * 86_400)).unwrap();
     assert!(passed.groups.is_empty(), "{:#?}", passed.groups);
 }
+
+#[test]
+fn how_common_a_finding_is_among_honest_members_is_told() {
+    let mut all = Resident::new();
+    for number in 0..200 {
+        put(&mut all, &format!("m-{number}"), None, &[&format!("device=own-{number}!")], number);
+    }
+    let ring: Vec<Who> = (0..8).map(|n| put(&mut all, &format!("r-{n}"), None, &["device=one!"], 1_000 + n)).collect();
+    let others: Vec<Who> =
+        (0..6).map(|n| put(&mut all, &format!("o-{n}"), None, &["device=two!"], 9_000 + n)).collect();
+    // What people said of the ring takes it out of those who might be honest.
+    ring.iter().for_each(|&who| all.member_mut(who).known = Some(true));
+    let passed = pass(&all, &policy(), at(100_000)).unwrap();
+    let spoken = passed.spoken.iter().find(|one| one.detector == "shared-instrument").unwrap();
+    assert_eq!((spoken.of, spoken.honest), (others.len(), 206));
+    let silent = passed.spoken.iter().filter(|one| one.of == 0).count();
+    assert!(silent > 0, "of one that found nothing it is told too: {:?}", passed.spoken);
+}

@@ -12,9 +12,9 @@ use crate::console::page::{self, Chrome, Visitor};
 use crate::console::words;
 use crate::domain::merchant::{Location, Mid};
 use crate::domain::{LocationId, Timestamp};
-use crate::follow::report::{MerchantReport, Sums};
 use askama::Template;
 use hyper::StatusCode;
+use std::collections::BTreeMap;
 
 /// Shops that one page shows.
 const SHOWN_MAX: usize = 500;
@@ -101,8 +101,13 @@ async fn page(doors: &Doors, visitor: &Visitor<'_>, preview: Option<Sheet>, shee
         mids: found.mids.join(", "),
     };
     let locations = &whose.merchant.locations;
-    let rows =
-        locations.iter().take(SHOWN_MAX).map(|location| row(doors, visitor, &whose, location, &report)).collect();
+    let mut spent: BTreeMap<&LocationId, Vec<String>> = BTreeMap::new();
+    for ((id, unit), sums) in report.shops.iter().filter(|(_, sums)| sums.spend_minor != 0) {
+        spent.entry(id).or_default().push(unit.shown(sums.spend_minor));
+    }
+    let spend = |location: &Location| spent.get(&location.id).map_or_else(String::new, |sums| sums.join(", "));
+    let shown = locations.iter().take(SHOWN_MAX);
+    let rows = shown.map(|one| row(doors, visitor, &whose, one, report.bought_at.get(&one.id), spend(one))).collect();
     Ok(page::page(
         StatusCode::OK,
         &LocationsPage {
@@ -120,19 +125,22 @@ async fn page(doors: &Doors, visitor: &Visitor<'_>, preview: Option<Sheet>, shee
     ))
 }
 
-fn row(doors: &Doors, visitor: &Visitor<'_>, whose: &Whose, location: &Location, report: &MerchantReport) -> Row {
-    let spend = report.shops.iter().filter(|((id, _), _)| *id == location.id);
-    let spend = spend
-        .filter(|(_, sums)| sums.spend_minor != 0)
-        .map(|((_, unit), Sums { spend_minor, .. })| unit.shown(*spend_minor));
+fn row(
+    doors: &Doors,
+    visitor: &Visitor<'_>,
+    whose: &Whose,
+    location: &Location,
+    bought_at: Option<&Timestamp>,
+    spend: String,
+) -> Row {
     let parts = [&location.postcode, &location.city, &location.country];
     let place: Vec<String> = parts.into_iter().flatten().map(ToString::to_string).collect();
     Row {
         id: location.id.to_string(),
         name: location.name.clone().unwrap_or_default(),
         place: place.join(" "),
-        bought: report.bought_at.get(&location.id).map_or_else(String::new, |at| words::ago(*at, visitor.now)),
-        spend: spend.collect::<Vec<_>>().join(", "),
+        bought: bought_at.map_or_else(String::new, |at| words::ago(*at, visitor.now)),
+        spend,
         mids: location.mids.iter().map(|mid| mid_row(doors, visitor, whose, mid)).collect(),
         texts: location.descriptors.iter().map(ToString::to_string).collect(),
     }

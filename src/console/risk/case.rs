@@ -100,6 +100,8 @@ struct EvidenceRow {
     strength: u16,
     words: String,
     clears: String,
+    /// How many others it speaks of, in words; empty where it is not known.
+    unusual: String,
     members: Vec<(String, String)>,
     more: usize,
     seen: String,
@@ -124,7 +126,7 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
     let members = engine.load_all(case.names()).await?;
     let stake = stake(&members);
     let known = Known::of_all(&members, case.merchant.as_ref());
-    let (timeline, timeline_left_out) = timeline::timeline(&case, &members);
+    let (timeline, timeline_left_out) = timeline::timeline(doors, &case, &members).await?;
     let (taken, by) = (&doors.console.taken, &visitor.caller.key_id);
     taken.touch(id, by, visitor.now);
     let holder =
@@ -147,7 +149,7 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
             suspects: case.members.iter().map(|suspect| suspect_row(suspect, &known)).collect(),
             own: case.meant().len(),
             picture: Picture::of(&case, &known).part(&case.ties),
-            evidence: case.evidence.iter().map(evidence_row).collect(),
+            evidence: case.evidence.iter().map(|seen| evidence_row(doors, seen)).collect(),
             reviews: case
                 .reviews
                 .iter()
@@ -254,7 +256,21 @@ fn suspect_row(suspect: &Suspect, known: &BTreeMap<String, Known>) -> SuspectRow
     }
 }
 
-fn evidence_row(seen: &Evidence) -> EvidenceRow {
+/// How unusual something is, by how many others a detector speaks of.
+fn unusual(doors: &Doors, seen: &Evidence) -> String {
+    match doors.screener.others(&seen.detector, seen.version, &seen.members) {
+        None => String::new(),
+        Some((0, honest)) => format!("Besides these it speaks of none of {honest} members not known as fraud."),
+        Some((others, honest)) => {
+            format!(
+                "Besides these it speaks of {others} of {honest} members not known as fraud: 1 in {}.",
+                honest / others
+            )
+        }
+    }
+}
+
+fn evidence_row(doors: &Doors, seen: &Evidence) -> EvidenceRow {
     let named = seen.members.iter().take(NAMED_MAX).map(|member| (member.to_string(), encoded(member.as_str())));
     EvidenceRow {
         detector: words::plain(&seen.detector),
@@ -263,6 +279,7 @@ fn evidence_row(seen: &Evidence) -> EvidenceRow {
         strength: seen.strength,
         words: seen.words.clone(),
         clears: seen.clears.clone(),
+        unusual: unusual(doors, seen),
         members: named.collect(),
         more: seen.members.len().saturating_sub(NAMED_MAX),
         seen: words::when(seen.seen_at),

@@ -1,10 +1,14 @@
 //! What happened around a case: its own steps, and what its members did, newest first.
 
-use crate::cases::Case;
+use crate::api::Doors;
+use crate::api::reply::Reply;
+use crate::cases::{Case, Happened};
 use crate::console::words;
 use crate::decide::MemberState;
-use crate::domain::Timestamp;
+use crate::decide::member::Placed;
+use crate::domain::member::{ActivationStep, MemberHead};
 use crate::domain::purchase::Occasion;
+use crate::domain::{Timestamp, Unit};
 use std::sync::Arc;
 
 /// Most entries that are shown.
@@ -20,29 +24,77 @@ pub(super) struct Entry {
     pub words: String,
 }
 
+/// Members whose payments are looked up: those who were paid most.
+const PAID_MEMBERS_MAX: usize = 20;
+
+/// What there is to tell, put into words only when it is shown.
+enum Told<'a> {
+    Step(&'a Happened),
+    Joined(&'a MemberHead),
+    OptedIn(&'a MemberHead, &'a ActivationStep),
+    Bought(&'a MemberHead, &'a Placed),
+    Paid(&'a MemberHead, Unit, i64),
+}
+
 /// The entries, and how many older ones are left out.
-pub(super) fn timeline(case: &Case, members: &[Arc<MemberState>]) -> (Vec<Entry>, usize) {
-    let mut all: Vec<(Timestamp, &'static str, String)> = Vec::new();
-    for happened in &case.timeline {
-        let step = happened.step.map_or("opened", crate::cases::Step::as_str);
-        let by = words::by(&happened.by);
-        all.push((happened.at, "case", format!("{step} by {by}: {}", happened.words)));
-    }
+pub(super) async fn timeline(
+    doors: &Doors,
+    case: &Case,
+    members: &[Arc<MemberState>],
+) -> Result<(Vec<Entry>, usize), Reply> {
+    let mut all: Vec<(Timestamp, Told<'_>)> =
+        case.timeline.iter().map(|happened| (happened.at, Told::Step(happened))).collect();
     for member in members {
-        let id = &member.head.id;
-        all.push((
-            member.head.joined_at,
-            "joined",
-            match &member.head.referred_by {
-                Some((by, _)) => format!("{id} joined, referred by {by}"),
-                None => format!("{id} joined"),
-            },
-        ));
-        for step in member.head.activations.iter().filter(|step| step.active) {
-            all.push((step.at, "opted in", format!("{id} opted in to {}", step.offer)));
+        let head = &member.head;
+        all.push((head.joined_at, Told::Joined(head)));
+        let steps = head.activations.iter().filter(|step| step.active);
+        all.extend(steps.map(|step| (step.at, Told::OptedIn(head, step))));
+        all.extend(member.purchases.iter().map(|placed| (placed.time, Told::Bought(head, placed))));
+    }
+    for (member, paid) in paid(doors, members).await? {
+        all.extend(paid.into_iter().map(|(at, unit, minor)| (at, Told::Paid(&member.head, unit, minor))));
+    }
+    all.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let left_out = all.len().saturating_sub(ENTRIES_MAX);
+    let entry = |(at, told): (Timestamp, Told<'_>)| {
+        let (sort, words) = said(&told);
+        Entry { when: words::when(at), sort, words }
+    };
+    Ok((all.into_iter().take(ENTRIES_MAX).map(entry).collect(), left_out))
+}
+
+/// What those were paid lately who were paid most.
+async fn paid<'a>(doors: &Doors, members: &'a [Arc<MemberState>]) -> Result<Vec<(&'a MemberState, Paid)>, Reply> {
+    let sum = |member: &MemberState| member.head.balances.iter().map(|(_, had)| had.paid_minor).sum::<i64>();
+    let mut most: Vec<(i64, &MemberState)> = members.iter().map(|member| (sum(member), member.as_ref())).collect();
+    most.retain(|(sum, _)| *sum > 0);
+    most.sort_by_key(|(sum, _)| std::cmp::Reverse(*sum));
+    let mut found = Vec::new();
+    for (_, member) in most.into_iter().take(PAID_MEMBERS_MAX) {
+        found.push((member, doors.engine.paid_lately(member).await?));
+    }
+    Ok(found)
+}
+
+type Paid = Vec<(Timestamp, Unit, i64)>;
+
+fn said(told: &Told<'_>) -> (&'static str, String) {
+    match told {
+        Told::Step(happened) => {
+            let step = happened.step.map_or("opened", crate::cases::Step::as_str);
+            ("case", format!("{step} by {}: {}", words::by(&happened.by), happened.words))
         }
-        for placed in &member.purchases {
-            let at = placed.merchant.as_ref().map_or_else(String::new, |merchant| format!(" at {merchant}"));
+        Told::Joined(head) => (
+            "joined",
+            match &head.referred_by {
+                Some((by, _)) => format!("{} joined, referred by {by}", head.id),
+                None => format!("{} joined", head.id),
+            },
+        ),
+        Told::OptedIn(head, step) => ("opted in", format!("{} opted in to {}", head.id, step.offer)),
+        Told::Paid(head, unit, minor) => ("paid", format!("{} was paid {}", head.id, unit.shown(*minor))),
+        Told::Bought(head, placed) => {
+            let (id, at) = (&head.id, placed.merchant.as_ref().map_or_else(String::new, |shop| format!(" at {shop}")));
             let said = match &placed.purchase.occasion {
                 None if placed.unlinked => format!("{id} got a refund{at}"),
                 None => format!("{id} bought{at}"),
@@ -50,11 +102,7 @@ pub(super) fn timeline(case: &Case, members: &[Arc<MemberState>]) -> (Vec<Entry>
                 Some(Occasion::Signal { kind, .. }) => format!("{id}: {}", words::plain(&kind.to_string())),
                 Some(Occasion::Exchange { offer, .. }) => format!("{id} spent points on {offer}"),
             };
-            all.push((placed.time, "bought", said));
+            ("bought", said)
         }
     }
-    all.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
-    let left_out = all.len().saturating_sub(ENTRIES_MAX);
-    let entries = all.into_iter().take(ENTRIES_MAX);
-    (entries.map(|(at, sort, words)| Entry { when: words::when(at), sort, words }).collect(), left_out)
 }

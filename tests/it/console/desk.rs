@@ -3,10 +3,11 @@
 
 use super::{Browser, encoded, place, text};
 use crate::world::Service;
-use crate::world::ring::{NAUGHTY, key, posted, ring};
+use crate::world::ring::{NAUGHTY, Six, key, posted, ring, six};
 use ringfence::authenticate::keys::Role;
-use ringfence::domain::MemberId;
+use ringfence::domain::{Currency, MemberId, Unit};
 use ringfence::engine::acts::Registration;
+use ringfence::engine::redeem::Wanted;
 use std::time::Duration;
 
 #[tokio::test]
@@ -261,5 +262,28 @@ async fn a_rule_is_said_made_live_and_ended_by_the_desk() {
     }
     let old = [("state", "live"), ("version", "1"), ("reason", "seen")];
     assert_eq!(analyst.post("/console/detectors/rules/fast/state", &page, &old).await.status, 412);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_timeline_has_sign_ups_purchases_and_payments() {
+    let service = Service::start(&[]).await;
+    let engine = service.engine();
+    engine.put_merchant(crate::world::merchant("till", &["123456"]), None).await.unwrap();
+    let terms = ringfence::domain::offer::Terms { hold_days: 0, ..crate::world::terms("till") };
+    crate::world::publish(engine, "five", terms).await;
+    let evidence = [("shared_device", "shared_device", "one"), ("referral_chain", "referral_chain", "two")];
+    let names = (0..6).map(|number| format!("paid-{number}")).collect();
+    let case = six(&service, Six { names, mid: "123456", evidence }).await;
+    let wanted = Wanted::Of(Unit::Money(Currency::parse("USD").unwrap()), 150);
+    let member = MemberId::new("paid-3").unwrap();
+    engine.redeem(&member, "pay-1".to_owned(), wanted, None, |_| String::new()).await.unwrap();
+    let mut analyst = Browser::signed_in(&service, &key(&service, Role::Risk, None)).await;
+    let body = text(&analyst.get(&format!("/console/cases/{case}")).await);
+    for said in ["paid-3 was paid 1.50 USD", "paid-3 joined", "paid-3 bought at till", "opened by screening"] {
+        assert!(body.contains(said), "{said}: {body}");
+    }
+    assert!(!body.contains("paid-2 was paid"), "{body}");
+    assert!(body.contains("10.50 USD can still be kept; 1.50 USD is paid out."), "{body}");
     service.stop().await;
 }
