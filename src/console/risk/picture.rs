@@ -158,7 +158,7 @@ impl Picture {
         let mut drawn = Self::drawn([own].into_iter().chain(others).collect(), ties, known);
         drawn.more += more;
         if more > 0 {
-            drawn.left_out = format!("{} more around them are not named.", more);
+            drawn.left_out = format!("{more} more around them are not named.");
         }
         drawn
     }
