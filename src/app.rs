@@ -143,6 +143,7 @@ pub fn engine_options(settings: &Settings) -> EngineOptions {
         future_ms_alarm: i64::from(settings.webhooks.future_hours_alarm) * 3_600_000,
         descriptor_confidence_min: settings.matching.descriptor_confidence_min,
         four_eyes_minor: settings.screening.four_eyes_minor,
+        blind_percent: settings.screening.blind_percent,
         pass_age_ms_max: i64::try_from(settings.screening.pass_age_max.as_millis()).unwrap_or(i64::MAX),
     }
 }
@@ -461,6 +462,8 @@ async fn keep_house(doors: Arc<Doors>, checkpoint_every: Duration, stopped: ones
     if let Some(screening) = screening {
         let _ = tokio::task::spawn_blocking(move || screening.stop()).await;
     }
+    let screener = Arc::clone(&doors.screener);
+    let _ = tokio::task::spawn_blocking(move || screener.backtests().stop()).await;
     stop_telling.send_replace(true);
     let _ = telling.await;
     let _ = sharing.await;

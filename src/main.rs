@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use ringfence::authenticate::Role;
 use ringfence::authenticate::keys::users::UserName;
+use ringfence::commands::backtest::BacktestArgs;
 use ringfence::commands::fit::FitArgs;
 use ringfence::commands::ingest::IngestArgs;
 use ringfence::commands::screen::ScreenArgs;
@@ -108,6 +109,9 @@ enum Command {
     /// Fits the model that `screen --model` takes, from labels, and says how well it does on
     /// communities it has not seen.
     Fit(FitArgs),
+    /// What another threshold, model or detector's version would have found in a period that is over,
+    /// beside what reviews said. Reads the journals of a stopped service, or a copy; writes nothing.
+    Backtest(BacktestArgs),
     /// Prints a curl command with a source's signature for a body (from FILE or stdin).
     Sign {
         #[command(flatten)]
@@ -218,6 +222,7 @@ fn run(words: Words) -> Result<(), Failure> {
         }
         Some(Command::Screen(args)) => commands::screen::screen(&args),
         Some(Command::Fit(args)) => commands::fit::fit(&args),
+        Some(Command::Backtest(args)) => commands::backtest::backtest(&args),
         Some(Command::Sign { config, source, file }) => commands::sign::sign(&config, &source, file.as_deref()),
     }
 }

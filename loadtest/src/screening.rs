@@ -229,7 +229,7 @@ pub fn run(args: &Args) -> Result<(), Fault> {
     let now = Timestamp::from_ms(BEGIN_MS + i64::try_from(YEAR_S).unwrap_or(0) * 1_000);
     if args.pass {
         let begun = Instant::now();
-        let passed = pass(&kept.resident, &policy, now).map_err(|error| fault(error.to_string()))?;
+        let passed = pass(&kept.resident, &policy, None, false, now).map_err(|error| fault(error.to_string()))?;
         let took = begun.elapsed().as_secs_f64();
         println!(
             "a pass: {took:.1} s, {} groups, {} members with anything unusual",

@@ -15,6 +15,7 @@ use crate::domain::{Code, MemberId, MerchantId, Timestamp, Unit};
 use crate::engine::cases::{CaseError, Reviewing, Stake, stake};
 use crate::follow::rivals::COMPETITOR_STAFF;
 use crate::graph::detectors::{ALL, Detector};
+use crate::graph::model::named::FITTED_MODEL;
 use crate::wire::Request;
 use hyper::StatusCode;
 use matchit::Params;
@@ -46,8 +47,10 @@ pub struct CaseLine {
     pub status: &'static str,
     /// `program`, or `merchant:ID` for a case about that merchant's competitors.
     pub scope: String,
-    /// Mean score of those whom their own acts tie to it, 0 to 1000.
-    pub score: u16,
+    /// Mean score of those whom their own acts tie to it, 0 to 1000; null while the case is judged blind.
+    pub score: Option<u16>,
+    /// It is judged without its score and the strength of its evidence, or was.
+    pub blind: bool,
     /// How many members.
     pub members: usize,
     /// Kinds of evidence that agree.
@@ -70,7 +73,7 @@ pub struct CaseView {
     pub line: CaseLine,
     /// Who is in it.
     pub suspects: Vec<SuspectView>,
-    /// What was seen, strongest first.
+    /// What was seen, strongest first; by name while the case is judged blind.
     pub evidence: Vec<EvidenceView>,
     /// Links between its members: a picture. Identifiers have short names that mean nothing
     /// outside of it.
@@ -93,8 +96,8 @@ pub struct CaseView {
 pub struct SuspectView {
     /// Who.
     pub member: String,
-    /// 0 to 1000, when last looked at.
-    pub score: u16,
+    /// 0 to 1000, when last looked at; null while the case is judged blind.
+    pub score: Option<u16>,
     /// Whether an act or a verified instrument of their own ties them to the group; false for one
     /// whom only others name. A review that names nobody means those of whom it is true.
     pub own: bool,
@@ -115,8 +118,8 @@ pub struct EvidenceView {
     pub version: u32,
     /// What kind of evidence it is.
     pub family: String,
-    /// 1 to 1000.
-    pub strength: u16,
+    /// 1 to 1000; null while the case is judged blind.
+    pub strength: Option<u16>,
     /// What was seen.
     pub words: String,
     /// What would clear it.
@@ -245,8 +248,8 @@ pub struct ReviewDocument {
     /// With `confirm`: what was paid already is asked back rather than booked as fraud loss.
     #[serde(default)]
     pub ask_back: bool,
-    /// Whether you saw the score before you judged; a blind review weighs more when the model is
-    /// fitted.
+    /// Whether you saw the score before you judged: kept with the label. Of a case that is judged blind it
+    /// is never so.
     #[serde(default = "yes")]
     pub score_shown: bool,
 }
@@ -299,10 +302,11 @@ impl CaseLine {
             id: case.id,
             status: case.status.as_str(),
             scope: scope(case.merchant.as_ref()),
-            score: case.score,
+            score: (!case.hides_score()).then_some(case.score),
+            blind: case.origin.blind,
             members: case.members.len(),
             families: case.families().into_iter().map(str::to_owned).collect(),
-            headline: case.evidence.first().map(|evidence| evidence.words.clone()).unwrap_or_default(),
+            headline: case.shown_evidence().first().map(|evidence| evidence.words.clone()).unwrap_or_default(),
             opened_at: case.opened_at,
             changed_at: case.changed_at,
         }
@@ -311,9 +315,10 @@ impl CaseLine {
 
 impl CaseView {
     fn of(case: &Case, stake: &BTreeMap<Unit, Stake>, standing: impl Fn(&MemberId) -> Standing) -> Self {
+        let hidden = case.hides_score();
         let suspect = |suspect: &Suspect| SuspectView {
             member: suspect.member.to_string(),
-            score: suspect.score,
+            score: (!hidden).then_some(suspect.score),
             own: suspect.own,
             standing: standing(&suspect.member),
             since: suspect.since,
@@ -328,24 +333,24 @@ impl CaseView {
         Self {
             line: CaseLine::of(case),
             suspects: case.members.iter().map(suspect).collect(),
-            evidence: case.evidence.iter().map(EvidenceView::of).collect(),
+            evidence: case.shown_evidence().into_iter().map(|seen| EvidenceView::of(seen, hidden)).collect(),
             links: case.ties.iter().map(TieView::of).collect(),
             at_stake: at_stake.collect(),
             reviews: case.reviews.iter().map(ReviewView::of).collect(),
             policy_acts: case.acts.iter().map(PolicyActView::of).collect(),
             timeline: case.timeline.iter().map(HappenedView::of).collect(),
-            merged_into: case.merged_into,
+            merged_into: case.origin.merged_into,
         }
     }
 }
 
 impl EvidenceView {
-    fn of(evidence: &Evidence) -> Self {
+    fn of(evidence: &Evidence, hidden: bool) -> Self {
         Self {
             detector: evidence.detector.to_string(),
             version: evidence.version,
             family: evidence.family.to_string(),
-            strength: evidence.strength,
+            strength: (!hidden).then_some(evidence.strength),
             words: evidence.words.clone(),
             clears: evidence.clears.clone(),
             members: texts(&evidence.members),
@@ -371,13 +376,18 @@ impl ReviewView {
             by: review.by.clone(),
             at: review.at,
             undone: review.undone,
-            chosen_by: match &review.chosen {
-                Chosen::Detector { name, version } => format!("{name} {version}"),
-                Chosen::Random => "random".to_owned(),
-                Chosen::Report => "report".to_owned(),
-            },
+            chosen_by: chosen_by(&review.chosen),
             score_shown: review.score_shown,
         }
+    }
+}
+
+/// How a group came to be looked at, as people read it.
+pub(crate) fn chosen_by(chosen: &Chosen) -> String {
+    match chosen {
+        Chosen::Detector { name, version } => format!("{name} {version}"),
+        Chosen::Random => "random".to_owned(),
+        Chosen::Report => "report".to_owned(),
     }
 }
 
@@ -626,7 +636,7 @@ pub(crate) async fn withdrawn(
     let rule = name.strip_prefix(RULE).and_then(|id| Code::parse(id).ok());
     let known = match rule {
         Some(rule) => doors.engine.rule(&rule).await?.is_some(),
-        None => detectors().any(|detector| detector.name == name),
+        None => name == FITTED_MODEL || detectors().any(|detector| detector.name == name),
     };
     if !known {
         let names: Vec<&str> = detectors().map(|detector| detector.name).collect();

@@ -33,7 +33,7 @@ impl Fault {
         Self { code, path: quoted(&path.into()), detail: detail.into() }
     }
     /// A value that is not one of those allowed here.
-    pub(super) fn bad(path: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(crate) fn bad(path: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new("bad_value", path, detail)
     }
     /// Two values that cannot both be meant.

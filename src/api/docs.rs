@@ -4,8 +4,8 @@
 
 use super::reply::{self, CODES, Reply};
 use super::{
-    again, books, cards, cases, health, ingest, members, merchants, money, offers, operations, prospects, purchases,
-    risk, rules, shelf, signals, webhooks,
+    again, backtests, books, cards, cases, detectors, health, ingest, members, merchants, money, offers, operations,
+    prospects, purchases, risk, rules, shelf, signals, webhooks,
 };
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -69,6 +69,10 @@ use utoipa::{Modify, OpenApi};
         rules::get,
         rules::list,
         rules::state,
+        detectors::list,
+        backtests::begin,
+        backtests::list,
+        backtests::get,
         risk::get,
         operations::alive,
         operations::ready,

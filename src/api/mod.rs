@@ -3,10 +3,12 @@
 
 pub mod access;
 pub mod again;
+pub mod backtests;
 pub mod books;
 pub mod cards;
 pub mod cases;
 pub mod check;
+pub mod detectors;
 pub mod docs;
 pub mod health;
 pub mod ingest;

@@ -2,8 +2,8 @@
 
 use super::reply::{self, Reply};
 use super::{
-    Doors, again, books, cards, cases, docs, health, ingest, members, merchants, money, offers, operations, prospects,
-    purchases, risk, rules, shelf, signals,
+    Doors, again, backtests, books, cards, cases, detectors, docs, health, ingest, members, merchants, money, offers,
+    operations, prospects, purchases, risk, rules, shelf, signals,
 };
 use crate::telemetry::RouteGroup;
 use crate::wire::Request;
@@ -86,6 +86,12 @@ pub enum Route {
     Rule,
     /// Whether it counts.
     RuleState,
+    /// Detectors, and what people said of what they found.
+    Detectors,
+    /// What another policy would have found.
+    Backtests,
+    /// One of those.
+    Backtest,
     /// What is known of a member's risk.
     Risk,
     /// This interface, for machines.
@@ -98,7 +104,7 @@ pub enum Route {
 
 impl Route {
     /// Every route with its path and what it takes.
-    pub(super) const ALL: [(&'static str, Self, &'static str); 42] = [
+    pub(super) const ALL: [(&'static str, Self, &'static str); 45] = [
         ("/healthz", Self::Health, "GET"),
         ("/readyz", Self::Ready, "GET"),
         ("/metrics", Self::Metrics, "GET"),
@@ -136,6 +142,9 @@ impl Route {
         ("/v1/screening/rules", Self::Rules, "GET"),
         ("/v1/screening/rules/{id}", Self::Rule, "GET, PUT"),
         ("/v1/screening/rules/{id}/state", Self::RuleState, "POST"),
+        ("/v1/screening/detectors", Self::Detectors, "GET"),
+        ("/v1/screening/backtests", Self::Backtests, "GET, POST"),
+        ("/v1/screening/backtests/{id}", Self::Backtest, "GET"),
         ("/v1/members/{id}/risk", Self::Risk, "GET"),
         ("/openapi.json", Self::OpenApi, "GET"),
         ("/docs", Self::Docs, "GET"),
@@ -220,6 +229,10 @@ pub(super) async fn answer(doors: &Doors, route: Route, params: &Params<'_, '_>,
         (Route::Rule, "GET") => rules::get(doors, params, request).await,
         (Route::Rule, "PUT") => rules::put(doors, params, request).await,
         (Route::RuleState, "POST") => rules::state(doors, params, request).await,
+        (Route::Detectors, "GET") => detectors::list(doors, request).await,
+        (Route::Backtests, "POST") => backtests::begin(doors, request).await,
+        (Route::Backtests, "GET") => backtests::list(doors, request),
+        (Route::Backtest, "GET") => backtests::get(doors, params, request),
         (Route::Risk, "GET") => risk::get(doors, params, request).await,
         (Route::OpenApi, "GET") => Ok(docs::openapi()),
         (Route::Docs, "GET") => Ok(docs::redirect()),

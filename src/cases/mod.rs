@@ -5,6 +5,7 @@
 //! [`triage`] says what becomes of a group that was found, under the written policy; [`rules`] is
 //! what the desk says itself: lists and velocities. Pure.
 
+pub mod origin;
 pub mod rules;
 pub mod triage;
 
@@ -14,6 +15,7 @@ mod tests;
 use crate::domain::member::{Standing, StandingOrigin};
 use crate::domain::{MemberId, MerchantId, Timestamp};
 use compact_str::CompactString;
+use origin::Origin;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -347,8 +349,8 @@ pub struct Case {
     pub acts: Vec<PolicyAct>,
     /// Oldest first.
     pub timeline: Vec<Happened>,
-    /// The case that it is part of.
-    pub merged_into: Option<u64>,
+    /// How it came to be looked at.
+    pub origin: Origin,
 }
 
 /// Families of evidence without which nothing acts by itself, whatever is configured.
@@ -424,6 +426,23 @@ impl Case {
         }
         self.acts = acts;
         Ok(())
+    }
+
+    /// Whether its score and the strength of its evidence are hidden: it is judged without them, and
+    /// nobody has judged it yet.
+    #[must_use]
+    pub fn hides_score(&self) -> bool {
+        self.origin.blind && self.last_review().is_none()
+    }
+
+    /// The evidence as people see it: the strongest first, or where that is hidden by name.
+    #[must_use]
+    pub fn shown_evidence(&self) -> Vec<&Evidence> {
+        let mut shown: Vec<&Evidence> = self.evidence.iter().collect();
+        if self.hides_score() {
+            shown.sort_by(|a, b| (&a.detector, &a.family, &a.words).cmp(&(&b.detector, &b.family, &b.words)));
+        }
+        shown
     }
 
     /// Families of evidence.

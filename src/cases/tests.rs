@@ -1,7 +1,7 @@
 //! The table of statuses, and what becomes of groups that are found again, larger, merged or
 //! after a review.
 
-use super::triage::{Automatic, Group, TriagePolicy, triage};
+use super::triage::{Automatic, Group, TriagePolicy, drawn, triage};
 use super::*;
 
 fn at(second: i64) -> Timestamp {
@@ -53,6 +53,21 @@ fn group(members: &[&str], families: &[&str]) -> Group {
 fn one(mut cases: Vec<Case>) -> Case {
     assert_eq!(cases.len(), 1, "{cases:#?}");
     cases.remove(0)
+}
+
+#[test]
+fn what_chance_chose_opens_a_case_of_its_own_and_nothing_else() {
+    let policy = TriagePolicy { automatic: Automatic::Hold, automatic_score_min: 0, ..policy() };
+    let group = group(&["a", "b", "c"], &["x", "y"]);
+    let case = drawn(group.clone(), &[], &policy, 9, at(1), 40).unwrap();
+    assert_eq!((case.id, case.status, case.origin.one_in), (9, Status::Open, Some(40)));
+    assert!(case.acts.is_empty(), "nothing is done by itself");
+    for known in [case.clone(), reviewed(&case, Verdict::Dismiss), reviewed(&case, Verdict::Confirm)] {
+        assert_eq!(drawn(group.clone(), &[known], &policy, 10, at(2), 40), None, "people have had it");
+    }
+    let mut blind = case;
+    blind.origin.blind = true;
+    assert!(blind.hides_score() && !reviewed(&blind, Verdict::Watch).hides_score());
 }
 
 fn reviewed(case: &Case, verdict: Verdict) -> Case {
@@ -127,7 +142,7 @@ fn two_cases_that_one_group_joins_become_one() {
     let second = one(triage(group(&["d", "e", "f"], &["x", "z"]), &[], &policy(), 2, at(1)));
     let changed = triage(group(&["b", "c", "d"], &["x", "y"]), &[first, second], &policy(), 3, at(2));
     assert_eq!(changed.len(), 2);
-    assert_eq!((changed[0].id, changed[0].status, changed[0].merged_into), (2, Status::Merged, Some(1)));
+    assert_eq!((changed[0].id, changed[0].status, changed[0].origin.merged_into), (2, Status::Merged, Some(1)));
     assert_eq!((changed[1].id, changed[1].status, changed[1].members.len()), (1, Status::Open, 6));
 }
 

@@ -2,6 +2,7 @@
 //! and what the written policy does with it. A dismissal remembers its evidence: the same
 //! evidence never reopens it, only a family of evidence that it had not seen.
 
+use super::origin::Origin;
 use super::{
     Case, EVIDENCE_MAX, Evidence, FAMILIES_TO_ACT, Happened, PolicyAct, SCORE, SCREENING, Status, Step, Suspect, Tie,
 };
@@ -83,6 +84,22 @@ fn mean<'a>(members: impl Iterator<Item = &'a Suspect>) -> u16 {
     u16::try_from(sum.checked_div(count).unwrap_or(0)).unwrap_or(u16::MAX)
 }
 
+/// Whether a group of these members belongs to a case: one that people have before them by any member of
+/// its own, one whose review is over when the group is mostly its own; else the group is another.
+#[must_use]
+pub fn is_theirs(members: &[Suspect], case: &Case) -> bool {
+    let own = members.iter().filter(|suspect| suspect.own).count();
+    let shared = members.iter().filter(|suspect| case.suspect(&suspect.member).is_some()).count();
+    let known = |suspect: &&Suspect| case.suspect(&suspect.member).is_some_and(|known| known.own);
+    let own_shared = members.iter().filter(|suspect| suspect.own).filter(known).count();
+    match case.status {
+        Status::Merged => false,
+        // Who is only named is looked at where they stand already, and joins no two cases.
+        Status::Open | Status::Watching => own_shared > 0 || own == 0 && shared > 0,
+        Status::Confirmed | Status::Dismissed => 2 * own_shared >= own,
+    }
+}
+
 /// What becomes of a group, given the cases that hold any of its members: the cases that
 /// change, each as it is from now on. `next` is the number of a new one.
 #[must_use]
@@ -93,18 +110,9 @@ pub fn triage(mut group: Group, known: &[Case], policy: &TriagePolicy, next: u64
     group.members.sort_by(|a, b| b.own.cmp(&a.own).then(b.score.cmp(&a.score)).then_with(|| a.member.cmp(&b.member)));
     group.members.truncate(policy.members_max);
     let shared = |case: &Case| group.members.iter().filter(|suspect| case.suspect(&suspect.member).is_some()).count();
-    let own_shared =
-        |case: &Case| group.members.iter().filter(|s| s.own && case.suspect(&s.member).is_some_and(|k| k.own)).count();
     let own = group.members.iter().filter(|suspect| suspect.own).count();
-    // One whose review is over speaks for a group that is mostly its own; else this is another.
-    let is_theirs = |case: &Case| match case.status {
-        Status::Merged => false,
-        // Who is only named is looked at where they stand already, and joins no two cases.
-        Status::Open | Status::Watching => own_shared(case) > 0 || own == 0 && shared(case) > 0,
-        Status::Confirmed | Status::Dismissed => 2 * own_shared(case) >= own,
-    };
     let mut theirs: Vec<&Case> =
-        known.iter().filter(|case| case.merchant == group.merchant && is_theirs(case)).collect();
+        known.iter().filter(|case| case.merchant == group.merchant && is_theirs(&group.members, case)).collect();
     // The one that most of the group is in, the older of two; what people have before them first.
     theirs.sort_by_key(|case| (std::cmp::Reverse((case.status.is_standing(), shared(case))), case.id));
     let Some((first, others)) = theirs.split_first() else {
@@ -116,7 +124,7 @@ pub fn triage(mut group: Group, known: &[Case], policy: &TriagePolicy, next: u64
     for other in others.iter().filter(|other| own > 0 && case.status.is_standing() && other.status.is_standing()) {
         let mut part = (*other).clone();
         if part.step(Step::Merge, SCREENING, format!("the same group as case {}", case.id), at).is_ok() {
-            part.merged_into = Some(case.id);
+            part.origin.merged_into = Some(case.id);
             let Case { members, evidence, ties, acts, .. } = part.clone();
             group.members.extend(members);
             group.evidence.extend(evidence);
@@ -130,6 +138,28 @@ pub fn triage(mut group: Group, known: &[Case], policy: &TriagePolicy, next: u64
         changed.push(case);
     }
     changed
+}
+
+/// A case of a group below the threshold that chance chose, one in so many, so that people say what is
+/// missed. `None` when a case has any of it already. Nothing is done by itself.
+#[must_use]
+pub fn drawn(
+    mut group: Group,
+    known: &[Case],
+    policy: &TriagePolicy,
+    next: u64,
+    at: Timestamp,
+    one_in: u32,
+) -> Option<Case> {
+    group.members.sort_by(|a, b| b.own.cmp(&a.own).then(b.score.cmp(&a.score)).then_with(|| a.member.cmp(&b.member)));
+    group.members.truncate(policy.members_max);
+    if known.iter().any(|case| case.merchant == group.merchant && is_theirs(&group.members, case)) {
+        return None;
+    }
+    let policy = TriagePolicy { automatic: Automatic::Nothing, ..policy.clone() };
+    let mut case = opened(group, &policy, next, at);
+    case.origin.one_in = Some(one_in);
+    Some(case)
 }
 
 fn opened(group: Group, policy: &TriagePolicy, id: u64, at: Timestamp) -> Case {
@@ -154,7 +184,7 @@ fn opened(group: Group, policy: &TriagePolicy, id: u64, at: Timestamp) -> Case {
             by: SCREENING.to_owned(),
             words,
         }],
-        merged_into: None,
+        origin: Origin::default(),
     };
     take(&mut case, group, policy);
     act(&mut case, policy, at);

@@ -127,7 +127,7 @@ pub fn fit(args: &FitArgs) -> Result<(), Failure> {
         .filter(|&row| found.is_linked(row))
         .filter_map(|row| {
             let label = label_of.get(&row)?;
-            Some(Labelled { row, bad: label.bad, reviewed: label.group.is_some() })
+            Some(Labelled { row, bad: label.bad, reviewed: label.group.is_some(), one_in: label.one_in })
         })
         .collect();
     stage.set_message("fitting");
@@ -199,7 +199,7 @@ fn of_reviews(config: &ConfigArgs) -> Result<Learnt, Failure> {
     }))??;
     let (network, said) = screener.reviewed(Clock::Machine.now())?;
     let mut origins: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    let mut group_of: HashMap<Box<str>, (u32, Box<str>)> = HashMap::new();
+    let mut group_of: HashMap<Box<str>, (u32, Box<str>, u32)> = HashMap::new();
     for (group, case) in (0..).zip(&found) {
         for review in case.reviews.iter().filter(|review| !review.undone) {
             let origin = match &review.chosen {
@@ -209,7 +209,8 @@ fn of_reviews(config: &ConfigArgs) -> Result<Learnt, Failure> {
                 Chosen::Report => network_files::REPORTED.to_owned(),
             };
             for member in &review.members {
-                group_of.insert(member.as_str().into(), (group, origin.as_str().into()));
+                group_of
+                    .insert(member.as_str().into(), (group, origin.as_str().into(), case.origin.one_in.unwrap_or(1)));
             }
             let (confirmed, all) = origins.entry(origin).or_default();
             (*confirmed, *all) = (*confirmed + u64::from(review.verdict == Verdict::Confirm), *all + 1);
@@ -220,8 +221,11 @@ fn of_reviews(config: &ConfigArgs) -> Result<Learnt, Failure> {
         println!("  {origin:<28}{confirmed:>5} of {all:>5} confirmed");
     }
     let label = |(name, bad): (String, bool)| {
-        let (group, source) = group_of.get(name.as_str()).cloned().unzip();
-        (name.into_boxed_str(), Label { bad, source: source.unwrap_or_default(), group })
+        let label = match group_of.get(name.as_str()).cloned() {
+            Some((group, source, one_in)) => Label { bad, source, group: Some(group), one_in },
+            None => Label { bad, source: Box::default(), group: None, one_in: 1 },
+        };
+        (name.into_boxed_str(), label)
     };
     Ok((network, said.into_iter().map(label).collect(), "reviews of this store".to_owned()))
 }

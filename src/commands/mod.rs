@@ -2,6 +2,7 @@
 //! stderr, and exits 0 or 1; `main` only reads the words.
 
 pub mod audit;
+pub mod backtest;
 pub mod conformance;
 pub mod descriptors;
 pub mod fit;

@@ -1,7 +1,9 @@
 //! Networks, labels and seeds read from files, as `screen` and `fit` take them. A fault names
 //! the file, the line, the column and what to do.
 
+use super::Failure;
 use crate::graph::measure::{self, Interval};
+use crate::graph::model::named::NamedModel;
 use crate::graph::network::{Builder, Network, NetworkFault};
 use crate::graph::stats;
 use hashbrown::HashMap;
@@ -229,6 +231,8 @@ pub struct Label {
     pub source: Box<str>,
     /// The reviewed group it was in, when the file says so.
     pub group: Option<u32>,
+    /// Chance chose the group, one in so many: it stands for the others.
+    pub one_in: u32,
 }
 
 /// Reads labels or seeds, by member.
@@ -247,7 +251,7 @@ pub fn labels(path: &Path, bars: &Bars) -> Result<HashMap<Box<str>, Label>, File
             "0" => false,
             other => return Err(table.wrong(label, format!("`{other}` is no label; write 1 for bad or 0 for good"))),
         };
-        let said = Label { bad, source: table.text(source).into(), group: table.text(group).parse().ok() };
+        let said = Label { bad, source: table.text(source).into(), group: table.text(group).parse().ok(), one_in: 1 };
         let name = table.name(member)?;
         if labels.insert(name.into(), said).is_some() {
             return Err(table.wrong(member, format!("`{name}` has a label already; keep one line of it")));
@@ -342,6 +346,20 @@ pub fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+}
+
+/// A model of a file.
+///
+/// # Errors
+/// When it cannot be read, or is none of this program's.
+pub fn read_model(path: &Path) -> Result<NamedModel, Failure> {
+    let place = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{place}: cannot be opened: {error}"))?;
+    let name = path.file_name().map_or_else(|| place.to_string(), |name| name.to_string_lossy().into_owned());
+    Ok(NamedModel::read(&name, &text).map_err(|fault| match std::error::Error::source(&fault) {
+        Some(cause) => format!("{place}: {fault}: {cause}"),
+        None => format!("{place}: {fault}"),
+    })?)
 }
 
 /// Progress on stderr, shown only to people.

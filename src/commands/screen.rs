@@ -7,7 +7,6 @@ use crate::graph::detectors::{Finding, detect};
 use crate::graph::features::Table;
 use crate::graph::found::Found;
 use crate::graph::measure::{Figures, Interval, Judged, figures, intervals};
-use crate::graph::model::Model;
 use crate::graph::network::Network;
 use crate::graph::score::{Score, Scorer};
 use crate::graph::seeds::Seeds;
@@ -64,7 +63,7 @@ pub fn screen(args: &ScreenArgs) -> Result<(), Failure> {
     stage.set_message("taking figures");
     let table = Table::of(&found);
     let model = match &args.model {
-        Some(path) => Some(read_model(path, &table)?),
+        Some(path) => Some(network_files::read_model(path)?.model),
         None => None,
     };
     stage.set_message("looking for patterns");
@@ -114,15 +113,6 @@ fn seeds_of(known: &HashMap<Box<str>, Label>, rows: &HashMap<&str, usize>, path:
         eprintln!("{}: {strangers} ids are no members of the network and were left out", path.display());
     }
     Ok(seeds)
-}
-
-fn read_model(path: &Path, table: &Table) -> Result<Model, Failure> {
-    let place = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{place}: cannot be opened: {error}"))?;
-    Ok(Model::read(&text, &table.features).map_err(|fault| match std::error::Error::source(&fault) {
-        Some(cause) => format!("{place}: {fault}: {cause}"),
-        None => format!("{place}: {fault}"),
-    })?)
 }
 
 fn create(path: &Path) -> Result<BufWriter<File>, Failure> {

@@ -4,7 +4,7 @@
 //! change once told; a note is what an operator should know and cannot change here.
 
 use super::problem::Problem;
-use super::{ReadFile, Settings, SourceRate, values};
+use super::{ModelState, ReadFile, Settings, SourceRate, values};
 use crate::authenticate::Scheme;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -134,6 +134,14 @@ impl Settings {
         if !self.screening.enabled {
             let what = "is off: rewards become available and are paid without having been screened";
             warn("screening.enabled", what.to_owned());
+        }
+        if let Some(model) = self.screening.model.as_ref().filter(|model| model.state == ModelState::Live) {
+            let on = model.named.model.on.members;
+            let what = format!(
+                "is live: the score is that of {}, fitted on {on} members; back-test it, and run it in shadow first",
+                model.named.title()
+            );
+            warn("screening.model_state", what);
         }
         for (index, source) in self.sources.iter().enumerate() {
             if source.rate == Some(SourceRate::Unlimited) {

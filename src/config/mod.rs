@@ -20,7 +20,7 @@ pub use check::{CheckReport, Warning, check};
 pub use problem::{ConfigProblems, Problem};
 pub use pull::{PullSecretKind, PullSettings};
 pub use said::{Origin, RawSettings};
-pub use screening::ScreeningSettings;
+pub use screening::{ModelSettings, ModelState, ScreeningSettings};
 pub use secret::{SECRET_CHOSEN_BYTES_MIN, SECRET_KEY_BYTES_MIN, SECRET_TEXT_BYTES_MAX, SecretPlace, SecretText};
 pub use sources::{SourceRate, SourceSecret, SourceSettings};
 pub use values::{Bad, Cidr, LogFormat, LogLevel, MccSet, Rate, RedisUrl, StoreUrl};
@@ -316,7 +316,7 @@ fn read(reader: &mut Reader<'_>, env: &BTreeMap<String, String>, read_file: Read
     };
     let matching =
         MatchingSettings { descriptor_confidence_min: reader.integer("matching.descriptor_confidence_min", 0, 1000) };
-    let screening = screening::read(reader);
+    let screening = screening::read(reader, read_file);
     let console = ConsoleSettings {
         take_idle: seconds(reader, "console.take_idle_seconds", 60, 86_400),
         audit_bytes_max: reader.integer("console.audit_bytes_max", MIB, 64 * GIB),

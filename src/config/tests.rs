@@ -33,9 +33,33 @@ fn load(file: &str, variables: &[(&str, &str)]) -> Result<Settings, ConfigProble
         Some("/secrets/b") => Ok(format!("{SECRET_B}\n")),
         Some("/secrets/b-crlf") => Ok(format!("{SECRET_B}\r\n")),
         Some("/secrets/empty") => Ok("\n".to_owned()),
+        Some("/model/own") => Ok(model("l_mu_leaf", 1)),
+        Some("/model/other") => Ok(model("warmth", 1)),
+        Some("/model/newer") => Ok(model("l_mu_leaf", 2)),
         _ => Err(io::ErrorKind::NotFound.into()),
     };
     Settings::load(Some(Path::new("ringfence.toml")), &env(variables), &read)
+}
+
+/// A model of one feature, as `ringfence fit` writes it.
+fn model(feature: &str, version: u32) -> String {
+    format!(
+        r#"{{"version": {version}, "fitted_on": {{"members": 40, "bad": 20, "reviewed": 0, "communities": 9, "folds": 5,
+        "seed": 1, "held_out": null}}, "intercept": 0.0, "features": [{{"name": "{feature}", "family": "x",
+        "direction": "less", "edges": [1.0], "steps": [0.0, 1.0, -1.0]}}],
+        "calibration": {{"scores": [0.0], "chances": [0.5]}}}}"#
+    )
+}
+
+#[test]
+fn a_model_is_read_with_the_settings_and_told_when_it_is_live() {
+    let settings = load("screening.model = \"/model/own\"", &[]).unwrap();
+    let model = settings.screening.model.as_ref().unwrap();
+    assert_eq!((&*model.named.name, model.state), ("own", ModelState::Shadow), "shadow is the default");
+    assert_eq!(model.named.version, u32::from_str_radix(&model.named.hash[..8], 16).unwrap());
+    let live = format!("screening = {{model = \"/model/own\", model_state = \"live\"}}\n{SOURCE}");
+    let warned: Vec<String> = load(&live, &[]).unwrap().warnings().into_iter().map(|warning| warning.path).collect();
+    assert_eq!(warned, ["screening.model_state"]);
 }
 
 #[track_caller]
@@ -174,6 +198,19 @@ fn problems_name_the_key_what_is_wrong_and_what_is_right() {
         ),
         ("[server.tls]\ncert = \"x\"", "server.tls: is no setting; one of the keys explained in config/ringfence.toml"),
         ("server = 5", "server: is a whole number; a section with keys, such as [server]"),
+        (
+            "screening.model = \"/gone.json\"",
+            "screening.model: cannot be read: entity not found; a file that `ringfence fit` of this program wrote",
+        ),
+        (
+            "screening.model = \"/model/other\"",
+            "screening.model: `features`: `warmth` is no feature of this program; fit the model again; a file that `ringfence fit` of this program wrote",
+        ),
+        (
+            "screening.model = \"/model/newer\"",
+            "screening.model: `version` is 2, this program reads 1; fit it again; a file that `ringfence fit` of this program wrote",
+        ),
+        ("screening.model_state = \"loud\"", "screening.model_state: is no such state; \"shadow\" or \"live\""),
         ("server.connections_max = 0", "server.connections_max: is 0; a whole number from 1 to 1000000"),
         (
             "server.connections_max = 1.5",
@@ -543,7 +580,10 @@ fn check_warns_of_what_is_perhaps_not_meant() {
 #[test]
 fn everything_that_is_read_is_told() {
     let told = load(SOURCE, &[]).unwrap().describe();
-    for key in known().into_keys().filter(|key| !key.starts_with("sources") && key != "server.public_url") {
+    for key in known()
+        .into_keys()
+        .filter(|key| !key.starts_with("sources") && !["server.public_url", "screening.model"].contains(&&**key))
+    {
         assert!(told.contains(&format!("{key} = ")), "{key}");
     }
 }

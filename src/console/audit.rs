@@ -169,6 +169,7 @@ pub(super) fn deed(method: &str, parts: &[&str], form: &Form) -> Option<String> 
         ("POST", ["cases", id, "review"]) => Some(format!("{verdict} case {id}")),
         ("POST", ["cases", id, "second"]) => Some(format!("confirm case {id} as proposed")),
         ("POST", ["detectors", name, version, "withdraw"]) => Some(format!("withdraw detector {name} {version}")),
+        ("POST", ["detectors", "backtests"]) => Some("begin a back-test".to_owned()),
         ("POST", ["cases", id, "undo"]) => Some(format!("undo the last review of case {id}")),
         ("POST", ["cases", "next"]) => Some("take the next case".to_owned()),
         ("POST", ["cases", id, word @ ("take" | "release")]) => Some(format!("{word} case {id}")),

@@ -30,11 +30,12 @@ struct MemberPage {
     erased: bool,
     joined: String,
     referred_by: Option<(String, String)>,
-    score: u16,
+    score: String,
     standing: String,
     standings: Vec<StandingRow>,
     parts: Vec<PartRow>,
     passed: String,
+    by_model: Option<String>,
     cases: Vec<u64>,
     balances: Vec<BalanceRow>,
     links: Vec<(String, bool, String)>,
@@ -76,7 +77,7 @@ struct NeighbourRow {
     kind: String,
     said_by: &'static str,
     verified: bool,
-    score: u16,
+    score: String,
 }
 
 struct CardRow {
@@ -113,7 +114,9 @@ pub(super) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: &str) -> Resu
     let risk = risk::view(doors, &state).await?;
     let view = MemberView::of(&doors.engine, &state, visitor.now)?;
     let statement = money::statement_of(doors, &state, &lists::page(visitor.request)?).await?;
-    let all: f64 = risk.evidence.iter().map(|part| part.adds).sum();
+    let all: f64 = risk.evidence.iter().map(|part| part.adds.max(0.0)).sum();
+    let by_model =
+        risk.model.as_ref().map(|model| format!("{} by the model {}, {}", model.score, model.name, model.state));
     Ok(page::page(
         StatusCode::OK,
         &MemberPage {
@@ -121,11 +124,12 @@ pub(super) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: &str) -> Resu
             erased: view.erased,
             joined: words::when(view.joined_at),
             referred_by: view.referred_by.map(|by| (encoded(&by), by)),
-            score: risk.score,
+            score: words::score(risk.score),
             standing: word(risk.standing),
             standings: risk.standings.iter().map(standing_row).collect(),
             parts: risk.evidence.into_iter().map(|part| part_row(part, all)).collect(),
             passed: passed(risk.pass_at, risk.live_at),
+            by_model,
             cases: risk.cases,
             balances: balances(&state),
             links: view
@@ -190,7 +194,14 @@ fn balances(state: &Arc<MemberState>) -> Vec<BalanceRow> {
 
 fn neighbour_row(found: risk::NeighbourView) -> NeighbourRow {
     let risk::NeighbourView { member, kind, said_by, verified, score } = found;
-    NeighbourRow { link: encoded(&member), member, kind: words::kind(&kind), said_by, verified, score }
+    NeighbourRow {
+        link: encoded(&member),
+        member,
+        kind: words::kind(&kind),
+        said_by,
+        verified,
+        score: words::score(score),
+    }
 }
 
 /// A token may be what a network calls a card: its end is enough to tell one from another.

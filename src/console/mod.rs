@@ -18,6 +18,7 @@ mod sign_in;
 mod words;
 
 use crate::api::Doors;
+use crate::api::detectors::Counts;
 use crate::api::read;
 use crate::api::reply::{self, Reply};
 use crate::authenticate::keys::Role::{self, Merchant, Operator, Risk};
@@ -42,6 +43,11 @@ pub struct Console {
     pub taken: risk::take::Taken,
     /// All cases as they were a moment ago.
     pub desk: Arc<risk::desk::Desk>,
+}
+
+/// How many cases stand where and what became of them, as the desk knew it a moment ago.
+pub(crate) async fn counted(doors: &Doors) -> Result<Counts, Reply> {
+    Ok(risk::desk::known(doors, doors.engine.clock.now()).await?.counts.clone())
 }
 
 impl Console {
@@ -231,6 +237,8 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
                 ("GET", []) => risk::detectors::show(doors, visitor).await,
                 ("POST", ["rules"]) => risk::rules::say(doors, visitor).await,
                 ("POST", ["rules", id, "state"]) => risk::rules::step(doors, visitor, id).await,
+                ("GET", ["backtests"]) => risk::backtests::show(doors),
+                ("POST", ["backtests"]) => risk::backtests::begin(doors, visitor),
                 ("POST", [name, version, "withdraw"]) => risk::detectors::withdraw(doors, visitor, name, version).await,
                 _ => Err(no_page()),
             }

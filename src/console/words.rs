@@ -85,6 +85,11 @@ pub(super) fn plain(word: &str) -> String {
     word.replace(['_', '-'], " ")
 }
 
+/// A score, or that it is hidden until somebody has judged.
+pub(super) fn score(score: Option<u16>) -> String {
+    score.map_or_else(|| "hidden".to_owned(), |score| score.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,8 +4,10 @@
 use super::acts::Named;
 use super::again::Job;
 use super::{Engine, EngineError};
-use crate::cases::triage::{Group, TriagePolicy, triage};
-use crate::cases::{Case, Chosen, Consequence, NotNow, REVIEWS_MAX, Review, Status, Step, Verdict, Withdrawal};
+use crate::cases::triage::{Group, TriagePolicy, drawn, triage};
+use crate::cases::{
+    Case, Chosen, Consequence, Evidence, NotNow, REVIEWS_MAX, Review, Status, Step, Verdict, Withdrawal,
+};
 use crate::decide::MemberState;
 use crate::domain::member::{Balance, Standing, StandingOrigin, StandingStep};
 use crate::domain::{MemberId, MerchantId, Timestamp, Unit};
@@ -226,15 +228,34 @@ impl Engine {
     ///
     /// # Errors
     /// When the journal or the state refuses.
-    pub async fn enter_group(
+    pub async fn enter_group(self: &Arc<Self>, group: Group, policy: &TriagePolicy) -> Result<Vec<Case>, EngineError> {
+        self.enter(group, policy, None).await
+    }
+
+    /// Enters a group below the threshold that chance chose, one in so many: opens a case unless there
+    /// is one.
+    ///
+    /// # Errors
+    /// When the journal or the state refuses.
+    pub async fn enter_drawn(
+        self: &Arc<Self>,
+        group: Group,
+        policy: &TriagePolicy,
+        one_in: u32,
+    ) -> Result<Vec<Case>, EngineError> {
+        self.enter(group, policy, Some(one_in)).await
+    }
+
+    async fn enter(
         self: &Arc<Self>,
         mut group: Group,
         policy: &TriagePolicy,
+        one_in: Option<u32>,
     ) -> Result<Vec<Case>, EngineError> {
         // The follower may not have read of it yet.
         let withdrawn = self.withdrawn().await?;
         group.evidence.retain(|seen| !withdrawn.contains(&(seen.detector.clone(), seen.version)));
-        if !group.is_case(policy) {
+        if one_in.is_none() && !group.is_case(policy) || group.evidence.is_empty() {
             return Ok(Vec::new());
         }
         let _one = self.screening.cases.lock().await;
@@ -247,7 +268,14 @@ impl Engine {
         let newest = self.keeper().scan(CATALOGUE, &keys::cases(), None, 1).await?;
         let newest = newest.first().and_then(|(key, _)| keys::case_number(key)).unwrap_or(0);
         let next = self.next_number(CATALOGUE).max(newest + 1);
-        let changed = triage(group, &known, policy, next, self.clock.now());
+        let now = self.clock.now();
+        let mut changed = match one_in {
+            None => triage(group, &known, policy, next, now),
+            Some(one_in) => drawn(group, &known, policy, next, now, one_in).into_iter().collect(),
+        };
+        for case in changed.iter_mut().filter(|case| case.id == next) {
+            case.origin.blind = self.is_blind(next);
+        }
         let lease = self.screening.lease();
         if self.is_shared() && lease.is_none() {
             // Another process screens by now.
@@ -257,6 +285,22 @@ impl Engine {
             self.commit_case(case, None, lease).await?;
         }
         Ok(changed)
+    }
+
+    /// Whether a case is judged without its score: drawn by a keyed hash of its number, so that nobody
+    /// can tell beforehand and everybody finds the same.
+    fn is_blind(&self, id: u64) -> bool {
+        let drawn = self.link_hash("blind", &id.to_string()).0;
+        u16::from_be_bytes([drawn[0], drawn[1]]) % 100 < u16::from(self.options.blind_percent)
+    }
+
+    /// How many cases chance has chosen since an instant, of the newest 2,000.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn drawn_since(&self, since: Timestamp) -> Result<usize, EngineError> {
+        let wanted = |case: &Case| case.opened_at >= since && case.origin.one_in.is_some();
+        Ok(self.cases(None, LOOKED_AT_MAX, wanted).await?.0.len())
     }
 
     /// Versions of detectors that count for nothing.
@@ -301,10 +345,13 @@ impl Engine {
             words = format!("{words} (proposed by {})", first.by);
         }
         case.step(if proposes { Step::Propose } else { said.verdict.step() }, &said.by, words, at)?;
-        let chosen = case.evidence.first().map_or(Chosen::Report, |strongest| Chosen::Detector {
-            name: strongest.detector.clone(),
-            version: strongest.version,
-        });
+        let by_evidence = || {
+            let of = |strongest: &Evidence| (strongest.detector.clone(), strongest.version);
+            case.evidence.first().map(of).map_or(Chosen::Report, |(name, version)| Chosen::Detector { name, version })
+        };
+        // Chance chose it, whatever was found since.
+        let chosen = case.origin.one_in.map_or_else(by_evidence, |_| Chosen::Random);
+        let score_shown = said.score_shown && !case.hides_score();
         case.reviews.push(Review {
             verdict: said.verdict,
             merchant: said.scope(&case),
@@ -317,7 +364,7 @@ impl Engine {
             undone: proposes,
             families: case.families().into_iter().map(Into::into).collect(),
             chosen,
-            score_shown: said.score_shown,
+            score_shown,
         });
         self.commit_answered(case, named, answer).await
     }

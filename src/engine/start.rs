@@ -77,6 +77,8 @@ pub struct EngineOptions {
     /// What a review may take from members, minor units of any currency, before a second reviewer
     /// must say the same; 0 is any amount.
     pub four_eyes_minor: i64,
+    /// Cases of a hundred that are judged without their score.
+    pub blind_percent: u8,
 }
 
 impl EngineOptions {
@@ -104,6 +106,7 @@ impl EngineOptions {
             descriptor_confidence_min: crate::descriptor::CONFIDENCE_MIN,
             pass_age_ms_max: 3_600_000,
             four_eyes_minor: 0,
+            blind_percent: 0,
         }
     }
 }

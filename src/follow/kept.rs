@@ -7,6 +7,7 @@ use super::report::Report;
 use super::resident::{Resident, Who};
 use super::rivals::{Launches, is_early};
 use super::rules::{Hit, Rules};
+use super::worth::Worth;
 use crate::cases::triage::{Group, TriagePolicy};
 use crate::cases::{Case, Review, Verdict};
 use crate::decide::MemberState;
@@ -38,6 +39,8 @@ pub struct Kept {
     pub report: Report,
     /// When offers began.
     pub launches: Arc<Launches>,
+    /// What came of cases, in money.
+    pub worth: Worth,
     /// The state of a shared store is being read for the first time.
     reading: bool,
 }
@@ -80,6 +83,7 @@ impl Kept {
                 continue;
             }
             self.report.feed(record);
+            self.worth.feed(record);
             let changed = self.feed(record);
             taken.changed.extend(changed);
             if !self.rules.is_empty() {
@@ -88,7 +92,10 @@ impl Kept {
             taken.waiting.extend(waits(record));
         }
         // After the members whom they name.
-        page.cases.iter().for_each(|case| self.learn(case));
+        for case in &page.cases {
+            self.learn(case);
+            self.worth.learn(case);
+        }
         taken
     }
 
@@ -206,8 +213,9 @@ impl Kept {
         if let Some((scored, at)) = self.live.get(&who) {
             return (scored.clone(), Some(*at));
         }
-        let passed = self.passed.as_ref().and_then(|passed| passed.scores.get(&who));
-        (passed.cloned().unwrap_or_default(), None)
+        let Some(passed) = &self.passed else { return (Scored::default(), None) };
+        let quiet = || passed.live_model().map(|model| model.quiet(who));
+        (passed.scores.get(&who).cloned().or_else(quiet).unwrap_or_default(), None)
     }
 
     /// Takes a record in; tells whose links it changed.

@@ -3,7 +3,7 @@
 //! than the base. These contributions replace what the last pass said of the same kind; all
 //! others stay as they were then, and each is shown with its time.
 
-use super::pass::{Passed, Scored, group, rounded};
+use super::pass::{Passed, Scored, group, rounded, scored_by, strongest_few};
 use super::resident::{Resident, Who, is_strong};
 use crate::cases::Evidence;
 use crate::cases::triage::{Group, TriagePolicy};
@@ -77,29 +77,46 @@ pub fn look(
     if component.len() < 2 {
         return (BTreeMap::new(), None);
     }
-    let seen: Vec<Seen> =
-        [instruments(resident, &component), referrals(resident, &component), burst(resident, &component, arrivals)]
-            .into_iter()
-            .flatten()
-            .filter(|seen| resident.counts(seen.detector))
-            .collect();
+    let others = [referrals(resident, &component), burst(resident, &component, arrivals)];
+    let seen: Vec<Seen> = instruments(resident, &component)
+        .into_iter()
+        .chain(others.into_iter().flatten())
+        .filter(|seen| resident.counts(seen.detector))
+        .collect();
     let mut scores = BTreeMap::new();
     for &member in &component {
-        let live: Vec<Contribution> = seen.iter().filter(|one| one.members.contains(&member)).map(Seen::part).collect();
-        scores.insert(member, merged(live, passed.and_then(|passed| passed.scores.get(&member))));
+        let mut live: Vec<Contribution> = Vec::new();
+        for one in seen.iter().filter(|one| one.members.contains(&member)) {
+            // The strongest of several instruments stands first.
+            if !live.iter().any(|known| known.source == one.detector.name) {
+                live.push(one.part());
+            }
+        }
+        scores.insert(member, merged(live, passed, member));
     }
-    let evidence = seen.iter().map(|one| one.evidence(resident, at)).collect();
+    let evidence = strongest_few(seen.iter().map(|one| one.evidence(resident, at)).collect());
     let score = |who: Who| scores.get(&who).map_or(0.0, |scored| scored.score);
-    let found = group(resident, &component, evidence, score, policy, at);
+    let mut found = group(resident, &component, evidence, score, policy, at);
+    let model = passed.and_then(Passed::live_model);
+    found.evidence.extend(model.and_then(|model| scored_by(&found, &model.named, at)));
     let is_case = found.is_case(policy);
     (scores, is_case.then_some(found))
+}
+
+/// Whether what a source said in the pass is kept up to date between passes.
+#[must_use]
+pub fn replaces(source: &str) -> bool {
+    [SHARED_INSTRUMENT.name, SELF_REFERRAL.name].contains(&source)
 }
 
 /// The live contributions in place of what the same detectors said in the pass. An instrument is
 /// wholly seen live; of a referral the pass may have seen more. The pass reads bursts from its own
 /// figures: a live one speaks until then.
-fn merged(live: Vec<Contribution>, passed: Option<&Scored>) -> Scored {
-    let mut parts: Vec<Contribution> = passed.map(|scored| scored.parts.clone()).unwrap_or_default();
+fn merged(live: Vec<Contribution>, passed: Option<&Passed>, who: Who) -> Scored {
+    let scored = passed.and_then(|passed| passed.scores.get(&who));
+    let rest = || passed.and_then(Passed::live_model).map(|model| model.rest(who));
+    let mut parts: Vec<Contribution> =
+        scored.map_or_else(|| rest().into_iter().collect(), |scored| scored.parts.clone());
     let now = |source: &str| live.iter().find(|one| one.source == source).map_or(0.0, |one| one.adds);
     parts.retain(|part| match part.source {
         source if source == SHARED_INSTRUMENT.name => false,
@@ -108,13 +125,17 @@ fn merged(live: Vec<Contribution>, passed: Option<&Scored>) -> Scored {
     });
     for part in live {
         let is_told = parts.iter().any(|known| known.source == part.source);
-        if !is_told && (passed.is_none() || part.source != SIGNUP_BURST.name) {
+        if !is_told && (scored.is_none() || part.source != SIGNUP_BURST.name) {
             parts.push(part);
         }
     }
     parts.sort_by(|a, b| b.adds.total_cmp(&a.adds));
-    let sum: f64 = parts.iter().map(|part| part.adds).sum::<f64>().max(0.0);
-    Scored { score: 1000.0 * sum / (sum + HALF), parts }
+    let sum: f64 = parts.iter().map(|part| part.adds).sum();
+    let score = match passed.and_then(Passed::live_model) {
+        Some(model) => model.named.score(sum),
+        None => 1000.0 * sum.max(0.0) / (sum.max(0.0) + HALF),
+    };
+    Scored { score, parts }
 }
 
 impl Seen {
@@ -141,29 +162,34 @@ impl Seen {
     }
 }
 
-/// Cards, payout accounts and devices of more members than they may honestly have: the strongest.
-fn instruments(resident: &Resident, component: &BTreeSet<Who>) -> Option<Seen> {
+/// Cards, payout accounts and devices of more members than they may honestly have: the strongest first, and
+/// of each member the strongest of theirs. Those that are nobody's strongest say nothing more.
+fn instruments(resident: &Resident, component: &BTreeSet<Who>) -> Vec<Seen> {
     let keys: BTreeSet<(u8, u32)> = component
         .iter()
         .flat_map(|&who| {
             resident.said(who).filter(|link| is_strong(link.kind)).map(|link| (link.kind, link.to)).collect::<Vec<_>>()
         })
         .collect();
-    let mut strongest: Option<Seen> = None;
+    let mut all: Vec<Seen> = Vec::new();
     for (kind, key) in keys {
         let members: BTreeSet<Who> = resident.of_identifier(key).take(LOOKED_AT_MAX).map(|link| link.by).collect();
         let word = resident.word(kind);
         let max = members_max_of(word);
-        if members.len() <= max {
-            continue;
-        }
-        let strength = 0.5 + 0.5 * ramp(members.len() as f64, max as f64, 3.0 * max as f64);
-        if strongest.as_ref().is_none_or(|known| known.strength < strength) {
+        if members.len() > max {
+            let strength = 0.5 + 0.5 * ramp(members.len() as f64, max as f64, 3.0 * max as f64);
             let words = format!("one {word} of {} members", members.len());
-            strongest = Some(Seen { detector: &SHARED_INSTRUMENT, strength, words, members });
+            all.push(Seen { detector: &SHARED_INSTRUMENT, strength, words, members });
         }
     }
-    strongest
+    all.sort_by(|a, b| b.strength.total_cmp(&a.strength));
+    let mut told: BTreeSet<Who> = BTreeSet::new();
+    all.retain(|seen| {
+        let is_new = seen.members.iter().any(|who| !told.contains(who));
+        told.extend(seen.members.iter().copied());
+        is_new
+    });
+    all
 }
 
 /// Referrals between two of one component: they share an instrument, at one remove perhaps.

@@ -3,14 +3,18 @@
 //!
 //! [`screening`] is the one there is: [`feed`] is where it reads from, [`kept`] with [`resident`] what
 //! it keeps, [`work`] its thread, [`live`] what it sees as records come, [`pass`] the look at
-//! everybody, [`own`] who ties themselves to a group, [`around`] who is around a member, [`rules`] (over
-//! what `acts` keeps) what the desk's own lists and velocities say, [`rivals`] who leads to a merchant's competitors, with what
-//! they buy at those' tills; [`report`] with [`customers`] keeps, beside it, what merchants may know of
-//! their own business.
+//! everybody, [`by_model`] what the fitted model says of them, [`backtest`] what another policy would have found
+//! ([`backtests`] of a service), [`own`] who ties themselves to a group, [`around`] who is around a member,
+//! [`rules`] (over what `acts` keeps) what the desk's own lists and velocities say, [`rivals`] who leads to a
+//! merchant's competitors, with what they buy at those' tills; [`report`] with [`customers`] keeps, beside it,
+//! what merchants may know of their own business, and [`worth`] what the desk is worth.
 #![allow(clippy::float_arithmetic, reason = "scores are estimates; there is no money here")]
 
 mod acts;
 pub mod around;
+pub mod backtest;
+pub mod backtests;
+pub mod by_model;
 pub mod customers;
 pub mod feed;
 pub mod kept;
@@ -26,3 +30,4 @@ pub mod screening;
 mod tests;
 mod tills;
 mod work;
+pub mod worth;

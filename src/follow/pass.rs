@@ -1,19 +1,23 @@
 //! The look at everybody: the whole network through the graph's detectors and score, and the
 //! groups that its findings make.
 
+use super::by_model::ByModel;
+use super::live;
 use super::own::{leading, own};
 use super::resident::{REFERRAL, Resident, Who};
 use super::rules::Hit;
 use crate::cases::triage::{Group, TriagePolicy};
 use crate::cases::{Evidence, SCORE, Suspect, Tie};
+use crate::config::ModelSettings;
 use crate::domain::Timestamp;
 use crate::graph::algorithms::components::UnionFind;
 use crate::graph::detectors::dense_block::DENSE_BLOCK;
 use crate::graph::detectors::{ALL, Finding, detect};
 use crate::graph::features::Table;
 use crate::graph::found::Found;
+use crate::graph::model::named::{FITTED_MODEL, NamedModel};
 use crate::graph::network::{Network, NetworkFault};
-use crate::graph::score::{Contribution, Scorer};
+use crate::graph::score::{BASE_RATE, Contribution, Scorer};
 use crate::graph::seeds::Seeds;
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +30,12 @@ const STRENGTH_MIN: f64 = 0.3;
 const COMPARED_MAX: usize = 200;
 /// A contribution that is no surprise is no evidence: one member in seven is as extreme.
 const SURPRISE_MIN: f64 = 2.0;
+/// Log odds from which a step of the fitted model is evidence: it doubles the odds.
+const STEP_MIN: f64 = std::f64::consts::LN_2;
+/// Groups below the threshold that are looked at for a draw.
+pub const BELOW_MAX: usize = 2_000;
+/// What would clear what the score says.
+pub const MODEL_CLEARS: &str = "the same figures as other members have, over time";
 /// Pieces of evidence of one detector in one group.
 const PER_DETECTOR_MAX: usize = 5;
 
@@ -51,8 +61,14 @@ pub struct Passed {
     pub rivals: Vec<Group>,
     /// What the desk's rules say of everybody.
     pub hits: Vec<Hit>,
+    /// Groups below the threshold, when some are drawn: at most [`BELOW_MAX`], evenly chosen.
+    pub below: Vec<Group>,
+    /// How many there are.
+    pub below_count: usize,
     /// Members, links, findings.
     pub seen: (usize, usize, usize),
+    /// What the fitted model said, when there is one that counts.
+    pub model: Option<ByModel>,
     /// How common it is among honest members that each detector speaks of them.
     pub spoken: Vec<Spoken>,
 }
@@ -70,11 +86,26 @@ pub struct Spoken {
     pub honest: usize,
 }
 
-/// Looks at everybody. Takes seconds to minutes for a large network.
+impl Passed {
+    /// What the model said, when its score is the one that counts.
+    #[must_use]
+    pub fn live_model(&self) -> Option<&ByModel> {
+        self.model.as_ref().filter(|model| model.live().is_some())
+    }
+}
+
+/// Looks at everybody. Takes seconds to minutes for a large network. `draws`: groups below the
+/// threshold are wanted too.
 ///
 /// # Errors
 /// When the network has more nodes or kinds than the graph numbers.
-pub fn pass(resident: &Resident, policy: &TriagePolicy, at: Timestamp) -> Result<Passed, NetworkFault> {
+pub fn pass(
+    resident: &Resident,
+    policy: &TriagePolicy,
+    model: Option<&ModelSettings>,
+    draws: bool,
+    at: Timestamp,
+) -> Result<Passed, NetworkFault> {
     let network = resident.network(at)?;
     let who: Vec<Option<Who>> = network.members.nodes.iter().map(|&node| resident.find(network.name(node))).collect();
     let seeds = seeds(resident, &who);
@@ -83,18 +114,40 @@ pub fn pass(resident: &Resident, policy: &TriagePolicy, at: Timestamp) -> Result
     let mut findings = detect(&found, seeds.as_ref());
     findings.retain(|finding| resident.counts(finding.detector));
     let spoken = spoken(resident, &who, &findings);
-    // Who is near a known member is told as evidence; the score itself does not move with it.
-    let scorer = Scorer::new(&found, &table, None, None, &findings);
+    let model = model.filter(|model| !resident.is_withdrawn(FITTED_MODEL, model.named.version));
     let mut passed =
         Passed { at, seen: (network.members.len(), network.links.len(), findings.len()), spoken, ..Passed::default() };
-    for (row, who) in who.iter().enumerate() {
-        let Some(who) = *who else { continue };
-        let (score, parts) = scorer.parts_of(row);
-        if score >= KEPT_MIN {
-            passed.scores.insert(who, Scored { score, parts });
+    let looked = Looked { resident, network: &network, who: &who, findings: &findings, policy, at };
+    // Who is near a known member is told as evidence; the score itself does not move with it.
+    let scorer = |model| Scorer::new(&found, &table, model, None, &findings);
+    let by_model = model.map(|model| (model, scorer(Some(&model.named.model))));
+    passed.model = by_model.as_ref().map(|(model, scorer)| ByModel::new(model, scorer, &who, resident.len()));
+    let live = passed.model.as_ref().and_then(ByModel::live).cloned();
+    let groups = match (&by_model, &live) {
+        (Some((_, scorer)), Some(named)) => {
+            passed.scores = looked.scores(scorer, |_, _| true);
+            looked.groups(&passed.scores, Some(named))
         }
+        (by_model, _) => {
+            passed.scores = looked.scores(&scorer(None), |_, _| true);
+            let groups = looked.groups(&passed.scores, None);
+            if let (Some((model, scorer)), Some(of_model)) = (by_model, &mut passed.model) {
+                // Only members of groups are looked at in full: the others' scores are kept without reasons.
+                let named: BTreeSet<usize> =
+                    findings.iter().filter(|one| is_strong(one)).flat_map(|one| &one.members).copied().collect();
+                let scores = looked.scores(scorer, |row, _| named.contains(&row));
+                of_model.compare(&groups, &looked.groups(&scores, Some(&model.named)));
+            }
+            groups
+        }
+    };
+    if draws {
+        (passed.below, passed.below_count) = looked.below(&passed.scores, &groups, live.as_deref());
     }
-    passed.groups = groups(resident, &network, &who, &findings, &passed.scores, policy, at);
+    passed.groups = groups.into_values().collect();
+    passed.groups.sort_by(|a, b| {
+        b.members.len().cmp(&a.members.len()).then_with(|| a.members[0].member.cmp(&b.members[0].member))
+    });
     Ok(passed)
 }
 
@@ -125,25 +178,88 @@ fn seeds(resident: &Resident, who: &[Option<Who>]) -> Option<Seeds> {
     (!seeds.bad.is_empty() || !seeds.good.is_empty()).then_some(seeds)
 }
 
-/// Findings that are about the same members are one group.
-fn groups(
-    resident: &Resident,
-    network: &Network,
-    who: &[Option<Who>],
-    findings: &[Finding],
-    scores: &HashMap<Who, Scored>,
-    policy: &TriagePolicy,
+fn is_strong(finding: &Finding) -> bool {
+    finding.strength >= STRENGTH_MIN
+}
+
+/// What a pass looks at, before anybody is scored.
+struct Looked<'a> {
+    resident: &'a Resident,
+    network: &'a Network,
+    who: &'a [Option<Who>],
+    findings: &'a [Finding],
+    policy: &'a TriagePolicy,
     at: Timestamp,
-) -> Vec<Group> {
-    let strong = |finding: &&Finding| finding.strength >= STRENGTH_MIN;
-    // A dense block may hold an honest core and a ring at once: it begins no group. Nor does what
-    // is said of one member alone. Both are told of the groups that they are about.
-    let begins = |finding: &&Finding| finding.members.len() > 1 && finding.detector.name != DENSE_BLOCK.name;
-    let (strong, beside): (Vec<&Finding>, Vec<&Finding>) = findings.iter().filter(strong).partition(begins);
-    let mut groups = Vec::new();
-    for places in same_members(&strong) {
+}
+
+impl Looked<'_> {
+    /// Scores of those with anything unusual, or anything that is kept up to date between passes.
+    fn scores(&self, scorer: &Scorer<'_>, wanted: impl Fn(usize, Who) -> bool) -> HashMap<Who, Scored> {
+        let mut scores = HashMap::new();
+        for (row, who) in self.who.iter().enumerate() {
+            let Some(who) = who.filter(|&who| wanted(row, who)) else { continue };
+            let (score, parts) = scorer.parts_of(row);
+            if score >= KEPT_MIN || parts.iter().any(|part| live::replaces(part.source)) {
+                scores.insert(who, Scored { score, parts });
+            }
+        }
+        scores
+    }
+
+    /// Groups that are cases, by the place of the first finding of each.
+    fn groups(&self, scores: &HashMap<Who, Scored>, model: Option<&NamedModel>) -> BTreeMap<usize, Group> {
+        let (strong, beside) = self.strong();
+        let each = same_members(&strong)
+            .into_iter()
+            .map(|places| (places[0], self.group(&places, (&strong, &beside), scores, self.policy, model)));
+        each.filter(|(_, group)| group.is_case(self.policy)).collect()
+    }
+
+    /// Some of the groups that are none, whatever their members' scores, and how many those are.
+    fn below(
+        &self,
+        scores: &HashMap<Who, Scored>,
+        cases: &BTreeMap<usize, Group>,
+        model: Option<&NamedModel>,
+    ) -> (Vec<Group>, usize) {
+        let policy = TriagePolicy { score_min: 0, families_min: 1, ..self.policy.clone() };
+        let (strong, beside) = self.strong();
+        let mut places: Vec<Vec<usize>> = same_members(&strong);
+        places.retain(|places| !cases.contains_key(&places[0]));
+        let all = places.len();
+        // Which of very many are looked at is a matter of chance too.
+        places.sort_by_key(|places| {
+            let seed = u64::try_from(self.at.as_ms()).unwrap_or(0);
+            xxhash_rust::xxh3::xxh3_64_with_seed(&places[0].to_le_bytes(), seed)
+        });
+        places.truncate(BELOW_MAX);
+        let looked_at = places.len();
+        let groups = places.iter().map(|places| self.group(places, (&strong, &beside), scores, &policy, model));
+        let groups: Vec<Group> = groups.filter(|group| group.is_case(&policy)).collect();
+        // Of those that were not looked at as many are groups as of those that were.
+        let count = groups.len() * all / looked_at.max(1);
+        (groups, count)
+    }
+
+    /// A dense block may hold an honest core and a ring at once: it begins no group. Nor does what is
+    /// said of one member alone. Both are told of the groups that they are about.
+    fn strong(&self) -> (Vec<&Finding>, Vec<&Finding>) {
+        let begins = |finding: &&Finding| finding.members.len() > 1 && finding.detector.name != DENSE_BLOCK.name;
+        self.findings.iter().filter(|one| is_strong(one)).partition(begins)
+    }
+
+    /// Findings that are about the same members are one group.
+    fn group(
+        &self,
+        places: &[usize],
+        (strong, beside): (&[&Finding], &[&Finding]),
+        scores: &HashMap<Who, Scored>,
+        policy: &TriagePolicy,
+        model: Option<&NamedModel>,
+    ) -> Group {
+        let Self { resident, network, who, at, .. } = *self;
         let mut members: BTreeSet<Who> = BTreeSet::new();
-        for &place in &places {
+        for &place in places {
             members.extend(strong[place].members.iter().filter_map(|&row| who[row]));
         }
         let inside = |row: &usize| who[*row].is_some_and(|who| members.contains(&who));
@@ -167,15 +283,10 @@ fn groups(
         let evidence = strongest_few(evidence.collect());
         let score = |who: Who| scores.get(&who).map_or(0.0, |scored| scored.score);
         let mut group = group(resident, &members, evidence, score, policy, at);
-        group.evidence.extend(tails(&group, resident, scores, at));
-        if group.is_case(policy) {
-            groups.push(group);
-        }
+        group.evidence.extend(tails(&group, resident, scores, model, at));
+        group.evidence.extend(model.and_then(|model| scored_by(&group, model, at)));
+        group
     }
-    groups.sort_by(|a, b| {
-        b.members.len().cmp(&a.members.len()).then_with(|| a.members[0].member.cmp(&b.members[0].member))
-    });
-    groups
 }
 
 /// Places of findings, together when half of the smaller one's members are the other's too.
@@ -210,7 +321,7 @@ fn same_members(findings: &[&Finding]) -> Vec<Vec<usize>> {
 }
 
 /// Of each detector the strongest few: a star of a hundred pairs says one thing.
-fn strongest_few(mut evidence: Vec<Evidence>) -> Vec<Evidence> {
+pub(super) fn strongest_few(mut evidence: Vec<Evidence>) -> Vec<Evidence> {
     evidence.sort_by(|a, b| b.strength.cmp(&a.strength).then_with(|| b.members.len().cmp(&a.members.len())));
     let mut count: BTreeMap<compact_str::CompactString, usize> = BTreeMap::new();
     evidence.retain(|one| {
@@ -256,16 +367,23 @@ pub fn group(
     Group { merchant: None, ties: ties(resident, &kept, policy.members_max * 4), members: suspects, evidence }
 }
 
-/// What the score's own terms say of most of a group, as evidence.
-fn tails(group: &Group, resident: &Resident, scores: &HashMap<Who, Scored>, at: Timestamp) -> Vec<Evidence> {
+/// What the score's own terms, or the model's, say of most of a group, as evidence.
+fn tails(
+    group: &Group,
+    resident: &Resident,
+    scores: &HashMap<Who, Scored>,
+    model: Option<&NamedModel>,
+    at: Timestamp,
+) -> Vec<Evidence> {
     let own: Vec<&Suspect> = group.members.iter().filter(|suspect| suspect.own).collect();
+    let adds_min = if model.is_some() { STEP_MIN } else { SURPRISE_MIN };
     let mut families: BTreeMap<&'static str, Vec<(&Suspect, &Contribution)>> = BTreeMap::new();
     for suspect in &own {
         let scored = resident.find(suspect.member.as_str()).and_then(|who| scores.get(&who));
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         for part in scored.into_iter().flat_map(|scored| &scored.parts) {
-            let known = group.evidence.iter().any(|evidence| evidence.family == part.family);
-            if part.adds >= SURPRISE_MIN && !known && seen.insert(part.family) {
+            let known = part.family == BASE_RATE || group.evidence.iter().any(|one| one.family == part.family);
+            if part.adds >= adds_min && !known && seen.insert(part.family) {
                 families.entry(part.family).or_default().push((suspect, part));
             }
         }
@@ -274,18 +392,36 @@ fn tails(group: &Group, resident: &Resident, scores: &HashMap<Who, Scored>, at: 
     let told = families.into_iter().filter(|(_, members)| most(members));
     told.map(|(family, members)| {
         let strongest = members.iter().max_by(|a, b| a.1.adds.total_cmp(&b.1.adds)).expect("more than half of some");
+        let by = model.map(|model| format!(", by the model {}", model.title())).unwrap_or_default();
         Evidence {
-            detector: SCORE.into(),
-            version: 1,
+            detector: model.map_or(SCORE, |_| FITTED_MODEL).into(),
+            version: model.map_or(1, |model| model.version),
             family: family.into(),
             strength: per_mille(strongest.1.adds / 10.0),
-            words: format!("{} of {} members: {}", members.len(), own.len(), strongest.1.words),
-            clears: "the same figures as other members have, over time".to_owned(),
+            words: format!("{} of {} members: {}{by}", members.len(), own.len(), strongest.1.words),
+            clears: MODEL_CLEARS.to_owned(),
             members: members.iter().map(|(suspect, _)| suspect.member.clone()).collect(),
             seen_at: at,
         }
     })
     .collect()
+}
+
+/// The model by whose score a group is what it is, as evidence: of the same kind as the strongest
+/// finding, because it is none of its own.
+#[must_use]
+pub fn scored_by(group: &Group, model: &NamedModel, at: Timestamp) -> Option<Evidence> {
+    let strongest = group.evidence.iter().max_by_key(|seen| seen.strength)?;
+    Some(Evidence {
+        detector: FITTED_MODEL.into(),
+        version: model.version,
+        family: strongest.family.clone(),
+        strength: group.score().clamp(1, 1000),
+        words: format!("scored by the model {}", model.title()),
+        clears: MODEL_CLEARS.to_owned(),
+        members: group.members.iter().filter(|suspect| suspect.own).map(|suspect| suspect.member.clone()).collect(),
+        seen_at: at,
+    })
 }
 
 /// Referrals within a group, and identifiers that two of it share.

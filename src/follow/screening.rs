@@ -2,6 +2,8 @@
 //! ([`super::work`]).
 
 use super::around::{Around, around};
+use super::backtests::Backtests;
+use super::by_model::Beside;
 use super::customers::CustomerSums;
 use super::feed;
 use super::kept::Kept;
@@ -9,11 +11,15 @@ use super::pass::Scored;
 use super::report::MerchantReport;
 use super::resident::Member;
 use super::work::Work;
-use crate::config::ScreeningSettings;
+use super::worth::Value;
+use crate::config::{ModelSettings, ModelState, ScreeningSettings};
 use crate::domain::{CardHash, Code, MemberId, MerchantId, OfferId, Timestamp};
 use crate::engine::{Engine, EngineError};
 use crate::graph::detectors::Detector;
+use crate::graph::model::named::{FITTED_MODEL, NamedModel};
 use crate::graph::network::{Network, NetworkFault};
+use compact_str::CompactString;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
@@ -27,6 +33,7 @@ pub struct Screener {
     /// Another process screens.
     elsewhere: AtomicBool,
     cases_opened: AtomicU64,
+    backtests: Backtests,
 }
 
 /// A screener at work.
@@ -58,6 +65,21 @@ pub struct Risk {
     pub pass_at: Option<Timestamp>,
     /// Members around them.
     pub around: Around,
+    /// Their score by the fitted model at the last pass, when there is a model and it saw them.
+    pub by_model: Option<(Arc<NamedModel>, ModelState, f64)>,
+}
+
+/// What becomes of the fitted model here.
+#[derive(Debug)]
+pub struct ModelUse {
+    /// Which.
+    pub named: Arc<NamedModel>,
+    /// As configured.
+    pub state: ModelState,
+    /// Its version was withdrawn: it says nothing.
+    pub is_withdrawn: bool,
+    /// In shadow, of the last pass: how its cases differ from those that were found.
+    pub beside: Option<Beside>,
 }
 
 impl Screener {
@@ -70,6 +92,7 @@ impl Screener {
             stopping: AtomicBool::new(false),
             elsewhere: AtomicBool::new(false),
             cases_opened: AtomicU64::new(0),
+            backtests: Backtests::default(),
         }
     }
 
@@ -114,6 +137,12 @@ impl Screener {
     #[must_use]
     pub fn settings(&self) -> &ScreeningSettings {
         &self.settings
+    }
+
+    /// Back-tests that were asked for.
+    #[must_use]
+    pub fn backtests(&self) -> &Backtests {
+        &self.backtests
     }
 
     /// Whether another process screens the store that this one shares: scores and neighbours are
@@ -176,6 +205,29 @@ impl Screener {
             live_at,
             pass_at: kept.passed.as_ref().map(|passed| passed.at),
             around: around(&kept, who),
+            by_model: kept.passed.as_ref().and_then(|passed| passed.model.as_ref()).and_then(|model| {
+                let score = match model.live() {
+                    // As it is now, live contributions included.
+                    Some(_) => kept.scored(who).0.score,
+                    None => model.score(who)?,
+                };
+                Some((Arc::clone(&model.named), model.state, score))
+            }),
+        })
+    }
+
+    /// The fitted model that this process was given, and what became of it.
+    #[must_use]
+    pub fn model(&self) -> Option<ModelUse> {
+        let ModelSettings { named, state } = self.settings.model.as_ref()?;
+        let kept = self.read();
+        let is_withdrawn = kept.resident.is_withdrawn(FITTED_MODEL, named.version);
+        let passed = kept.passed.as_ref().and_then(|passed| passed.model.as_ref());
+        Some(ModelUse {
+            named: Arc::clone(named),
+            state: *state,
+            is_withdrawn,
+            beside: passed.filter(|_| !is_withdrawn).and_then(|model| model.beside),
         })
     }
 
@@ -215,6 +267,12 @@ impl Screener {
         };
         let own = besides.iter().filter(honest).count();
         Some((spoken.of.saturating_sub(own), spoken.honest.saturating_sub(own)))
+    }
+
+    /// What came of the cases that each detector's version speaks in, in money.
+    #[must_use]
+    pub fn worth(&self) -> BTreeMap<(CompactString, u32), Value> {
+        self.read().worth.by_detector()
     }
 
     /// What a merchant may know of its own business.

@@ -3,13 +3,15 @@
 
 use super::live::{Arrivals, look};
 use super::own::own;
-use super::pass::pass;
+use super::pass::{Passed, Scored, pass};
 use super::resident::{Resident, Who};
 use crate::cases::triage::TriagePolicy;
-use crate::config::Settings;
+use crate::config::{ModelSettings, ModelState, Settings};
 use crate::domain::member::LinkFact;
 use crate::domain::{CardHash, MemberId, Timestamp};
-use std::collections::BTreeSet;
+use crate::graph::model::named::NamedModel;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_ms(second * 1000)
@@ -146,7 +148,7 @@ fn town() -> Resident {
 fn a_day_seen_live_ends_where_the_pass_does() {
     let all = town();
     let ring = all.find("r5").unwrap();
-    let passed = pass(&all, &policy(), at(300 * 86_400)).unwrap();
+    let passed = pass(&all, &policy(), None, false, at(300 * 86_400)).unwrap();
     assert_eq!(passed.groups.len(), 1, "{:#?}", passed.groups);
     assert_eq!(passed.groups[0].members.len(), 12);
     let (scores, group) = look(&all, ring, &Arrivals::default(), Some(&passed), &policy(), at(300 * 86_400));
@@ -162,6 +164,117 @@ fn a_day_seen_live_ends_where_the_pass_does() {
     assert!(scores.is_empty() && group.is_none(), "who shares no strong key is in no component");
 }
 
+/// A model of two figures: members among contacts count against, few links for.
+fn model(state: ModelState) -> ModelSettings {
+    let feature = |name: &str, family: &str, direction: &str, steps: &str| {
+        format!(
+            r#"{{"name": "{name}", "family": "{family}", "direction": "{direction}", "edges": [5.0], "steps": {steps}}}"#
+        )
+    };
+    let text = format!(
+        r#"{{"version": 1, "fitted_on": {{"members": 40, "bad": 20, "reviewed": 0, "communities": 9, "folds": 5,
+        "seed": 1, "held_out": null}}, "intercept": -6.0, "features": [{}, {}],
+        "calibration": {{"scores": [-4.0, 0.0, 6.0], "chances": [0.01, 0.4, 0.9]}}}}"#,
+        feature("mdsh", "neighbours", "more", "[0.0, -0.5, 1.5]"),
+        feature("f_n", "groups", "more", "[0.0, -0.25, 1.0]"),
+    );
+    ModelSettings { named: Arc::new(NamedModel::read("two.json", &text).unwrap()), state }
+}
+
+/// A day as it comes, each looked at, and everybody at its end: what is kept up to date between two
+/// passes is what the second one says.
+#[test]
+fn a_day_replayed_live_is_what_the_pass_at_its_end_says() {
+    let mut all = town();
+    let (morning, day) = (at(300 * 86_400), 300 * 86_400);
+    let passed = pass(&all, &policy(), None, false, morning).unwrap();
+    let mut live: BTreeMap<Who, Scored> = BTreeMap::new();
+    let mut seen = |all: &Resident, who: Who, second: i64| {
+        let (scores, _) = look(all, who, &Arrivals::default(), Some(&passed), &policy(), at(second));
+        live.extend(scores);
+    };
+    // A ring comes one by one, a family beside it, and one of the old ring takes a device of the new one.
+    for n in 0..10 {
+        let by = (n > 0).then(|| format!("q{}", n / 2));
+        let who = put(&mut all, &format!("q{n}"), by.as_deref(), &["device=new!", "payout=new!"], day + 60 * n);
+        seen(&all, who, day + 60 * n);
+    }
+    for n in 0..3 {
+        let who = put(&mut all, &format!("kin{n}"), None, &["device=tablet!", "address=kin!"], day + 7_000 + n);
+        seen(&all, who, day + 7_000 + n);
+    }
+    let old = put(&mut all, "r3", Some("r2"), &["device=ring!", "payout=ring!", "device=new!"], 100 * 86_400 + 180);
+    seen(&all, old, day + 9_000);
+    let evening = pass(&all, &policy(), None, false, at(day + 86_000)).unwrap();
+    let said = |scored: Option<&Scored>, source: &str| {
+        let part = scored.and_then(|scored| scored.parts.iter().find(|part| part.source == source));
+        part.map_or(0.0, |part| part.adds)
+    };
+    assert!(live.len() >= 25, "both rings and the family were looked at: {}", live.len());
+    for (who, scored) in &live {
+        for source in ["shared-instrument", "self-referral"] {
+            let (now, then) = (said(Some(scored), source), said(evening.scores.get(who), source));
+            assert!((now - then).abs() < 1e-9, "{} {source}: {now} live, {then} in the pass", all.name(*who));
+        }
+        // All else stands as the morning's pass said it.
+        let others = |scored: Option<&Scored>| -> f64 {
+            let all = scored.into_iter().flat_map(|scored| &scored.parts);
+            let kept = ["shared-instrument", "self-referral", "signup-burst"];
+            all.filter(|part| !kept.contains(&part.source)).map(|part| part.adds).sum()
+        };
+        assert!((others(Some(scored)) - others(passed.scores.get(who))).abs() < 1e-9, "{}", all.name(*who));
+    }
+}
+
+#[test]
+fn there_is_one_score_with_a_live_model_too() {
+    let mut all = town();
+    let (ring, at) = (all.find("r5").unwrap(), at(300 * 86_400));
+    let live = model(ModelState::Live);
+    let passed = pass(&all, &policy(), Some(&live), false, at).unwrap();
+    let (scores, _) = look(&all, ring, &Arrivals::default(), Some(&passed), &policy(), at);
+    assert_eq!(scores.len(), 12);
+    for (who, scored) in &scores {
+        let theirs = &passed.scores[who];
+        assert!((scored.score - theirs.score).abs() < 1e-9, "{} against {}", scored.score, theirs.score);
+        let sum: f64 = scored.parts.iter().map(|part| part.adds).sum();
+        assert!((scored.score - live.named.score(sum)).abs() < 1e-9, "the score is the sum of its contributions");
+    }
+    // Of those whom the pass found quiet the sum alone was kept: it is the same.
+    let quiet = all.find("h7").unwrap();
+    let by_model = passed.live_model().unwrap();
+    assert!(!passed.scores.contains_key(&quiet) && by_model.score(quiet).unwrap() < 100.0);
+    assert!((by_model.quiet(quiet).score - by_model.score(quiet).unwrap()).abs() < 1e-9);
+    // One who came since is as the middle member is, with what is seen of them live.
+    let new = put(&mut all, "new", Some("r5"), &["device=ring!"], 299 * 86_400);
+    let (scores, _) = look(&all, new, &Arrivals::default(), Some(&passed), &policy(), at);
+    assert_eq!(by_model.score(new), None);
+    assert!(scores[&new].score > by_model.quiet(new).score, "{:#?}", scores[&new]);
+    // A version that was withdrawn says nothing.
+    all.withdraw("fitted-model", live.named.version);
+    assert!(pass(&all, &policy(), Some(&live), false, at).unwrap().model.is_none());
+}
+
+#[test]
+fn a_model_in_shadow_leaves_scores_and_groups_as_they_are() {
+    let all = town();
+    let at = at(300 * 86_400);
+    let alone = pass(&all, &policy(), None, false, at).unwrap();
+    let beside = pass(&all, &policy(), Some(&model(ModelState::Shadow)), false, at).unwrap();
+    assert_eq!(beside.groups, alone.groups);
+    let scores = |passed: &Passed| -> BTreeMap<Who, u64> {
+        passed.scores.iter().map(|(who, scored)| (*who, scored.score.to_bits())).collect()
+    };
+    assert_eq!(scores(&beside), scores(&alone));
+    let told = beside.model.unwrap().beside.unwrap();
+    assert_eq!((told.both + told.score_alone, told.model_alone), (1, 0), "one group, by one score or both");
+    // One that takes everybody for honest would not open it.
+    let policy = TriagePolicy { score_min: 999, ..policy() };
+    let strict = pass(&all, &policy, Some(&model(ModelState::Shadow)), false, at).unwrap();
+    let told = strict.model.unwrap().beside.unwrap();
+    assert_eq!((told.both, told.model_alone, told.score_alone), (0, 0, 0));
+}
+
 #[test]
 fn families_and_offices_are_no_groups() {
     let mut all = Resident::new();
@@ -171,7 +284,7 @@ fn families_and_offices_are_no_groups() {
         let by = (n % 3 > 0).then(|| format!("m{}", n / 3 * 3));
         put(&mut all, &format!("m{n}"), by.as_deref(), &[&device, &home, &office], (n * 7919 % 400) * 86_400);
     }
-    let passed = pass(&all, &policy(), at(500 * 86_400)).unwrap();
+    let passed = pass(&all, &policy(), None, false, at(500 * 86_400)).unwrap();
     assert!(passed.groups.is_empty(), "{:#?}", passed.groups);
 }
 
@@ -186,7 +299,7 @@ fn how_common_a_finding_is_among_honest_members_is_told() {
         (0..6).map(|n| put(&mut all, &format!("o-{n}"), None, &["device=two!"], 9_000 + n)).collect();
     // What people said of the ring takes it out of those who might be honest.
     ring.iter().for_each(|&who| all.member_mut(who).known = Some(true));
-    let passed = pass(&all, &policy(), at(100_000)).unwrap();
+    let passed = pass(&all, &policy(), None, false, at(100_000)).unwrap();
     let spoken = passed.spoken.iter().find(|one| one.detector == "shared-instrument").unwrap();
     assert_eq!((spoken.of, spoken.honest), (others.len(), 206));
     let silent = passed.spoken.iter().filter(|one| one.of == 0).count();

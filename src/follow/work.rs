@@ -36,6 +36,14 @@ const FEW: usize = 64;
 /// As `nice` says it: whatever serves goes first.
 const PRIORITY: i32 = 10;
 
+/// A group to be entered.
+struct Found {
+    group: Group,
+    policy: TriagePolicy,
+    /// Chance chose it, one in so many.
+    one_in: Option<u32>,
+}
+
 type Passing = JoinHandle<Option<Passed>>;
 type Releasing = tokio::task::JoinHandle<Vec<MemberId>>;
 
@@ -59,9 +67,11 @@ pub(super) struct Work {
     /// What is left to be done before anybody may be told that what was read has been passed: members
     /// to be read from the state, groups to be entered, cases to be followed, and the pass that is done.
     stale: BTreeSet<MemberId>,
-    unentered: VecDeque<(Group, TriagePolicy)>,
+    unentered: VecDeque<Found>,
     unfollowed: BTreeSet<u64>,
     passed_at: Option<Timestamp>,
+    /// The last day on which chance chose groups.
+    drawn_on: Option<u32>,
     /// When it was last told that something failed.
     failed: Option<Instant>,
     release: BTreeSet<MemberId>,
@@ -88,6 +98,7 @@ impl Work {
             unentered: VecDeque::new(),
             unfollowed: BTreeSet::new(),
             passed_at: None,
+            drawn_on: None,
             failed: None,
             release: BTreeSet::new(),
             releasing: None,
@@ -132,6 +143,7 @@ impl Work {
         self.screener.set_elsewhere(false);
         if page.anew {
             self.forget();
+            self.tell_model();
         }
         let (more, rests) = (page.more, page.records.len() < if page.from_logs { FEW } else { 1 });
         self.take(page);
@@ -146,6 +158,15 @@ impl Work {
         self.let_go();
         if rests && !more {
             self.feed.sleep();
+        }
+    }
+
+    /// Of processes that share a store the one that screens uses its own model: it says which.
+    fn tell_model(&self) {
+        if let Some(model) = self.screener.model() {
+            let (name, version, hash) = (&model.named.name, model.named.version, &model.named.hash);
+            let state = model.state.as_str();
+            tracing::info!(name, version, hash, state, "this process screens the store, with its own model");
         }
     }
 
@@ -194,9 +215,12 @@ impl Work {
             self.stale.clear();
             self.see(taken, false);
         }
-        while let Some((group, policy)) = self.unentered.front() {
+        while let Some(Found { group, policy, one_in }) = self.unentered.front() {
             let (group, policy) = self.spared(group.clone(), policy);
-            let changed = self.runtime.block_on(self.engine.enter_group(group, &policy))?;
+            let changed = match *one_in {
+                None => self.runtime.block_on(self.engine.enter_group(group, &policy))?,
+                Some(one_in) => self.runtime.block_on(self.engine.enter_drawn(group, &policy, one_in))?,
+            };
             self.unentered.pop_front();
             let opened = changed.iter().filter(|case| case.timeline.len() == 1).count();
             self.screener.opened(opened as u64);
@@ -269,10 +293,11 @@ impl Work {
         let policy = &self.screener.settings().triage;
         let mut looked: BTreeSet<Who> = BTreeSet::new();
         let ruled = self.screener.read().ruled(&taken.hits, now);
-        self.unentered.extend(ruled.into_iter().map(|group| (group, rules::policy(policy))));
+        let of_rules = rules::policy(policy);
+        self.unentered.extend(ruled.into_iter().map(|group| Found { group, policy: of_rules.clone(), one_in: None }));
         for who in taken.changed {
             let group = self.screener.write().look(who, &mut looked, policy, now);
-            self.unentered.extend(group.map(|group| (group, policy.clone())));
+            self.unentered.extend(group.map(|group| Found { group, policy: policy.clone(), one_in: None }));
         }
     }
 
@@ -296,11 +321,12 @@ impl Work {
             (kept.resident.clone(), kept.rules.clone())
         };
         let rivals = rivals::declared(&self.engine.catalogue());
-        let policy = self.screener.settings().triage.clone();
+        let (policy, model) = (self.screener.settings().triage.clone(), self.screener.settings().model.clone());
+        let draws = self.screener.settings().random_cases_per_day > 0;
         let (engine, tills, runtime) = (Arc::clone(&self.engine), Arc::clone(&self.tills), self.runtime.clone());
         let thread = std::thread::Builder::new().name("screening-pass".to_owned()).spawn(move || {
             lower_priority();
-            let passed = pass(&resident, &policy, now).map(|mut passed| {
+            let passed = pass(&resident, &policy, model.as_ref(), draws, now).map(|mut passed| {
                 let hash = |kind: &str, value: &str| engine.link_hash(kind, value);
                 let tills = tills.read(&engine, &runtime, &rivals);
                 passed.hits = desk.of_all(&resident, now);
@@ -332,11 +358,59 @@ impl Work {
             kept.ruled(&passed.hits, passed.at)
         };
         let policy = &self.screener.settings().triage;
-        self.unentered.extend(passed.groups.iter().map(|group| (group.clone(), policy.clone())));
+        let found =
+            |group: &Group, policy: &TriagePolicy| Found { group: group.clone(), policy: policy.clone(), one_in: None };
+        self.unentered.extend(passed.groups.iter().map(|group| found(group, policy)));
         let of_rivals = rivals::policy(policy);
-        self.unentered.extend(passed.rivals.iter().map(|group| (group.clone(), of_rivals.clone())));
-        self.unentered.extend(ruled.into_iter().map(|group| (group, rules::policy(policy))));
+        self.unentered.extend(passed.rivals.iter().map(|group| found(group, &of_rivals)));
+        self.unentered.extend(ruled.iter().map(|group| found(group, &rules::policy(policy))));
         self.passed_at = Some(passed.at);
+        if let Err(error) = self.draw(&passed) {
+            tracing::warn!(error = %Chain(&error), "no group was drawn by chance; the next pass tries again");
+        }
+    }
+
+    fn is_in_a_case(&self, group: &Group) -> Result<bool, EngineError> {
+        for suspect in &group.members {
+            if !self.runtime.block_on(self.engine.cases_of(&suspect.member))?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Chance puts some groups below the threshold before people, so many a day: those whose keyed hash
+    /// of this day is the lowest, so that nobody can tell beforehand which.
+    fn draw(&mut self, passed: &Passed) -> Result<(), EngineError> {
+        let per_day = self.screener.settings().random_cases_per_day;
+        let today = self.engine.clock.now().day();
+        if per_day == 0 || passed.below.is_empty() || self.drawn_on == Some(today) {
+            return Ok(());
+        }
+        let since = Timestamp::start_of_day(today);
+        let left = per_day.saturating_sub(self.runtime.block_on(self.engine.drawn_since(since))?);
+        let hash = |group: &&Group| {
+            let members: Vec<&str> = group.members.iter().map(|suspect| suspect.member.as_str()).collect();
+            self.engine.link_hash("draw", &format!("{today} {}", members.join(" "))).0
+        };
+        let mut below: Vec<&Group> = passed.below.iter().collect();
+        below.sort_by_cached_key(hash);
+        let one_in = u32::try_from(passed.below_count.div_ceil(left.max(1)).max(1)).unwrap_or(u32::MAX);
+        let policy = &self.screener.settings().triage;
+        let mut drawn = Vec::new();
+        for group in below {
+            if drawn.len() >= left {
+                break;
+            }
+            // What people have had before them already is not drawn again.
+            if !self.is_in_a_case(group)? {
+                drawn.push(Found { group: group.clone(), policy: policy.clone(), one_in: Some(one_in) });
+            }
+        }
+        // Where there were too few the next pass goes on.
+        self.drawn_on = (drawn.len() >= left).then_some(today);
+        self.unentered.extend(drawn);
+        Ok(())
     }
 
     /// Releases some of them beside the reading: a release waits for it.
@@ -373,6 +447,6 @@ impl Work {
 }
 
 /// Whatever serves goes first. Without the right to it the thread works as any other.
-fn lower_priority() {
+pub(super) fn lower_priority() {
     let _ = rustix::process::setpriority_process(None, PRIORITY);
 }

@@ -3,7 +3,7 @@
 use super::detectors::{Detector, Finding};
 use super::features::Table;
 use super::found::Found;
-use super::model::Model;
+use super::model::{Additive, Model};
 use super::seeds::{Seeds, company};
 use super::stats::median;
 use super::tails::{Term, terms};
@@ -25,6 +25,8 @@ const FAMILIES_MIN: usize = 2;
 
 /// The family of what is said of a member without links.
 const NO_LINKS: &str = "no links";
+/// The family of what a fitted model begins with, before any figure is known.
+pub const BASE_RATE: &str = "base rate";
 
 /// What one kind of evidence adds.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,7 +87,14 @@ impl<'a> Scorer<'a> {
         let company = seeds.map(|seeds| company(found, seeds));
         let mut scorer = Self { found, table, model, terms, company, middle: 0.0, findings_of, findings };
         let linked = (0..found.network.members.len()).filter(|&row| found.is_linked(row));
-        let mut sums: Vec<f64> = linked.map(|row| scorer.parts(row).iter().map(|part| part.adds).sum()).collect();
+        let mut sums: Vec<f64> = match model {
+            Some(model) => {
+                let Additive { intercept, .. } = model.fitted.additive;
+                let odds = model.fitted.additive.scores(table);
+                linked.map(|row| odds[row] - intercept).collect()
+            }
+            None => linked.map(|row| scorer.terms.iter().map(|term| term.surprise[row]).sum()).collect(),
+        };
         scorer.middle = if sums.is_empty() { 0.0 } else { median(&mut sums) };
         scorer
     }
@@ -113,11 +122,8 @@ impl<'a> Scorer<'a> {
         }
         let sum: f64 = parts.iter().map(|part| part.adds).sum();
         let (score, watched_from) = match self.model {
-            Some(model) => {
-                let odds = model.fitted.additive.intercept + sum;
-                (1000.0 * model.fitted.calibration.chance(odds), WATCHED_BY_MODEL)
-            }
-            None => (1000.0 * self.share(sum), WATCHED_BY_TERMS),
+            Some(model) => (self.score_of(model.fitted.additive.intercept + sum), WATCHED_BY_MODEL),
+            None => (self.score_of(sum), WATCHED_BY_TERMS),
         };
         parts.append(&mut beside);
         parts.retain(|part| part.adds >= self.reason_min() || part.family == NO_LINKS);
@@ -129,16 +135,52 @@ impl<'a> Scorer<'a> {
         Score { score, watched: score >= watched_from && families.len() >= FAMILIES_MIN, reasons: parts }
     }
 
-    /// A member's score without a model and without the company they keep, and every contribution to it that says something,
-    /// strongest first.
+    /// A member's score without the company they keep, and every contribution to it that says something,
+    /// strongest first: their sum, as log odds of a model's calibration or as a share, is the score. The
+    /// findings that no feature reads add to either.
     #[must_use]
     pub fn parts_of(&self, row: usize) -> (f64, Vec<Contribution>) {
         let mut parts = self.parts(row);
+        if let Some(model) = self.model {
+            let words = "how common fraud was among the members that the model was fitted on".to_owned();
+            let adds = model.fitted.additive.intercept;
+            parts.push(Contribution { family: BASE_RATE, source: BASE_RATE, adds, words });
+        }
         parts.extend(self.finding_parts(row).filter(|(finding, _)| finding.detector.scored).map(|(_, part)| part));
         let sum: f64 = parts.iter().map(|part| part.adds).sum();
-        parts.retain(|part| part.adds != 0.0 && part.family != NO_LINKS);
+        // Of a model nobody begins at nothing: the middle member's sum is a contribution.
+        parts.retain(|part| part.adds != 0.0 && (self.model.is_some() || part.family != NO_LINKS));
         parts.sort_by(|a, b| b.adds.total_cmp(&a.adds));
-        (1000.0 * self.share(sum), parts)
+        (self.score_of(sum), parts)
+    }
+
+    /// The sum of [`Self::parts_of`] for every row, without a word: log odds.
+    ///
+    /// # Panics
+    /// Without a model.
+    #[must_use]
+    pub fn odds(&self) -> Vec<f64> {
+        let additive = &self.model.expect("asked with a model").fitted.additive;
+        let mut odds = additive.scores(self.table);
+        for (row, odds) in odds.iter_mut().enumerate() {
+            if !self.found.is_linked(row) {
+                *odds = self.middle_odds();
+            }
+            for finding in self.strongest(row).into_iter().filter(|finding| finding.detector.scored) {
+                *odds += FINDING_FULL * finding.strength;
+            }
+        }
+        odds
+    }
+
+    /// What is said of who was not seen: the middle member's log odds by the model.
+    #[must_use]
+    pub fn middle_odds(&self) -> f64 {
+        self.model.map_or(0.0, |model| model.fitted.additive.intercept) + self.middle
+    }
+
+    fn score_of(&self, sum: f64) -> f64 {
+        1000.0 * self.model.map_or_else(|| self.share(sum), |model| model.fitted.calibration.chance(sum))
     }
 
     /// Log odds are smaller than tails: a step of a half makes chances one and a half times as high.
@@ -184,7 +226,7 @@ impl<'a> Scorer<'a> {
     }
 
     /// The strongest finding of each detector.
-    fn finding_parts(&self, row: usize) -> impl Iterator<Item = (&Finding, Contribution)> {
+    fn strongest(&self, row: usize) -> Vec<&Finding> {
         let mut strongest: Vec<&Finding> = Vec::new();
         for &place in &self.findings_of[row] {
             let finding = &self.findings[place as usize];
@@ -194,7 +236,12 @@ impl<'a> Scorer<'a> {
                 None => strongest.push(finding),
             }
         }
-        strongest.into_iter().map(|finding| {
+        strongest
+    }
+
+    /// What they add.
+    fn finding_parts(&self, row: usize) -> impl Iterator<Item = (&Finding, Contribution)> {
+        self.strongest(row).into_iter().map(|finding| {
             let words = format!("{}: {}", finding.detector.name, finding.words);
             let Detector { family, name: source, .. } = *finding.detector;
             let part = Contribution { family, source, adds: FINDING_FULL * finding.strength, words };

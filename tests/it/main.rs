@@ -33,5 +33,8 @@ mod rules;
 mod said;
 mod screen;
 mod screening;
+mod screening_backtest;
+mod screening_labels;
+mod screening_model;
 mod sightings;
 mod stories;

@@ -18,21 +18,21 @@ use ringfence::telemetry::Metrics;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-const ON: (&str, &str) = ("RINGFENCE_SCREENING__ENABLED", "true");
-const AT_ONCE: (&str, &str) = ("RINGFENCE_SCREENING__PASS_EVERY_SECONDS", "0");
-const HOLD: (&str, &str) = ("RINGFENCE_SCREENING__AUTOMATIC", "hold");
-const HOLD_FROM: (&str, &str) = ("RINGFENCE_SCREENING__AUTOMATIC_SCORE_MIN", "550");
+pub const ON: (&str, &str) = ("RINGFENCE_SCREENING__ENABLED", "true");
+pub const AT_ONCE: (&str, &str) = ("RINGFENCE_SCREENING__PASS_EVERY_SECONDS", "0");
+pub const HOLD: (&str, &str) = ("RINGFENCE_SCREENING__AUTOMATIC", "hold");
+pub const HOLD_FROM: (&str, &str) = ("RINGFENCE_SCREENING__AUTOMATIC_SCORE_MIN", "550");
 
 /// A programme with one shop whose offer holds for two weeks, and honest people: families of
 /// three with one address and one device, an office of fifteen on one network, others alone.
-pub(crate) struct Town {
-    pub(crate) service: Service,
-    pub(crate) operator: String,
-    pub(crate) risk: String,
+pub struct Town {
+    pub service: Service,
+    pub operator: String,
+    pub risk: String,
 }
 
 impl Town {
-    pub(crate) async fn open(extra: &[(&str, &str)]) -> Self {
+    pub async fn open(extra: &[(&str, &str)]) -> Self {
         let extra: Vec<_> = [ON, AT_ONCE].iter().chain(extra).copied().collect();
         let service = Service::start(&extra).await;
         // The bootstrap key ends with the first one that is made.
@@ -60,19 +60,19 @@ impl Town {
         town
     }
 
-    pub(crate) async fn member(&self, id: &str, by: Option<&str>, links: &[Value], joined_at: &str) {
+    pub async fn member(&self, id: &str, by: Option<&str>, links: &[Value], joined_at: &str) {
         let document = json!({"referred_by": by, "links": links, "joined_at": joined_at});
         self.put(&format!("/v1/members/{id}"), &document.to_string()).await;
         self.put(&format!("/v1/members/{id}/cards/visa-eu/tok_{id}"), r#"{"from":"2026-10-01T00:00:00Z"}"#).await;
     }
 
-    async fn put(&self, path: &str, body: &str) {
+    pub async fn put(&self, path: &str, body: &str) {
         let reply = self.service.call_with("PUT", path, &self.operator, &[], body).await;
         assert_eq!(reply.status, 201, "{path}: {}", reply.json());
     }
 
     /// Twelve accounts of one hand: one device, one payout account, each refers the next.
-    pub(crate) async fn ring(&self, name: &str) {
+    pub async fn ring(&self, name: &str) {
         for place in 0..12_u32 {
             let links = [
                 json!({"kind": "device", "value": format!("{name}-device"), "verified": true}),
@@ -84,7 +84,7 @@ impl Town {
         }
     }
 
-    pub(crate) async fn buy(&self, id: &str, purchase: &str, at: &str) -> Value {
+    pub async fn buy(&self, id: &str, purchase: &str, at: &str) -> Value {
         let body = world::event(purchase, "clearing", purchase, &format!("tok_{id}"), 4_000, at, "123456");
         let (status, answer) = self.service.post("visa-eu", body).await;
         assert_eq!(status, 200, "{answer}");
@@ -92,7 +92,7 @@ impl Town {
     }
 
     /// Comes back when everything said so far has been looked at, by a whole pass too.
-    pub(crate) async fn screened(&self) {
+    pub async fn screened(&self) {
         // The last pass is too old now: whoever asks waits for the next.
         self.service.clock.set(self.service.clock.now().plus_ms(2 * 3_600_000));
         let engine = self.service.engine();
@@ -104,38 +104,38 @@ impl Town {
         panic!("screening does not come up: {:?}", engine.screening().progress());
     }
 
-    pub(crate) fn now(&self) -> String {
+    pub fn now(&self) -> String {
         self.service.clock.now().to_string()
     }
 
     /// Comes back when members have followed every review.
-    pub(crate) async fn followed(&self) {
+    pub async fn followed(&self) {
         self.service.doors.again.go_on(self.service.engine(), |_| true).await.unwrap();
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         let reply = self.service.call_with("GET", path, &self.risk, &[], "").await;
         assert_eq!(reply.status, 200, "{path}: {}", reply.json());
         reply.json()
     }
 
-    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+    pub async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         let reply = self.service.call_with("POST", path, &self.risk, &[], &body.to_string()).await;
         (reply.status, reply.json())
     }
 
-    async fn balance(&self, id: &str) -> (i64, i64, i64) {
+    pub async fn balance(&self, id: &str) -> (i64, i64, i64) {
         let state = self.service.engine().load(&MemberId::new(id).unwrap()).await.unwrap().unwrap();
         let balance = state.head.balance(Currency::parse("USD").unwrap());
         (balance.posted_minor, balance.held_minor, balance.available_minor)
     }
 
-    pub(crate) async fn standing(&self, id: &str) -> String {
+    pub async fn standing(&self, id: &str) -> String {
         self.get(&format!("/v1/members/{id}/risk")).await["standing"].as_str().unwrap().to_owned()
     }
 
     /// Stops, proves the books, and starts again from the journal alone.
-    pub(crate) async fn audited_and_rebuilt(self) -> Service {
+    pub async fn audited_and_rebuilt(self) -> Service {
         let folder = self.service.stop().await;
         let options = AuditOptions::new(Policy { screened: true, ..Policy::default() });
         let report = audit(&[folder.0.join("journal")], &options).unwrap();
@@ -156,7 +156,7 @@ fn key(service: &Service, role: Role) -> String {
     text.expose().to_owned()
 }
 
-pub(crate) fn members(case: &Value) -> Vec<String> {
+pub fn members(case: &Value) -> Vec<String> {
     let mut all: Vec<String> =
         case["suspects"].as_array().unwrap().iter().map(|s| s["member"].as_str().unwrap().to_owned()).collect();
     all.sort();

@@ -3,7 +3,7 @@
 
 use super::picture::{Known, Picture, PicturePart};
 use crate::api::reply::{self, Reply};
-use crate::api::{Doors, members};
+use crate::api::{Doors, members, risk};
 use crate::cases::Tie;
 use crate::console::page;
 use crate::domain::MemberId;
@@ -37,9 +37,12 @@ pub(in crate::console) async fn part(doors: &Doors, id: &MemberId) -> Result<Pic
         scores.extend(MemberId::new(&near.member).ok().map(|member| (member, rounded(near.score))));
     }
     let all: Vec<MemberId> = [id].into_iter().chain(scores.keys()).cloned().collect();
-    let states = doors.engine.load_all(all).await?;
+    let states = doors.engine.load_all(all.clone()).await?;
     let known = Known::of_all(&states, None);
-    let scores = scores.into_iter().map(|(member, score)| (member.to_string(), score)).collect();
+    let hidden = risk::hidden(doors, all.iter()).await?;
+    let shown = |member: &MemberId, score: u16| (!hidden.contains(member)).then_some(score);
+    let score = shown(id, score);
+    let scores = scores.into_iter().map(|(member, score)| (member.to_string(), shown(&member, score))).collect();
     Ok(Picture::around((id, score), scores, &ties, &known, around.more).part(&ties))
 }
 

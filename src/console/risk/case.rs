@@ -38,7 +38,9 @@ struct CasePage {
     id: u64,
     status: &'static str,
     scope: String,
-    score: u16,
+    score: String,
+    hidden: bool,
+    drawn: Option<u32>,
     opened: String,
     ago: String,
     sentence: String,
@@ -86,7 +88,7 @@ struct StakeRow {
 struct SuspectRow {
     member: String,
     link: String,
-    score: u16,
+    score: String,
     own: bool,
     standing: &'static str,
     since: String,
@@ -97,7 +99,7 @@ struct EvidenceRow {
     detector: String,
     version: u32,
     family: String,
-    strength: u16,
+    strength: Option<u16>,
     words: String,
     clears: String,
     /// How many others it speaks of, in words; empty where it is not known.
@@ -134,6 +136,7 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
     // The members follow one by one; a page that comes meanwhile says so.
     let jobs = engine.jobs().await?;
     let following = jobs.iter().any(|(_, job)| matches!(job, Job::Case { case } if *case == id));
+    let hidden = case.hides_score();
     Ok(page::page(
         StatusCode::OK,
         &CasePage {
@@ -141,15 +144,17 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
             id,
             status: case.status.as_str(),
             scope: scope(&case),
-            score: case.score,
+            score: words::score((!hidden).then_some(case.score)),
             opened: words::when(case.opened_at),
             ago: words::ago(case.opened_at, visitor.now),
             sentence: said::sentence(&case, &stake),
             stakes: stake.iter().map(stake_row).collect(),
-            suspects: case.members.iter().map(|suspect| suspect_row(suspect, &known)).collect(),
+            suspects: case.members.iter().map(|suspect| suspect_row(suspect, &known, hidden)).collect(),
             own: case.meant().len(),
             picture: Picture::of(&case, &known).part(&case.ties),
-            evidence: case.evidence.iter().map(|seen| evidence_row(doors, seen)).collect(),
+            evidence: case.shown_evidence().into_iter().map(|seen| evidence_row(doors, seen, hidden)).collect(),
+            hidden,
+            drawn: case.origin.one_in,
             reviews: case
                 .reviews
                 .iter()
@@ -177,7 +182,7 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
                 reason: review.reason.clone(),
                 may_second: review.by != visitor.caller.key_id.as_str(),
             }),
-            merged_into: case.merged_into,
+            merged_into: case.origin.merged_into,
         },
     ))
 }
@@ -242,12 +247,12 @@ fn stake_row((unit, had): (&Unit, &Stake)) -> StakeRow {
     }
 }
 
-fn suspect_row(suspect: &Suspect, known: &BTreeMap<String, Known>) -> SuspectRow {
+fn suspect_row(suspect: &Suspect, known: &BTreeMap<String, Known>, hidden: bool) -> SuspectRow {
     let member = suspect.member.to_string();
     let had = known.get(&member);
     SuspectRow {
         link: encoded(&member),
-        score: suspect.score,
+        score: words::score((!hidden).then_some(suspect.score)),
         own: suspect.own,
         standing: word(had.map_or(Standing::Clear, |had| had.standing)),
         since: words::when(suspect.since),
@@ -270,13 +275,13 @@ fn unusual(doors: &Doors, seen: &Evidence) -> String {
     }
 }
 
-fn evidence_row(doors: &Doors, seen: &Evidence) -> EvidenceRow {
+fn evidence_row(doors: &Doors, seen: &Evidence, hidden: bool) -> EvidenceRow {
     let named = seen.members.iter().take(NAMED_MAX).map(|member| (member.to_string(), encoded(member.as_str())));
     EvidenceRow {
         detector: words::plain(&seen.detector),
         version: seen.version,
         family: words::plain(&seen.family),
-        strength: seen.strength,
+        strength: (!hidden).then_some(seen.strength),
         words: seen.words.clone(),
         clears: seen.clears.clone(),
         unusual: unusual(doors, seen),

@@ -4,8 +4,8 @@
 //! What this process changes is in it at once; what others change, and the members' money, within
 //! the time that is named. A case's own page shows it as it is.
 
-use super::counts::Counts;
 use crate::api::Doors;
+use crate::api::detectors::Counts;
 use crate::api::reply::Reply;
 use crate::cases::{Case, SCORE, Status};
 use crate::console::words;
@@ -33,13 +33,14 @@ const FRESH_MS: i64 = 60_000;
 
 /// A case in the queue.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
+pub(in crate::console) struct Line {
     /// The case, without its members, links and history.
     pub id: u64,
     pub status: Status,
     /// `program`, or the merchant whose rivals it is about.
     pub scope: String,
-    pub score: u16,
+    /// `None` while it is judged blind.
+    pub score: Option<u16>,
     pub members: usize,
     /// Who speaks in it.
     pub detectors: BTreeSet<CompactString>,
@@ -58,7 +59,7 @@ pub(super) struct Line {
 
 /// All cases as they were known a moment ago.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(in crate::console) struct Known {
     /// By number.
     pub lines: BTreeMap<u64, Arc<Line>>,
     /// How many stand where, and what became of them by detector.
@@ -103,7 +104,7 @@ impl Desk {
 }
 
 /// All cases. The first who asks waits until they are read; later ones for what changed here alone.
-pub(super) async fn known(doors: &Doors, now: Timestamp) -> Result<Arc<Known>, Reply> {
+pub(in crate::console) async fn known(doors: &Doors, now: Timestamp) -> Result<Arc<Known>, Reply> {
     let (desk, engine) = (&doors.console.desk, &doors.engine);
     let kept = desk.kept().clone();
     let Some(known) = kept else { return first(doors, now).await };
@@ -192,10 +193,10 @@ impl Line {
             id: case.id,
             status: case.status,
             scope: case.merchant.as_ref().map_or_else(|| "program".to_owned(), ToString::to_string),
-            score: case.score,
+            score: (!case.hides_score()).then_some(case.score),
             members: case.members.len(),
             detectors: seen.map(|seen| seen.detector.clone()).collect(),
-            headline: case.evidence.first().map(|evidence| evidence.words.clone()).unwrap_or_default(),
+            headline: case.shown_evidence().first().map(|evidence| evidence.words.clone()).unwrap_or_default(),
             opened_at: case.opened_at,
             standing: standings
                 .map(|member| member.head.standing_now(case.merchant.as_ref()))

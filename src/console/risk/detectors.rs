@@ -1,17 +1,19 @@
 //! Detectors: in how many cases each version speaks and what people said of those; how far
 //! screening is behind; and a version that is to count for nothing.
 
-use super::counts::{self, Tally};
+use super::backtests::{self, Backtests};
 use super::rules;
 use crate::api::Doors;
 use crate::api::cases::{self, WithdrawDocument};
+use crate::api::detectors::{self, AmountView, DetectorView, OriginView, Said, WorthView};
 use crate::api::reply::{self, Reply};
 use crate::cases::triage::Automatic;
 use crate::console::page::{self, Chrome, Visitor, encoded};
 use crate::console::words;
+use crate::domain::Timestamp;
+use crate::domain::time::DAY_MS;
 use askama::Template;
 use hyper::StatusCode;
-use std::collections::BTreeMap;
 
 #[derive(Template)]
 #[template(path = "detectors.html", config = "src/console/askama.toml")]
@@ -20,7 +22,16 @@ struct DetectorsPage {
     is_on: bool,
     policy: &'static str,
     facts: Vec<(&'static str, String)>,
+    model: Vec<(&'static str, String)>,
+    elsewhere: bool,
     rows: Vec<Row>,
+    origins: Vec<Origin>,
+    backtests: Backtests,
+    has_model: bool,
+    score_min: u16,
+    families_min: usize,
+    from: String,
+    to: String,
     more: bool,
     rules: rules::Section,
 }
@@ -34,29 +45,25 @@ struct Row {
     state: &'static str,
     counts: bool,
     clears: &'static str,
-    tally: Tally,
+    cases: usize,
+    strongest_in: usize,
+    said: Said,
+    precision: String,
+    avoided: String,
+    lost: String,
+    wrongly: String,
+}
+
+struct Origin {
+    words: String,
+    said: Said,
     precision: String,
 }
 
 /// The page.
 pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
-    let counts = counts::counted(doors, visitor.now).await?;
-    let mut tallies: BTreeMap<(String, u32), Tally> =
-        counts.by_detector.iter().map(|((name, version), tally)| ((name.to_string(), *version), *tally)).collect();
-    let mut rows: Vec<Row> = Vec::new();
-    for detector in cases::detectors() {
-        let tally = tallies.remove(&(detector.name.to_owned(), detector.version)).unwrap_or_default();
-        let counts = doors.screener.counts(detector);
-        rows.push(Row {
-            family: words::plain(detector.family),
-            state: if counts { "counts" } else { "withdrawn" },
-            counts,
-            clears: detector.clears,
-            ..row(detector.name, detector.version, tally)
-        });
-    }
-    // Versions before: what they said stands in cases still.
-    rows.extend(tallies.into_iter().map(|((name, version), tally)| row(&name, version, tally)));
+    let counts = crate::console::counted(doors).await?;
+    let rows = detectors::versions(doors, &counts).into_iter().map(row).collect();
     let settings = doors.screener.settings();
     Ok(page::page(
         StatusCode::OK,
@@ -69,30 +76,95 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Re
                 Automatic::Hold => "members of a new case are held by themselves",
             },
             facts: facts(doors, visitor).await?,
+            model: model(doors),
+            elsewhere: doors.screener.is_elsewhere(),
             rows,
+            origins: detectors::origins(&counts).into_iter().map(origin).collect(),
+            backtests: backtests::all(doors),
+            has_model: settings.model.is_some(),
+            score_min: settings.triage.score_min,
+            families_min: settings.triage.families_min,
+            from: day(visitor.now.plus_ms(-30 * DAY_MS)),
+            to: day(visitor.now),
             more: counts.more,
             rules: rules::section(doors, visitor).await?,
         },
     ))
 }
 
-fn row(name: &str, version: u32, tally: Tally) -> Row {
-    let judged = tally.confirmed + tally.dismissed;
-    Row {
-        words: words::plain(name),
-        link: encoded(name),
-        name: name.to_owned(),
-        version,
-        family: String::new(),
-        state: "earlier",
-        counts: false,
-        clears: "",
-        precision: match judged {
-            0 => String::new(),
-            _ => format!("{} of {judged} · {} %", tally.confirmed, 100 * tally.confirmed / judged),
-        },
-        tally,
+fn shown(amounts: &[AmountView]) -> String {
+    words::list(&amounts.iter().map(|amount| amount.shown.clone()).collect::<Vec<_>>())
+}
+
+/// `12.00 USD of 3 members, 9 days`.
+fn wrongly(worth: &WorthView) -> String {
+    match worth.members_held_wrongly {
+        0 => String::new(),
+        members => {
+            let amounts = shown(&worth.held_wrongly);
+            let of = if amounts.is_empty() { "nothing" } else { &amounts };
+            let count = |number: u64, word: &str| words::count(usize::try_from(number).unwrap_or(usize::MAX), word);
+            let days = u64::try_from(worth.days_held_wrongly).unwrap_or(0);
+            format!("{of} of {}, {}", count(members, "member"), count(days, "day"))
+        }
     }
+}
+
+/// `2026-11-21`.
+fn day(at: Timestamp) -> String {
+    at.to_string().chars().take(10).collect()
+}
+
+fn row(version: DetectorView) -> Row {
+    let said = version.reviews;
+    Row {
+        words: words::plain(&version.name),
+        link: encoded(&version.name),
+        family: version.family.map(words::plain).unwrap_or_default(),
+        state: version.state,
+        counts: ["counts", "live", "shadow"].contains(&version.state),
+        clears: version.clears.unwrap_or(""),
+        precision: precision(said),
+        cases: version.cases,
+        strongest_in: version.strongest_in,
+        said,
+        avoided: shown(&version.worth.avoided),
+        lost: shown(&version.worth.lost),
+        wrongly: wrongly(&version.worth),
+        version: version.version,
+        name: version.name,
+    }
+}
+
+fn origin(found: OriginView) -> Origin {
+    Origin { words: words::plain(&found.chosen_by), precision: precision(found.reviews), said: found.reviews }
+}
+
+/// `37 of 40 · 92 %`.
+fn precision(said: Said) -> String {
+    let judged = said.confirmed + said.dismissed;
+    match said.precision() {
+        Some(precision) => format!("{} of {judged} · {} %", said.confirmed, precision / 10),
+        None => String::new(),
+    }
+}
+
+/// What the fitted model of this process is and would do.
+fn model(doors: &Doors) -> Vec<(&'static str, String)> {
+    let Some(model) = doors.screener.model() else { return Vec::new() };
+    let on = &model.named.model.on;
+    let mut facts = vec![
+        ("Model", model.named.name.clone()),
+        ("Version", format!("{} ({})", model.named.version, &model.named.hash[..12])),
+        ("State", detectors::state_of(&model).to_owned()),
+        ("Fitted on", format!("{} members, {} bad", on.members, on.bad)),
+    ];
+    if let Some(beside) = model.beside {
+        facts.push(("Cases of the last pass that it finds too", beside.both.to_string()));
+        facts.push(("It would open besides", beside.model_alone.to_string()));
+        facts.push(("It would not open", beside.score_alone.to_string()));
+    }
+    facts
 }
 
 async fn facts(doors: &Doors, visitor: &Visitor<'_>) -> Result<Vec<(&'static str, String)>, Reply> {

@@ -1,6 +1,7 @@
 //! The risk desk: the queue of cases, one case on one screen, and what is decided there.
 
 pub(super) mod around;
+pub(super) mod backtests;
 pub(super) mod case;
 pub(super) mod counts;
 pub(super) mod decide;

@@ -115,7 +115,7 @@ pub(in crate::console) struct TieRow {
 /// Somebody whose node has facts.
 struct Person {
     id: String,
-    score: u16,
+    score: Option<u16>,
     sort: &'static str,
 }
 
@@ -139,7 +139,7 @@ impl Picture {
     pub(super) fn of(case: &Case, known: &BTreeMap<String, Known>) -> Self {
         let person = |suspect: &crate::cases::Suspect| Person {
             id: suspect.member.to_string(),
-            score: suspect.score,
+            score: (!case.hides_score()).then_some(suspect.score),
             sort: "member",
         };
         Self::drawn(case.members.iter().map(person).collect(), &case.ties, known)
@@ -147,8 +147,8 @@ impl Picture {
 
     /// Draws who is around a member: their scores by id, and how many more there are.
     pub(super) fn around(
-        member: (&MemberId, u16),
-        scores: BTreeMap<String, u16>,
+        member: (&MemberId, Option<u16>),
+        scores: BTreeMap<String, Option<u16>>,
         ties: &[Tie],
         known: &BTreeMap<String, Known>,
         more: usize,
@@ -207,6 +207,7 @@ impl Picture {
 
 fn node(person: Person, known: &BTreeMap<String, Known>) -> Node {
     let Person { id, score, sort } = person;
+    let score = words::score(score);
     let (standing, money_minor, money) = known
         .get(&id)
         .map_or(("clear", 0, String::new()), |known| (word(known.standing), known.money_minor, known.money.clone()));
@@ -261,8 +262,9 @@ mod tests {
     #[test]
     fn what_is_not_drawn_is_said() {
         let name = |number: usize| MemberId::new(format!("m-{number:03}")).unwrap();
-        let people =
-            |count: usize| (0..count).map(|at| Person { id: name(at).to_string(), score: 1, sort: "member" }).collect();
+        let people = |count: usize| {
+            (0..count).map(|at| Person { id: name(at).to_string(), score: Some(1), sort: "member" }).collect()
+        };
         let tie = |at: usize, to: &str, kind: &str| Tie {
             from: name(at),
             to: to.to_owned(),

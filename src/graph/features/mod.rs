@@ -10,6 +10,7 @@ pub mod pair;
 pub mod trust;
 
 use super::found::Found;
+use super::network::Builder;
 
 /// Which way a figure may point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,12 @@ macro_rules! features {
     };
 }
 pub(crate) use features;
+
+/// Every feature of this program, whatever the network.
+#[must_use]
+pub fn all() -> Vec<&'static Feature> {
+    Table::of(&Found::of(&Builder::new().build())).features
+}
 
 /// Figures by feature and row.
 #[derive(Debug, Default)]

@@ -18,6 +18,9 @@ const DRAWS: usize = 400;
 /// Honest members that somebody looked at and cleared are the hard ones, and count twice.
 const CLEARED_WEIGHT: f64 = 2.0;
 
+/// The most that one member may stand for: a few would outweigh everything that was found by evidence.
+const STANDS_FOR_MAX: u32 = 20;
+
 /// What is known of a member that is fitted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Labelled {
@@ -27,6 +30,20 @@ pub struct Labelled {
     pub bad: bool,
     /// Whether it was in a group that was reviewed.
     pub reviewed: bool,
+    /// Chance chose that group, one in so many; 1 for what its evidence chose.
+    pub one_in: u32,
+}
+
+impl Labelled {
+    /// How much it counts: by the chance of being chosen. One that was drawn stands for those that were
+    /// not, up to a bound.
+    #[must_use]
+    pub fn weight(&self) -> f64 {
+        match self.one_in {
+            0 | 1 if self.reviewed && !self.bad => CLEARED_WEIGHT,
+            one_in => f64::from(one_in.clamp(1, STANDS_FOR_MAX)),
+        }
+    }
 }
 
 /// What came of judging across folds.
@@ -89,13 +106,8 @@ pub fn fit_model(found: &Found, table: &Table, labelled: &[Labelled], seed: u64)
     if communities < FOLDS {
         return Err(FitFault::TooFewCommunities(communities));
     }
-    let examples: Vec<Example> = labelled
-        .iter()
-        .map(|one| {
-            let cleared = one.reviewed && !one.bad;
-            Example { row: one.row, bad: one.bad, weight: if cleared { CLEARED_WEIGHT } else { 1.0 } }
-        })
-        .collect();
+    let examples: Vec<Example> =
+        labelled.iter().map(|one| Example { row: one.row, bad: one.bad, weight: one.weight() }).collect();
     let by_community = judge(table, &examples, &folds, &community, seed);
     let at_random = judge(table, &examples, &random_folds(labelled.len(), seed), &community, seed);
     let pairs: Vec<(f64, bool)> = by_community.scores.iter().copied().zip(examples.iter().map(|one| one.bad)).collect();

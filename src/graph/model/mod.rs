@@ -6,6 +6,7 @@ pub mod boost;
 pub mod file;
 pub mod fit;
 pub mod isotonic;
+pub mod named;
 
 use super::features::{Feature, Table};
 use super::measure::Figures;

@@ -2,7 +2,7 @@
 //! communities whole.
 
 use super::boost::{Care, Example, fit};
-use super::fit::{FOLDS, community_folds};
+use super::fit::{FOLDS, Labelled, community_folds};
 use super::isotonic::Calibration;
 use super::{Fitted, FittedOn, Model};
 use crate::graph::features::{Feature, Sign, Table};
@@ -77,6 +77,21 @@ fn a_document_that_is_no_model_of_ours_is_refused_by_name() {
     let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
     document["calibration"]["chances"] = serde_json::json!([1.0]);
     assert!(said(&document.to_string(), &[&UP, &DOWN]).contains("calibration"));
+}
+
+#[test]
+fn a_label_weighs_by_the_chance_of_having_been_chosen() {
+    for (bad, reviewed, one_in, weight) in [
+        (true, false, 1, 1.0),
+        (true, true, 1, 1.0),
+        (false, false, 1, 1.0),
+        (false, true, 1, 2.0),
+        (false, true, 7, 7.0),
+        (true, true, 7, 7.0),
+        (true, true, 4_000, 20.0),
+    ] {
+        assert_eq!(Labelled { row: 0, bad, reviewed, one_in }.weight(), weight, "{bad} {reviewed} {one_in}");
+    }
 }
 
 #[test]
