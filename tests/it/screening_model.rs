@@ -71,8 +71,8 @@ async fn a_live_model_is_the_score_and_is_withdrawn_as_a_detector_is() {
     assert_eq!(risk["score"], risk["model"]["score"], "there is one score");
     // The score is the chance that the sum of its contributions stands for.
     let sum: f64 = risk["evidence"].as_array().unwrap().iter().map(|part| part["adds"].as_f64().unwrap()).sum();
-    let score = risk["score"].as_u64().unwrap();
-    assert_eq!(named.score(sum).round() as u64, score, "{risk:#}");
+    let score = risk["score"].as_f64().unwrap();
+    assert!((named.score(sum).round() - score).abs() < 0.5, "{risk:#}");
     assert!(risk["evidence"].as_array().unwrap().iter().any(|part| part["family"] == "base rate"), "{risk:#}");
     let id = town.get("/v1/cases").await["cases"][0]["id"].as_u64().expect("the ring is a case");
     let case = town.get(&format!("/v1/cases/{id}")).await;
