@@ -201,7 +201,6 @@ fn pages(args: &Args, stage: &Stage, browser: &mut Browser) -> Result<Vec<Page>,
         page("ledger", "/console/ledger".to_owned(), "sums of the books, 5,000 records"),
         page("access", "/console/access".to_owned(), "no store: keys and users"),
         page("audit", "/console/audit".to_owned(), "the newest of the list"),
-        page("password", "/console/password".to_owned(), "nothing"),
     ])
 }
 

@@ -132,7 +132,7 @@ impl<'de> Shape<'de> for Top<'de> {
             Some(_) if unclear || is_notification => Self::Unclear,
             Some((name, batch)) => Self::Batch(name, batch),
             // Judged where it was read: it is too large to be moved about.
-            None => Self::One(is_notification.then(|| message(&notification, ""))),
+            None => Self::One(is_notification.then(|| message(&notification, None))),
         })
     }
 }
@@ -140,7 +140,7 @@ impl<'de> Shape<'de> for Top<'de> {
 impl<'de> Judge<'de> for RawNotification<'de> {
     fn judge(notification: Part<'de, Self>, index: usize) -> Message {
         let fault = match &notification {
-            Part::Given(notification) => return message(notification, &format!("[{index}].")),
+            Part::Given(notification) => return message(notification, Some(index)),
             other => other.object("").err(),
         };
         let detail = fault.map_or_else(|| "must be an object, is null".to_owned(), |problem| problem.detail);
@@ -148,7 +148,7 @@ impl<'de> Judge<'de> for RawNotification<'de> {
     }
 }
 
-fn message(notification: &RawNotification<'_>, place: &str) -> Message {
+fn message(notification: &RawNotification<'_>, place: Option<usize>) -> Message {
     let id = || {
         let content = match &notification.content {
             Part::Given(content) => content.repeatable(),
@@ -160,7 +160,9 @@ fn message(notification: &RawNotification<'_>, place: &str) -> Message {
         Ok(Judged::Event(event)) => Message::Event(event),
         Ok(Judged::Ignored(why)) => Message::Ignored { id: id(), why },
         Err(mut problem) => {
-            problem.path.insert_str(0, place);
+            if let Some(index) = place {
+                problem.path.insert_str(0, &format!("[{index}]."));
+            }
             Message::Impossible { id: id(), problem }
         }
     }
