@@ -69,11 +69,7 @@ pub struct History<'a> {
     spent: Vec<i64>,
     /// Whether there are several currencies, so that `spent` is no sum.
     mixed: bool,
-    /// The newest that is not wholly cleared.
-    pending: Option<usize>,
-    /// The purchase that was cleared last, of those after it the one that was, and so on: of
-    /// any newest ones the first of these among them was cleared last.
-    cleared: Vec<(usize, Timestamp)>,
+    clearings: Clearings,
     /// What sealed purchases left behind: they count where everything does.
     sealed: Sealed,
     /// Answers that are kept up; what is asked in which order changes none of them.
@@ -122,6 +118,42 @@ impl Rests {
     }
 }
 
+/// When purchases were wholly cleared, for whatever rests on the newest of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Clearings {
+    /// The newest that is not.
+    pending: Option<usize>,
+    /// The one that was last, of those after it the one that was, and so on: of any newest ones
+    /// the first of these among them was last.
+    cleared: Vec<(usize, Timestamp)>,
+}
+
+impl Clearings {
+    /// Adds the next purchase, by its place.
+    #[inline]
+    pub(super) fn push(&mut self, place: usize, cleared_at: Option<Timestamp>) {
+        match cleared_at {
+            None => self.pending = Some(place),
+            Some(at) => {
+                while self.cleared.last().is_some_and(|(_, before)| *before <= at) {
+                    self.cleared.pop();
+                }
+                self.cleared.push((place, at));
+            }
+        }
+    }
+
+    /// Adds what rests on those from a place on.
+    pub(super) fn rests(&self, first: usize, rests: &mut Rests) {
+        if self.pending >= Some(first) {
+            rests.on(None);
+        }
+        if let Some((_, at)) = self.cleared.get(self.cleared.partition_point(|(place, _)| *place < first)) {
+            rests.on(Some(*at));
+        }
+    }
+}
+
 /// What a count is asked for: the purchase at hand, and the offer that asks.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
@@ -162,16 +194,7 @@ impl<'a> History<'a> {
             return;
         }
         self.mixed |= self.bought.first().is_some_and(|first| first.currency != bought.currency);
-        let place = self.bought.len();
-        match bought.cleared_at {
-            None => self.pending = Some(place),
-            Some(at) => {
-                while self.cleared.last().is_some_and(|(_, before)| *before <= at) {
-                    self.cleared.pop();
-                }
-                self.cleared.push((place, at));
-            }
-        }
+        self.clearings.push(self.bought.len(), bought.cleared_at);
         self.spent.push(self.spent.last().copied().unwrap_or(0).saturating_add(bought.minor));
         self.bought.push(bought);
     }
@@ -241,13 +264,7 @@ impl<'a> History<'a> {
             self.running.borrow_mut().rests(&self.bought, count, within, asked, rests);
             return;
         }
-        let first = first_within(&self.bought, within, asked.time);
-        if self.pending >= Some(first) {
-            rests.on(None);
-        }
-        if let Some((_, at)) = self.cleared.get(self.cleared.partition_point(|(place, _)| *place < first)) {
-            rests.on(Some(*at));
-        }
+        self.clearings.rests(first_within(&self.bought, within, asked.time), rests);
     }
 
     /// The most that was spent within the ladder's window at the end of any local day of the

@@ -185,7 +185,7 @@ pub fn judge(
             let worth = run.worth(index);
             let lines = run.lines(index, &worth, own == Some(index), raises, &mut asks);
             judged.push(Judged { index, worth_minor: worth.minor, lines });
-            run.remember(index, concern, Some(&worth));
+            run.remember(index, concern);
         } else {
             run.let_go(&placed.purchase);
         }

@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
         let verdict = |line: &Line, terms: &Terms| verdict(line, terms.is_budgeted(), purchase, own, raises);
         stack::choose(&mut lines, &candidates, &verdict);
         self.shares_of_others(&mut lines, &candidates, placed, worth);
-        if purchase.occasion.is_none() {
+        if placed.is_purchase {
             stack::cut_to_purchase(&mut lines, &candidates, worth.minor);
         }
         for (line, candidate) in lines.iter_mut().zip(&candidates) {
@@ -348,8 +348,7 @@ impl<'a> Run<'a> {
             let other = (0..lines.len()).find(|other| is_it(*other)).map(|other| &lines[other]);
             let base = other.filter(|other| other.unit == unit).map_or(0, |other| other.terms_minor);
             let share = basis_points.of_floor(base);
-            let is_bought = placed.purchase.occasion.is_none();
-            let share = if is_bought && unit.currency().is_some() { share.min(worth.minor) } else { share };
+            let share = if placed.is_purchase && unit.currency().is_some() { share.min(worth.minor) } else { share };
             let given = if share > 0 {
                 self.capped(share, placed, candidate.terms, candidate.reward, candidate.number)
             } else {

@@ -25,7 +25,8 @@ pub struct Placed {
     pub merchant: Option<MerchantId>,
     /// Whether nothing was bought here: it holds credits that name no purchase.
     pub unlinked: bool,
-    /// Whether it is a purchase, and nothing else that is rewarded.
+    /// Whether it is a purchase, and nothing else that is rewarded. This and the card stand here
+    /// for whoever walks over all of them: the purchase itself lies elsewhere in memory.
     pub is_purchase: bool,
     /// The card of its first event.
     card: Option<CardHash>,

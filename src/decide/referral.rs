@@ -35,7 +35,7 @@ pub fn qualified(
     let from = member.purchases.partition_point(|placed| placed.time < *referred_at);
     let assigned = if from < member.purchases.len() { assign(member, None, mark, lapse) } else { return None };
     member.purchases.iter().enumerate().skip(from).find_map(|(index, placed)| {
-        if placed.purchase.occasion.is_some() {
+        if !placed.is_purchase {
             return None;
         }
         let InForce::Version(version) = offer.in_force(placed.time) else { return None };

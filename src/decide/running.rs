@@ -6,12 +6,11 @@
 //! questions, and a question about the newest purchase alone looks at its window once.
 
 use super::history::{
-    Asked, Bought, Counted, OfferStarts, Rests, first_within, is_of_all, passes, period, window_begins,
+    Asked, Bought, Clearings, Counted, OfferStarts, Rests, first_within, is_of_all, passes, period, window_begins,
 };
 use crate::domain::merchant::Matched;
 use crate::domain::offer::{Count, Measure, Period, PurchaseTest, Within};
 use crate::domain::{Currency, Timestamp};
-use std::collections::VecDeque;
 
 /// All that decides the answer of a count, but the comparison.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,12 +138,7 @@ impl Running {
         rests: &mut Rests,
     ) {
         let (answer, _) = self.up_to_now(bought, count, within, asked);
-        if answer.pending > 0 {
-            rests.on(None);
-        }
-        if let Some((_, at)) = answer.cleared.front() {
-            rests.on(Some(*at));
-        }
+        answer.clearings.rests(answer.first, rests);
     }
 
     fn up_to_now(
@@ -190,14 +184,10 @@ struct Answer {
     /// The calendar periods of a streak, in the order of purchases.
     periods: Vec<i64>,
     last_at: Option<Timestamp>,
-    /// Whether the window takes all from its first on: then the history knows the two below,
-    /// and they are not kept.
+    /// Whether the window takes all from its first on: then the history has their clearings,
+    /// and they are not kept here.
     takes_all: bool,
-    /// How many are not wholly cleared.
-    pending: usize,
-    /// When the last of the others was, and of those after it: what leaves the window leaves
-    /// the next of them behind.
-    cleared: VecDeque<(usize, Timestamp)>,
+    clearings: Clearings,
 }
 
 impl Answer {
@@ -213,8 +203,7 @@ impl Answer {
             values: hashbrown::HashMap::new(),
             periods: Vec::new(),
             last_at: None,
-            pending: 0,
-            cleared: VecDeque::new(),
+            clearings: Clearings::default(),
         }
     }
 
@@ -232,7 +221,7 @@ impl Answer {
             }
         }
         for place in self.until..bought.len() {
-            if self.takes_all || self.question.takes(&bought[place], self.now) {
+            if self.takes(&bought[place]) {
                 self.add(bought, place, shops);
             }
         }
@@ -242,9 +231,9 @@ impl Answer {
     /// Counts from a purchase on, as if nothing had been counted.
     fn begin(&mut self, first: usize) {
         (self.first, self.until) = (first, first);
-        (self.purchases, self.spend, self.pending) = (0, 0, 0);
+        (self.purchases, self.spend) = (0, 0);
         self.values.clear();
-        self.cleared.clear();
+        self.clearings = Clearings::default();
     }
 
     /// Takes off what is too old. Time goes forward as purchases are judged; who looks at an
@@ -259,11 +248,15 @@ impl Answer {
         while is_old(self.first) {
             let place = self.first;
             self.first += 1;
-            if place < self.until && (self.takes_all || self.question.takes(&bought[place], self.now)) {
+            if place < self.until && self.takes(&bought[place]) {
                 self.drop(bought, place, shops);
             }
         }
         self.until = self.until.max(self.first);
+    }
+
+    fn takes(&self, one: &Bought<'_>) -> bool {
+        self.takes_all || self.question.takes(one, self.now)
     }
 
     fn add(&mut self, bought: &[Bought<'_>], place: usize, shops: &mut Shops) {
@@ -284,15 +277,8 @@ impl Answer {
             }
             Measure::Purchases | Measure::Referrals => self.purchases += 1,
         }
-        if self.takes_all {
-            return;
-        }
-        match one.cleared_at {
-            None => self.pending += 1,
-            Some(at) => {
-                while self.cleared.pop_back_if(|(_, before)| *before <= at).is_some() {}
-                self.cleared.push_back((place, at));
-            }
+        if !self.takes_all {
+            self.clearings.push(place, one.cleared_at);
         }
     }
 
@@ -313,15 +299,6 @@ impl Answer {
             Measure::Purchases | Measure::Referrals => self.purchases -= 1,
             // Of all that was ever bought, which no window slides over.
             Measure::DaysSince | Measure::Streak(_) => {}
-        }
-        if self.takes_all {
-            return;
-        }
-        match one.cleared_at {
-            None => self.pending -= 1,
-            Some(_) => {
-                self.cleared.pop_front_if(|(front, _)| *front == place);
-            }
         }
     }
 

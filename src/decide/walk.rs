@@ -167,7 +167,7 @@ impl<'a> Run<'a> {
         let placed = &self.member.purchases[index];
         self.passed.push(Passed { placed, in_scope: concern.in_scope });
         if concern.in_scope {
-            self.remember(index, concern, None);
+            self.remember(index, concern);
         }
     }
 
@@ -192,12 +192,11 @@ impl<'a> Run<'a> {
         self.kept.add_gone(purchase, |_| false);
     }
 
-    /// Lets later purchases look back at this one. What it is worth is found out where it is
-    /// not known yet and an offer asks.
-    pub(super) fn remember(&mut self, index: usize, concern: Concern, worth: Option<&Worth<'a>>) {
+    /// Lets later purchases look back at this one.
+    pub(super) fn remember(&mut self, index: usize, concern: Concern) {
         let placed = &self.member.purchases[index];
         if placed.is_purchase {
-            self.remember_bought(index, concern.own, worth);
+            self.remember_bought(index, concern.own);
         } else if let Some(Occasion::Referral(referral)) = &placed.purchase.occasion {
             let offer = self.book.offer(&referral.offer);
             let qualified = referral.qualified.is_some() && referral.clear && !referral.barred;
@@ -208,19 +207,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn remember_bought(&mut self, index: usize, own: Option<usize>, worth: Option<&Worth<'a>>) {
+    fn remember_bought(&mut self, index: usize, own: Option<usize>) {
         let own = own.filter(|shelf| self.shelves[*shelf].looks_back);
         if own.is_none() && self.wide.is_empty() {
             return;
         }
         let placed = &self.member.purchases[index];
-        let (minor, cleared_at) = match worth {
-            Some(worth) => (worth.minor, worth.wholly_cleared_at()),
-            None => {
-                let (minor, cleared_at) = placed.tally.standing(self.mark, &self.policy.lapse);
-                (minor - self.assigned.taken(index), cleared_at)
-            }
-        };
+        let (minor, cleared_at) = placed.tally.standing(self.mark, &self.policy.lapse);
+        let minor = minor - self.assigned.taken(index);
         if minor <= 0 || self.refused_card(placed).is_some() {
             return;
         }

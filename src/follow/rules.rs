@@ -29,10 +29,10 @@ const GROUPS_MAX: usize = 500;
 /// Links of a picture.
 const TIES_MAX: usize = 500;
 
-/// Whom a rule has flagged, and when the first and the last of them gave cause: Unix seconds.
+/// Whom a rule has flagged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flagged {
-    /// When each gave cause first.
+    /// When each gave cause first: Unix seconds.
     pub members: BTreeMap<Who, u32>,
 }
 
