@@ -225,14 +225,14 @@ impl Side {
         source: &Source,
         count: usize,
         at_once: usize,
-        members: usize,
+        members: std::ops::Range<usize>,
     ) -> Result<Duration, Fault> {
         let from = self.next;
         self.next += count;
-        let engine = &self.engine;
+        let (engine, members) = (&self.engine, &members);
         let begun = Instant::now();
         let sent = futures_util::stream::iter(from..from + count).map(|n| async move {
-            let body = VerifiedBody::by_operator(bytes::Bytes::from(purchase(n, n % members)));
+            let body = VerifiedBody::by_operator(bytes::Bytes::from(purchase(n, members.start + n % members.len())));
             let received = ringfence::pipeline::receive(engine, source, &body).await;
             let outcome = received.ok().and_then(|mut received| received.results.pop()).and_then(Result::ok);
             outcome.is_some_and(|outcome| outcome.outcome.as_str() == "credited")
@@ -331,7 +331,7 @@ fn alone(server: &Server, calls: &[redis::Cmd], times: usize) -> Result<f64, Fau
     Ok(micros_each(server.cpu()?.saturating_sub(before), times / 16 * 16))
 }
 
-fn memory(server: &Server, members: usize) -> Result<BTreeMap<&'static str, u64>, Fault> {
+fn memory(server: &Server) -> Result<BTreeMap<&'static str, u64>, Fault> {
     let mut connection = server.client.get_connection().map_err(said)?;
     let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("rf:*").query(&mut connection).map_err(said)?;
     let mut bytes: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -351,7 +351,6 @@ fn memory(server: &Server, members: usize) -> Result<BTreeMap<&'static str, u64>
             redis::cmd("MEMORY").arg("USAGE").arg(&key).arg("SAMPLES").arg(0).query(&mut connection).map_err(said)?;
         *bytes.entry(kind).or_default() += size.unwrap_or(0);
     }
-    bytes.values_mut().for_each(|sum| *sum /= members as u64);
     Ok(bytes)
 }
 
@@ -384,7 +383,7 @@ async fn measure(args: &Args) -> Result<(), Fault> {
         for is_shared in [false, true] {
             let side = if is_shared { &mut shared } else { &mut embedded };
             let (own, theirs, counted) = (own_cpu(), server.cpu()?, server.calls()?);
-            let took = side.credit(&source, args.webhooks, args.at_once, args.members).await?;
+            let took = side.credit(&source, args.webhooks, args.at_once, 0..args.members).await?;
             let (own, theirs) = (own_cpu().saturating_sub(own), server.cpu()?.saturating_sub(theirs));
             if round == 0 {
                 continue;
@@ -402,7 +401,7 @@ async fn measure(args: &Args) -> Result<(), Fault> {
     // One at a time: how many times the way to Redis and back an answer waits for.
     let mut each = Vec::new();
     for _ in 0..500 {
-        each.push(shared.credit(&source, 1, 1, args.members).await?.as_secs_f64() * 1e6);
+        each.push(shared.credit(&source, 1, 1, 0..args.members).await?.as_secs_f64() * 1e6);
     }
     let monitor = tokio::task::spawn_blocking({
         let port = server.port;
@@ -410,7 +409,7 @@ async fn measure(args: &Args) -> Result<(), Fault> {
     });
     // The watcher says when it watches; one webhook later it has seen what it is asked for.
     let (watcher, lines) = monitor.await.map_err(|error| fault(error.to_string()))??;
-    shared.credit(&source, 1, 1, args.members).await?;
+    shared.credit(&source, 1, 1, 0..args.members).await?;
     let seen = tokio::task::spawn_blocking(move || collect(watcher, lines))
         .await
         .map_err(|error| fault(error.to_string()))??;
@@ -443,7 +442,7 @@ async fn measure(args: &Args) -> Result<(), Fault> {
         println!("  {command}: {:.2} per webhook", per_webhook(count));
     }
     together(args, &server, &mut shared, &source, folder.path()).await?;
-    memory_of_members(args, &server, &mut shared, &source).await?;
+    memory_of_members(&source, folder.path()).await?;
     if args.offers > 0 {
         start_with_offers(args, folder.path()).await?;
     }
@@ -464,62 +463,59 @@ async fn together(args: &Args, server: &Server, one: &mut Side, source: &Source,
     let options =
         EngineOptions { sightings_days: 0, shared: Some(connect), ..EngineOptions::new(&dir.join("cluster")) };
     let mut cluster = Side::open(options, args.members).await?;
-    let (mut alone, mut both, mut spread) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut alone, mut apart, mut both, mut spread) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..=args.rounds {
-        let took = one.credit(source, args.webhooks, args.at_once, args.members).await?;
-        let begun = Instant::now();
-        let half = args.webhooks / 2;
-        let (first, other) = tokio::join!(
-            one.credit(source, half, args.at_once / 2, args.members),
-            two.credit(source, half, args.at_once / 2, args.members)
-        );
-        first?;
-        other?;
-        let together = begun.elapsed();
-        let on_cluster = cluster.credit(source, args.webhooks, args.at_once, args.members).await?;
+        let took = one.credit(source, args.webhooks, args.at_once, 0..args.members).await?;
+        let (half, middle) = (args.webhooks / 2, args.members / 2);
+        let mut together = [Duration::ZERO; 2];
+        for (took, [first, other]) in
+            together.iter_mut().zip([[0..middle, middle..args.members], [0..args.members, 0..args.members]])
+        {
+            let begun = Instant::now();
+            let (first, other) = tokio::join!(
+                one.credit(source, half, args.at_once / 2, first),
+                two.credit(source, half, args.at_once / 2, other)
+            );
+            first.and(other)?;
+            *took = begun.elapsed();
+        }
+        let on_cluster = cluster.credit(source, args.webhooks, args.at_once, 0..args.members).await?;
         if round > 0 {
             alone.push(crate::figures::per_second(args.webhooks, took));
-            both.push(crate::figures::per_second(half * 2, together));
+            apart.push(crate::figures::per_second(half * 2, together[0]));
+            both.push(crate::figures::per_second(half * 2, together[1]));
             spread.push(crate::figures::per_second(args.webhooks, on_cluster));
         }
     }
     println!(
-        "crediting per second: one engine {}, two on the same Redis {}, one on a Cluster of three masters {}",
+        "crediting per second: one engine {}; two on the same Redis, each with its own half of the members {}, both with \
+         all of them {}; one on a Cluster of three masters {}",
         Spread::of(alone).text(0),
+        Spread::of(apart).text(0),
         Spread::of(both).text(0),
         Spread::of(spread).text(0)
     );
     Ok(())
 }
 
-/// Ten purchases each, of members who have nothing else: as Redis comes, and with room for larger values in its
-/// compact hashes.
-async fn memory_of_members(args: &Args, server: &Server, shared: &mut Side, source: &Source) -> Result<(), Fault> {
-    let fresh = 500;
-    let mut first = args.members;
+/// Ten purchases each, of members who have nothing else, all in one partition: as many as a store of 256 has for each
+/// of a million. As Redis comes, and with room for larger values in its compact hashes.
+async fn memory_of_members(source: &Source, dir: &Path) -> Result<(), Fault> {
+    const MEMBERS: usize = 4_000;
     for compact in [64, 1024] {
-        let mut connection = server.client.get_connection().map_err(said)?;
-        let mut set = redis::cmd("CONFIG");
-        set.arg("SET").arg("hash-max-listpack-value").arg(compact);
-        set.query::<()>(&mut connection).map_err(said)?;
-        let before = memory(server, 1)?;
-        shared.register("fresh", first..first + fresh).await?;
-        for nth in 0..fresh * PURCHASES {
-            let body = purchase(shared.next + nth, first + nth % fresh);
-            let body = VerifiedBody::by_operator(bytes::Bytes::from(body));
-            let received = ringfence::pipeline::receive(&shared.engine, source, &body).await;
-            received.map_err(|error| fault(error.to_string()))?;
-        }
-        shared.next += fresh * PURCHASES;
-        first += fresh;
+        let dir = dir.join(format!("memory-{compact}"));
+        std::fs::create_dir_all(&dir)?;
+        let server = Server::start(&dir, &["--hash-max-listpack-value", &compact.to_string()])?;
+        let connect = ConnectOptions::parse(&format!("redis://127.0.0.1:{}", server.port)).map_err(said)?;
+        let options =
+            EngineOptions { sightings_days: 0, shared: Some(connect), partitions: 1, ..EngineOptions::new(&dir) };
+        let mut side = Side::open(options, MEMBERS).await?;
+        side.credit(source, MEMBERS * PURCHASES, 64, 0..MEMBERS).await?;
         println!("memory of a member with a card and {PURCHASES} purchases, bytes; hash-max-listpack-value {compact}:");
-        let mut whole = 0;
-        for (kind, bytes) in memory(server, 1)? {
-            let each = bytes.saturating_sub(before.get(kind).copied().unwrap_or(0)) / fresh as u64;
-            whole += each;
-            println!("  {kind}: {each}");
-        }
-        println!("  in all: {whole}");
+        let found = memory(&server)?;
+        let each = |bytes: u64| bytes / MEMBERS as u64;
+        found.iter().for_each(|(kind, bytes)| println!("  {kind}: {}", each(*bytes)));
+        println!("  in all: {}", each(found.values().sum()));
     }
     Ok(())
 }

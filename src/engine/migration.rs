@@ -13,7 +13,7 @@ use crate::journal::vault::{Vault, VaultError};
 use crate::journal::{AppendError, Position};
 use crate::record::Record;
 use crate::store::embedded::{self, Embedded, Meta, OpenError};
-use crate::store::redis::Redis;
+use crate::store::redis::{LAYOUT, Redis};
 use crate::store::{CATALOGUE, Keeper, StoreError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -96,6 +96,7 @@ impl Migration {
                 if redis.known_fact("secrets").await?.is_some() {
                     return Err(MigrationError::NotEmpty);
                 }
+                redis.fact("layout", LAYOUT).await?;
                 redis.fact("secrets", &secrets.fingerprint()).await?;
                 redis.fact("partitions", &options.partitions.to_string()).await?;
                 (Target::Shared(redis), Some(secrets.wrapping_key()))

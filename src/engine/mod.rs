@@ -15,6 +15,7 @@ mod linked;
 pub mod look;
 pub mod marks;
 pub mod migration;
+mod pages;
 pub mod redeem;
 pub mod referral;
 mod replay;
@@ -438,6 +439,10 @@ async fn read_member(
     for (key, value) in purchases {
         if key.ends_with(&[0, b'k']) {
             state.key = Some(value.as_ref().into());
+            continue;
+        }
+        if pages::is_page(member, key) {
+            state.purchases.extend(pages::unpacked(partition, value)?.into_iter().map(Placed::new));
             continue;
         }
         state.purchases.push(Placed::new(crate::record::decode::<Purchase>(value)?));

@@ -2,6 +2,7 @@
 //! it with what its state lacks, a migration with whole journals.
 
 use super::again::Job;
+use super::pages::Base;
 use super::sealed::MemberKeys;
 use super::start::place_of;
 use super::turn::{granted_changes, member_batch};
@@ -145,8 +146,8 @@ impl Replay<'_> {
         if let MemberInput::Erased { slot: Some(slot) } = input {
             self.erased.push(*slot);
         }
-        let base = state.head.version;
-        if base < record.envelope.version {
+        let base = Base::of(&state, self.keys.are_shared());
+        if base.version < record.envelope.version {
             let referrer = |state: &MemberState| state.head.referred_by.as_ref().map(|(by, _)| by.clone());
             let before = referrer(&state);
             let mut touched = Touched::default();

@@ -7,6 +7,7 @@
 use super::again::{Job, tells};
 use super::answer::{Taken, answering, rewards};
 use super::budgets::{Budget, Crossed, Reserved};
+use super::pages::{Base, put_purchases};
 use super::rounds::Decision;
 use super::{Engine, EngineError, referral};
 use crate::catalogue::Catalogue;
@@ -20,7 +21,7 @@ use crate::decide::{
     worth,
 };
 use crate::domain::member::MemberHead;
-use crate::domain::purchase::{AnswerLine, Grant, Purchase, SIGNAL, Stage, entry_key};
+use crate::domain::purchase::{AnswerLine, Grant, SIGNAL, Stage, entry_key};
 use crate::domain::time::DAY_MS;
 use crate::domain::{CardHash, Code, MemberId, MerchantId, OfferId, PurchaseKey, Timestamp};
 use crate::ledger::{AccountKind, Owner};
@@ -56,7 +57,7 @@ pub struct Turn {
     partition: Partition,
     /// The state as decided so far in this turn.
     pub member: MemberState,
-    base_version: u64,
+    base: Base,
     catalogue: Arc<Catalogue>,
     records: Vec<Record>,
     touched: Touched,
@@ -116,7 +117,7 @@ impl Engine {
             _guard: guard,
             _gate: gate,
             partition: self.partition(member),
-            base_version: state.head.version,
+            base: Base::of(&state, self.shared().is_some()),
             member: state,
             catalogue: self.catalogue(),
             records: Vec::new(),
@@ -145,7 +146,7 @@ impl Turn {
     /// Whether anybody registered the member before this turn.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.base_version > 0 || !self.records.is_empty()
+        self.base.version > 0 || !self.records.is_empty()
     }
     pub(super) fn engine(&self) -> Arc<Engine> {
         Arc::clone(&self.engine)
@@ -448,7 +449,7 @@ impl Turn {
         batches.extend(news.iter().chain(&self.left).map(|job| job.batch(&self.records[0])));
         self.leaves_jobs = batches.iter().any(tells);
         let (records, touched) = (&self.records, &self.touched);
-        let mut batch = member_batch(&member, self.base_version, records, touched, self.partition, &engine.due());
+        let mut batch = member_batch(&member, self.base, records, touched, self.partition, &engine.due());
         batch.puts.extend(removed.chain(days));
         let records: Vec<Vec<u8>> = self.records.iter().map(record::encode).collect();
         engine.finish_batch(&mut batch, &member, &self.records, &records);
@@ -668,7 +669,7 @@ async fn claims_of(keeper: &dyn Keeper, partitions: u16, card: CardHash) -> Resu
 /// Everything records write in the member's own partition.
 pub(super) fn member_batch(
     member: &MemberState,
-    base_version: u64,
+    base: Base,
     records: &[Record],
     touched: &Touched,
     partition: Partition,
@@ -676,18 +677,16 @@ pub(super) fn member_batch(
 ) -> Batch {
     let id = &member.head.id;
     let mut batch = Batch { partition, ..Batch::default() };
-    batch.expects.push(Expect { key: keys::head(id), version: base_version });
+    batch.expects.push(Expect { key: keys::head(id), version: base.version });
     batch.puts.push((keys::head(id), Some(keys::head_value(&member.head))));
+    put_purchases(&mut batch, base, member, touched);
     for key in &touched.purchases {
         if let Some(at) = member.find(key) {
-            let purchase: &Purchase = &member.purchases[at].purchase;
-            batch.puts.push((keys::purchase(id, key), Some(record::encode(purchase).into())));
             if let Some(day) = due.next_day(&member.purchases[at], member.head.mark, member.head.screened) {
                 batch.puts.push((keys::agenda(day, id), Some(Bytes::new())));
             }
         }
     }
-    batch.puts.extend(touched.sealed.iter().map(|key| (keys::purchase(id, key), None)));
     for (event, purchase) in &touched.outlived {
         let identity = Identity { content: event.content, purchase: purchase.clone() };
         batch.puts.push((keys::identity(id, event.card, &event.key), Some(record::encode(&identity).into())));

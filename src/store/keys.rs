@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `m` member 0 `h` | version, head |
 //! | `m` member 0 `k` | the member's own key, wrapped (a shared store alone) |
-//! | `m` member 0 `p` source 0 purchase | purchase |
+//! | `m` member 0 `p` source 0 purchase | purchase (an embedded store) |
+//! | `m` member 0 `q` page | purchases, some together, compressed (a shared store) |
 //! | `m` member 0 `i` card event-key | content hash and purchase of an event whose purchase was sealed early |
 //! | `m` member 0 `t` number | transfers of one record, for statements |
 //! | `a` day member | agenda: the member has something falling due by that day's mark |
@@ -115,6 +116,16 @@ pub fn purchase(member: &MemberId, purchase: &PurchaseKey) -> Key {
     key.push(0);
     key.extend_from_slice(id.as_bytes());
     key
+}
+/// Prefix of the pages of a member's purchases.
+#[must_use]
+pub fn purchase_pages(member: &MemberId) -> Key {
+    member_prefix(member, b'q', 0)
+}
+/// A page of a member's purchases.
+#[must_use]
+pub fn purchase_page(member: &MemberId, page: usize) -> Key {
+    [&purchase_pages(member)[..], page.to_string().as_bytes()].concat()
 }
 /// Identity of an event, with the card.
 #[must_use]

@@ -25,7 +25,7 @@ use crate::journal::Position;
 use crate::journal::disk::Disk;
 use crate::record::{self, Body, Envelope, MemberInput, Record};
 use crate::store::keys::CardClaim;
-use crate::store::redis::{Processes, Redis};
+use crate::store::redis::{LAYOUT, Processes, Redis};
 use crate::store::{Batch, By, Committed, Keeper, Partition, StoreError, keys};
 use crate::telemetry::Metrics;
 use bytes::Bytes;
@@ -67,6 +67,11 @@ pub enum JoinError {
         "the store's secrets are not those of this journal's folder: copy `store.secrets` from the journal folder of a process that uses the store into this one's, before its first start"
     )]
     Secrets,
+    /// The store was filled by a version of the program that keeps things otherwise.
+    #[error(
+        "another version of the program keeps this store's members otherwise: stop all processes, then bring their journals into an empty Redis with `ringfence migrate`"
+    )]
+    Layout,
     /// No thread of a runtime.
     #[error("a shared store is joined from within a runtime's blocking thread")]
     NoRuntime,
@@ -417,6 +422,14 @@ async fn join(
     }
     let base = Base::open(disk, options, clock, metrics)?;
     let print = base.secrets.fingerprint();
+    // Said before the secrets, so that whoever finds those finds it too.
+    let layout = match &said {
+        Some(_) => redis.known_fact("layout").await.map_err(failed)?,
+        None => Some(redis.fact("layout", LAYOUT).await.map_err(failed)?),
+    };
+    if layout.as_deref() != Some(LAYOUT) {
+        return Err(JoinError::Layout.into());
+    }
     if redis.fact("secrets", &print).await.map_err(failed)? != print {
         return Err(JoinError::Secrets.into());
     }

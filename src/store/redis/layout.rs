@@ -3,11 +3,11 @@
 //!
 //! | Redis key | type | holds |
 //! |---|---|---|
-//! | `rf:{P}:m:MEMBER` | hash | head (`h`) and purchases (`p…`) |
+//! | `rf:{P}:m:MEMBER` | hash | head (`h`), own key (`k`) and purchases (`q…`, some together) |
 //! | `rf:{P}:t:MEMBER` | hash | transfers of each record, for statements |
 //! | `rf:{P}:i:MEMBER` | hash | identities of events whose purchase was sealed early |
 //! | `rf:{P}:members` | sorted set | who is in the partition |
-//! | `rf:{P}:c:…`, `rf:{P}:u:…` | text | hints: holders of a card, owner of a purchase |
+//! | `rf:{P}:c:NNN`, `rf:{P}:u:NNN` | hash | hints: holders of cards, owners of purchases |
 //! | `rf:{P}:sums` | hash | counters |
 //! | `rf:{P}:index`, `rf:{P}:lines` | sorted set, hash | agenda, referrals, kept answers, mark, jobs, dead letters |
 //! | `rf:{P}:proof` | hash | see `library.lua` |
@@ -19,11 +19,17 @@
 //! | `rf:{b:OFFER}:budget` | hash | what each process granted and reserved of an offer's budget |
 //! | `rf:{b:OFFER}:budget:DAY` | hash | what each raised and reserved on a day of UTC; expires |
 //!
-//! `P` is the partition's number or `catalogue`.
+//! `P` is the partition's number or `catalogue`. `NNN` is a part of the hash of what the hint is of: a hash of a
+//! hundred short fields takes a third of the memory of a hundred keys.
 
 use crate::store::keys::{Shelf, shelf};
 use crate::store::{CATALOGUE, Partition};
 
+/// Hashes over which the hints of a partition are spread: of a partition with fifty thousand members and half a
+/// million purchases a hash has some hundred fields, below the number at which Redis gives up their compact form.
+const HINT_HASHES: u64 = 4096;
+/// Version of this layout: a store that was filled in another is not read.
+pub const LAYOUT: &str = "2";
 /// Begins every key.
 pub const PREFIX: &str = "rf:";
 
@@ -39,8 +45,6 @@ pub enum Place {
         /// The member, when it is a head: entered among the partition's members.
         member: Option<Vec<u8>>,
     },
-    /// A text by itself.
-    Text(Vec<u8>),
     /// A line of the partition's index.
     Line(Vec<u8>),
     /// A counter.
@@ -77,7 +81,11 @@ pub fn place(partition: Partition, key: &[u8]) -> Place {
             let head = (rest == b"h").then(|| member.to_vec());
             Place::Field { key: named(partition, &[kind, member]), field: field.to_vec(), member: head }
         }
-        Shelf::Point => Place::Text(named(partition, &[&key[..1], b":", &key[1..]])),
+        Shelf::Point => {
+            let hash = xxhash_rust::xxh3::xxh3_64(&key[1..]) % HINT_HASHES;
+            let key_of_all = named(partition, &[&key[..1], b":", format!("{hash:03x}").as_bytes()]);
+            Place::Field { key: key_of_all, field: key[1..].to_vec(), member: None }
+        }
         Shelf::Counter => Place::Counter(key.to_vec()),
         Shelf::Ordered if partition == CATALOGUE && matches!(key.first(), Some(b'M' | b'O')) => {
             Place::Document(named(partition, &[&key[..1], b":", &key[1..]]), key.to_vec())

@@ -39,9 +39,7 @@ end
 --   v version         a document must have this version
 --   h process token   a lease must be this one
 --   q field value     a field must have this value ('' when it must be absent)
---   Q value           a text must be this ('' when it must be absent)
 --   f field value     sets a field        F field   removes one
---   t value           sets a text         T         removes it
 --   a field by        raises a counter
 --   l line value      puts a line: key is the index, the next one the values; '' has no value
 --   L line            removes one
@@ -72,9 +70,6 @@ local function commit(keys, args)
     elseif op == 'v' then
       if (redis.call('HGET', key, 'version') or '0') ~= args[at + 2] then return CONFLICT end
       at = at + 3
-    elseif op == 'Q' then
-      if (redis.call('GET', key) or '') ~= args[at + 2] then return CONFLICT end
-      at = at + 3
     elseif op == 'h' then
       if not holds(key, args[at + 2], args[at + 3]) then return CONFLICT end
       at = at + 4
@@ -96,12 +91,6 @@ local function commit(keys, args)
     elseif op == 'F' then
       redis.call('HDEL', key, args[at + 2])
       at = at + 3
-    elseif op == 't' then
-      redis.call('SET', key, args[at + 2])
-      at = at + 3
-    elseif op == 'T' then
-      redis.call('DEL', key)
-      at = at + 2
     elseif op == 'a' then
       redis.call('HINCRBY', key, args[at + 2], args[at + 3])
       at = at + 4

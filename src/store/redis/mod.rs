@@ -20,6 +20,7 @@ use redis::{Cmd, FromRedisValue, cmd, pipe};
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
+pub use layout::LAYOUT;
 pub use log::{LogId, LogPage, Screened};
 pub use proof::{Look, Processes, Standing, Standings, while_repairing};
 
@@ -254,7 +255,7 @@ impl Redis {
             let value = value.as_deref().unwrap_or_default();
             match place(partition, key) {
                 Place::Line(line) => call.on("q", &[named(partition, &[b"lines"])]).arg(line).arg(value),
-                Place::Text(text) => call.on("Q", &[text]).arg(value),
+                Place::Field { key, field, .. } => call.on("q", &[key]).arg(field).arg(value),
                 _ => return Err(StoreError::Broken { partition }),
             };
         }
@@ -335,7 +336,6 @@ impl Redis {
                 }
                 Ok(pairs)
             }
-            Place::Text(_) => Err(StoreError::Broken { partition }),
         }
     }
 
@@ -370,10 +370,6 @@ fn read_command(partition: Partition, place: &Place) -> Cmd {
         Place::Field { key, field, .. } => {
             command = cmd("HGET");
             command.arg(key).arg(field);
-        }
-        Place::Text(key) => {
-            command = cmd("GET");
-            command.arg(key);
         }
         Place::Line(line) => {
             // A line without a value is in the index alone.
@@ -421,12 +417,6 @@ fn put(call: &mut Call, partition: Partition, place: Place, value: Option<Bytes>
         }
         (Place::Field { key, field, .. }, None) => {
             call.on("F", &[key]).arg(field);
-        }
-        (Place::Text(key), Some(value)) => {
-            call.on("t", &[key]).arg(value);
-        }
-        (Place::Text(key), None) => {
-            call.on("T", &[key]);
         }
         (Place::Line(line), value) => {
             let keys = [named(partition, &[b"index"]), named(partition, &[b"lines"])];
