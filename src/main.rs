@@ -60,6 +60,9 @@ enum Command {
         /// The empty store: embedded:PATH, redis://HOST:PORT or redis-cluster://HOST:PORT,HOST:PORT.
         #[arg(long, value_name = "STORE")]
         to: String,
+        /// Empty folder for the one journal that an embedded store goes on with, where there are several.
+        #[arg(long, value_name = "FOLDER")]
+        into: Option<PathBuf>,
     },
     /// What samples of a network's messages come to, and whether that is as expected.
     Conformance {
@@ -201,7 +204,9 @@ fn run(words: Words) -> Result<(), Failure> {
         Some(Command::Serve(config)) => commands::serve::serve(&config),
         Some(Command::Check(config)) => commands::serve::check(&config),
         Some(Command::Conformance { format, paths }) => commands::conformance::conformance(format, &paths),
-        Some(Command::Migrate { config, journal, to }) => commands::migrate::migrate(&config, &journal, &to),
+        Some(Command::Migrate { config, journal, to, into }) => {
+            commands::migrate::migrate(&config, &journal, &to, into.as_deref())
+        }
         Some(Command::Audit { config, journal, seed, json }) => commands::audit::audit(&config, &journal, seed, json),
         Some(Command::Keys { config, what }) => match what {
             Keys::Create { role, merchant, label } => commands::keys::create(&config, role, merchant, label),

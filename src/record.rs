@@ -139,6 +139,12 @@ pub enum Body {
     DetectorWithdrawn(Box<Withdrawal>),
     /// A rule of the risk desk with all it ever said, as it is from now on.
     Rule(Box<Rule>),
+    /// This journal was made of others: what follows was written by these processes, until it
+    /// went on itself.
+    Adopted {
+        /// Their numbers.
+        processes: Vec<u32>,
+    },
 }
 
 /// Something that happened to a member.

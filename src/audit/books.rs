@@ -286,6 +286,8 @@ pub(super) struct Books<'a> {
     withdrawn: HashSet<(u32, u16, u64)>,
     /// Members' keys, per journal. Of several journals a member's records may come out of order.
     keys: Vec<Option<Keys>>,
+    /// Whether processes wrote side by side: then what rests on nothing of another may come in another order.
+    several: bool,
     numbers: HashMap<(u32, u16), Numbers>,
     members: BTreeMap<MemberId, Member>,
     merchants: HashMap<MerchantId, u64>,
@@ -311,6 +313,7 @@ impl<'a> Books<'a> {
             options,
             report,
             withdrawn,
+            several: keys.len() > 1,
             keys,
             numbers: HashMap::new(),
             members: BTreeMap::new(),
@@ -360,6 +363,7 @@ impl<'a> Books<'a> {
                 *known = mark.max(*known);
             }
             Body::Withdrawn { .. } => {}
+            Body::Adopted { .. } => self.several = true,
             Body::Case(case) => self.case(name, record.envelope.version, *case),
             Body::DetectorWithdrawn(_) => {}
             Body::Rule(rule) => self.rule(name, record.envelope.version, *rule),
@@ -403,9 +407,7 @@ impl<'a> Books<'a> {
             return;
         };
         let version = record.envelope.version;
-        if self.keys.len() > 1
-            && Some(version) != member.head.version.checked_add(1)
-            && !member.waiting.contains_key(&version)
+        if self.several && Some(version) != member.head.version.checked_add(1) && !member.waiting.contains_key(&version)
         {
             member.waiting.insert(version, (place, record));
         } else {

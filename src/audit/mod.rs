@@ -137,6 +137,8 @@ fn first_pass(
 ) -> Result<At, AuditError> {
     let mut frames = Frames::open(dir, None)?;
     let mut read = JournalRead { dir: dir.to_owned(), segments: frames.segments(), ..JournalRead::default() };
+    // Of a journal that was made of others: who wrote in those.
+    let mut adopted = HashSet::new();
     while let Some(frame) = frames.next()? {
         read.frames += 1;
         report.examined(Named::Frames, 1);
@@ -147,13 +149,21 @@ fn first_pass(
                 Ok(Record { envelope, body: Body::Withdrawn { number } }) => {
                     withdrawn.insert((envelope.process, envelope.partition, number));
                 }
-                Ok(record) if Some(record.envelope.process) != frames.process => {
+                Ok(record)
+                    if Some(record.envelope.process) != frames.process
+                        && !adopted.contains(&record.envelope.process) =>
+                {
                     let process = record.envelope.process;
                     report.differ(Named::Records, || {
                         format!("{} record {index}: written by process {process}, in the journal of another", frame.at)
                     });
                 }
-                Ok(record) => chains.take(&record),
+                Ok(record) => {
+                    if let Body::Adopted { processes } = &record.body {
+                        adopted.extend(processes.iter().copied());
+                    }
+                    chains.take(&record);
+                }
                 Err(error) => report.differ(Named::Records, || format!("{} record {index}: {error}", frame.at)),
             }
         }

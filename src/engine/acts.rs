@@ -399,9 +399,11 @@ impl Engine {
         if !turn.is_known() {
             return Err(ActError::UnknownMember);
         }
-        // In whose vault the key lies.
+        // In whose vault the key lies: of a store that is this process' alone in its own, also what
+        // others sealed before it took their journals over.
         let key = sealed_first(&turn.member).map(|sealed| (sealed.record.process, sealed.slot));
-        let slot = key.filter(|(process, _)| *process == self.journal.process()).map(|(_, slot)| slot);
+        let is_own = |process: u32| self.shared().is_none() || process == self.journal.process();
+        let slot = key.filter(|(process, _)| is_own(*process)).map(|(_, slot)| slot);
         if !turn.member.head.erased {
             let now = turn.now();
             let open: Vec<CardHash> =
@@ -410,7 +412,7 @@ impl Engine {
                 turn.step(MemberInput::CardUnlinked { card, at: now }, None).await?;
             }
             turn.step(MemberInput::Erased { slot }, None).await?;
-            if let Some((process, slot)) = key.filter(|(process, _)| *process != self.journal.process()) {
+            if let Some((process, slot)) = key.filter(|(process, _)| !is_own(*process)) {
                 turn.leave(Job::Erase { process, slot });
             }
             turn.commit().await?;

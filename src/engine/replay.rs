@@ -107,7 +107,7 @@ impl Replay<'_> {
                 }
                 self.commit(Batch { partition, puts, ..Batch::default() }).await?;
             }
-            Body::Withdrawn { .. } => {}
+            Body::Withdrawn { .. } | Body::Adopted { .. } => {}
             Body::DetectorWithdrawn(withdrawal) => {
                 // Done twice it changes nothing.
                 self.commit(super::cases::withdrawal_batch(record, withdrawal)).await?;

@@ -203,6 +203,17 @@ impl Vault {
         Ok(number)
     }
 
+    /// Takes in a key of another vault and says in which slot it is.
+    ///
+    /// # Errors
+    /// As [`Vault::create`].
+    pub fn take_in(&self, key: &DataKey) -> Result<u64, VaultError> {
+        self.create(|slot| {
+            slot.copy_from_slice(&*key.0);
+            Ok(())
+        })
+    }
+
     /// Makes new slots durable; does nothing when there are none.
     ///
     /// # Errors

@@ -69,7 +69,7 @@ impl Books<'_> {
         });
         // Of several journals the version before may be in another one, further on.
         let follows = grows && version == rule.versions.len() as u64;
-        self.report.look(Named::Documents, numbered && (follows || self.keys.len() > 1), || {
+        self.report.look(Named::Documents, numbered && (follows || self.several), || {
             format!("{name}: rule {} version {version} does not follow from what it said", rule.id)
         });
         if rule.versions.len() > said.len() {
@@ -82,7 +82,7 @@ impl Books<'_> {
         for seen in &case.evidence {
             let Some(id) = seen.detector.strip_prefix("rule:") else { continue };
             // Of several journals the rule may be in another one, further on.
-            if self.keys.len() > 1 {
+            if self.several {
                 continue;
             }
             let rule = Code::parse(id).ok().and_then(|id| self.rules.get(&id));
@@ -102,7 +102,7 @@ impl Books<'_> {
     /// A standing leads back to what caused it.
     pub(super) fn cause(&mut self, name: Name, member: &Member, envelope: &Envelope, step: &StandingStep) {
         // Of several journals the case may be in another one, further on.
-        if self.keys.len() > 1 {
+        if self.several {
             return;
         }
         let id = &member.head.id;

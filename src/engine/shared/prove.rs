@@ -253,7 +253,7 @@ impl Engine {
                 self.put_again(CATALOGUE, vec![(keys::dead_letter(*id), None)], Vec::new()).await
             }
             // Time brings it again by itself: the mark was forgotten with what it did.
-            Body::DayMarked { .. } | Body::Withdrawn { .. } => Ok(false),
+            Body::DayMarked { .. } | Body::Withdrawn { .. } | Body::Adopted { .. } => Ok(false),
         }
     }
 
