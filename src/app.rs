@@ -32,6 +32,8 @@ const HOUSE_TICK: Duration = Duration::from_secs(1);
 /// it says that it is alive and looks at the partitions.
 const FEED_TICK: Duration = Duration::from_millis(200);
 const FEED_TICKS_PER_BEAT: u32 = 5;
+/// And after how many it notes how far a next start need not read its journal: a minute.
+const FEED_TICKS_PER_NOTE: u32 = 300;
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -517,14 +519,16 @@ async fn look_after_house(doors: &Arc<Doors>, checkpoint_every: Duration, work: 
                 tracing::warn!(error = %Chain(&error), "sightings could not be indexed, or old ones dropped");
             }
         }));
-        if looking.await.is_ok() {
+        let looked = looking.await.is_ok();
+        // At once: whoever stops us while we go on below would wait for it a second time.
+        work.looking = None;
+        if looked {
             // At the start and once a day.
             if sightings_due && let Err(error) = again::take_followers(engine).await {
                 tracing::warn!(error = %Chain(&error), "events that wait for their purchases could not be looked through");
             }
             sightings_looked_at_on = today;
         }
-        work.looking = None;
         if due {
             checkpointed = Instant::now();
             if work.merging.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -586,6 +590,13 @@ async fn keep_shared(doors: Arc<Doors>, mut stopped: tokio::sync::watch::Receive
             // What another process left for this one: to look through its sightings, to erase a key.
             let own = engine.journal_process();
             done = done.and(doors.again.go_on(engine, move |job| job.process() == Some(own)).await.map(drop));
+        }
+        if ticks.is_multiple_of(FEED_TICKS_PER_NOTE) {
+            let noting = Arc::clone(engine);
+            let noted = tokio::task::spawn_blocking(move || noting.note_place()).await;
+            if let Ok(Err(error)) = noted {
+                tracing::warn!(%error, "where the journal ends could not be noted; the next start reads more of it");
+            }
         }
         ticks = ticks.wrapping_add(1);
         if let Err(error) = done {

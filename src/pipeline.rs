@@ -668,7 +668,7 @@ async fn join_waiting(engine: &Arc<Engine>, turn: &mut Turn, purchase: &Purchase
 async fn decide_event(engine: &Arc<Engine>, turn: &mut Turn, ours: Ours) -> Result<Outcome, EngineError> {
     let Ours { event, card, purchase, indexed, matched, occurred_at, received_at, content, .. } = ours;
     // Of a shared store nobody asked the index: it knows what the member holds.
-    let indexed = indexed || (engine.is_shared() && turn.member.find(&purchase).is_some());
+    let indexed = indexed || turn.member.find(&purchase).is_some();
     if !indexed {
         turn.index_with_commit(purchase.clone());
     }

@@ -143,7 +143,7 @@ const CONTENDED_TRIES: usize = 16;
 
 impl Engine {
     /// Does an act, and again when another process that shares the store was faster.
-    async fn persistently<T, F: Future<Output = Result<T, ActError>>>(
+    pub(super) async fn persistently<T, F: Future<Output = Result<T, ActError>>>(
         &self,
         member: &MemberId,
         act: impl Fn() -> F,

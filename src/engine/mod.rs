@@ -11,6 +11,7 @@ pub mod budgets;
 pub mod cases;
 pub mod catalogue;
 pub mod derived;
+mod holders;
 mod linked;
 pub mod look;
 pub mod marks;
@@ -163,6 +164,7 @@ pub struct Engine {
     stripes: Vec<Arc<tokio::sync::Mutex<()>>>,
     early: waiting::Early,
     linked: linked::Linked,
+    holders: holders::Holders,
     screening: screened::Screening,
     /// Locks for cards while they are linked; taken before a member's.
     card_stripes: Vec<Arc<tokio::sync::Mutex<()>>>,

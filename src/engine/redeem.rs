@@ -48,7 +48,18 @@ impl Engine {
         id: String,
         wanted: Wanted,
         named: Option<Named>,
-        answer: impl FnOnce(Done<'_>) -> String,
+        answer: impl Fn(Done<'_>) -> String,
+    ) -> Result<String, ActError> {
+        self.persistently(member, || self.redeem_once(member, id.clone(), wanted.clone(), named, &answer)).await
+    }
+
+    async fn redeem_once(
+        self: &Arc<Self>,
+        member: &MemberId,
+        id: String,
+        wanted: Wanted,
+        named: Option<Named>,
+        answer: &impl Fn(Done<'_>) -> String,
     ) -> Result<String, ActError> {
         // What was answered once is answered again, whatever screening does.
         if let Some(kept) = self.answered_before(member, named.as_ref()).await? {

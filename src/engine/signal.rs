@@ -39,7 +39,17 @@ impl Engine {
         member: &MemberId,
         said: Signalling,
         named: Option<Named>,
-        answer: impl FnOnce(&Signal) -> String,
+        answer: impl Fn(&Signal) -> String,
+    ) -> Result<String, ActError> {
+        self.persistently(member, || self.signal_once(member, said.clone(), named, &answer)).await
+    }
+
+    async fn signal_once(
+        self: &Arc<Self>,
+        member: &MemberId,
+        said: Signalling,
+        named: Option<Named>,
+        answer: &impl Fn(&Signal) -> String,
     ) -> Result<String, ActError> {
         let mut turn = self.turn(member).await?;
         if let Some(kept) = self.answered_before(member, named.as_ref()).await? {

@@ -355,6 +355,7 @@ impl Engine {
             stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
             early: super::waiting::Early::new(seed()),
             linked: super::linked::Linked::default(),
+            holders: super::holders::Holders::default(),
             screening: super::screened::Screening::new(options.pass_age_ms_max),
             card_stripes: (0..256).map(|_| Arc::default()).collect(),
             numbers,
@@ -424,6 +425,9 @@ impl Engine {
         self.stopping.store(true, Ordering::Release);
         if able {
             self.checkpoint()?;
+            if let Err(error) = self.note_place() {
+                tracing::warn!(%error, "where the journal ends could not be noted; the next start reads more of it");
+            }
         }
         if let Some(sightings) = &self.sightings {
             sightings.close().map_err(EngineError::Journal)?;
@@ -553,7 +557,7 @@ fn journal_options_small(options: &EngineOptions, dir: &Path, clock: &Clock) -> 
 
 /// Whether the state says it was made from another journal, or from more of this one
 /// than there is.
-fn proves_nothing(error: &JournalError) -> bool {
+pub(super) fn proves_nothing(error: &JournalError) -> bool {
     matches!(error, JournalError::Lost { .. } | JournalError::NoBoundary { .. } | JournalError::OtherProcess { .. })
 }
 

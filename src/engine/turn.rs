@@ -469,7 +469,7 @@ impl Turn {
         }
         for record in &self.records {
             if let Body::Member { input, .. } = &record.body {
-                self.engine.forget_changed_holders(input);
+                self.engine.holders.forget_changed(input);
             }
         }
         self.engine.members.insert(member.head.id.clone(), Arc::clone(member));

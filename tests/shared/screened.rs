@@ -270,3 +270,44 @@ async fn what_each_process_saw_at_a_competitors_tills_is_known_to_the_one_that_s
     assert_eq!(case["cases"][0]["families"], json!(["rival network", "rival tills"]), "{case}");
     stopped_and_audited(all, Vec::new()).await;
 }
+
+/// Members of one device who join now.
+async fn farm(all: &[&Service], device: &str) {
+    for place in 0..3 {
+        let links = json!([{"kind": "device", "value": device, "verified": true}]);
+        let at = world::begin().plus_ms(place * 1_000).to_string();
+        let to = all[usize::try_from(place).unwrap() % all.len()];
+        member(to, &format!("{device}-{place}"), None, links, &at).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_said_at_one_process_is_kept_by_whichever_screens() {
+    let server = RedisServer::start();
+    let mut all = screening(&server.url(), 2).await;
+    until("one of them screens", async || all.iter().filter(|service| screens(service)).count() == 1).await;
+    let at = all.iter().position(|service| !screens(service)).unwrap();
+    let quiet = all.remove(at);
+    let busy = all.remove(0);
+    let says = json!({"velocity": {"count": "sign_ups", "per": "device", "within": {"days": 1}, "at_least": 3}});
+    put(&quiet, "/v1/screening/rules/farm", &json!({"rule": says, "reason": "told by the desk"})).await;
+    let live = json!({"state": "live", "reason": "it flags the right ones"}).to_string();
+    let path = "/v1/screening/rules/farm/state";
+    until("the rule is live", async || quiet.call("POST", path, &live).await.0 == 200).await;
+    // The one that screens has heard of it when it counts whom the rule flags.
+    let live_there = async || busy.call("GET", "/v1/screening/rules/farm", "").await.1["state"] == "live";
+    until("the rule is live everywhere", live_there).await;
+    farm(&[&busy, &quiet], "handset").await;
+    until("the farm is a case", async || cases(&quiet).await.len() == 1).await;
+    assert_eq!(cases(&busy).await, cases(&quiet).await);
+
+    let gone = busy.stop().await;
+    until("the other screens", async || screens(&quiet)).await;
+    farm(&[&quiet], "tablet").await;
+    until("so is the next", async || cases(&quiet).await.len() == 2).await;
+    let (_, page) = quiet.call("GET", "/v1/cases", "").await;
+    for case in page["cases"].as_array().unwrap() {
+        assert_eq!(case["families"], json!(["velocity"]), "{case}");
+    }
+    stopped_and_audited(vec![quiet], vec![gone]).await;
+}

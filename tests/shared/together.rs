@@ -3,7 +3,9 @@
 
 use crate::world::redis::{RedisCluster, RedisServer, wait_for};
 use crate::world::{self, Folder, Service, event};
+use ringfence::clock::Clock;
 use ringfence::domain::{Currency, MemberId, OfferId};
+use ringfence::engine::Engine;
 use std::collections::BTreeMap;
 
 /// Settings of a service on a shared store. It may look for changes as seldom as a machine that is busy
@@ -378,4 +380,105 @@ async fn inv_07_a_redis_that_forgot_everything_gets_it_back_from_the_journals() 
     for service in all {
         service.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_and_redemptions_of_one_member_at_all_services_at_once_are_all_taken() {
+    let server = RedisServer::start();
+    let all = services(&server.url(), 4).await;
+    open_shop(&all[0], None).await;
+    world::member(all[0].engine(), "m0", "tok_0").await;
+    until_seen(&all[3]).await;
+    all[0].post("visa-eu", purchase(0, 1)).await;
+    for service in &all {
+        service.clock.set(world::begin().plus_days(3));
+    }
+    while all[0].call("GET", "/v1/members/m0/balance", "").await.1["balances"][0]["available_minor"] != 100 {
+        tokio::task::yield_now().await;
+    }
+    let all = &all;
+    let signals = (0..40).map(|nth| async move {
+        let body = format!(r#"{{"kind":"review","id":"review-{nth}"}}"#);
+        all[nth % 4].call("POST", "/v1/members/m0/signals", &body).await
+    });
+    let redemptions = (0..12).map(|nth| async move {
+        let (key, body) = (format!("pay-{nth}"), r#"{"currency":"USD","amount_minor":10}"#);
+        let headers = [("idempotency-key", key.as_str())];
+        let path = "/v1/members/m0/redemptions";
+        let answer = all[nth % 4].call_with("POST", path, world::BOOTSTRAP, &headers, body).await;
+        (answer.status, answer.json())
+    });
+    let (signals, redemptions) =
+        tokio::join!(futures_util::future::join_all(signals), futures_util::future::join_all(redemptions));
+    for (status, answer) in &signals {
+        assert!((200..300).contains(status), "{status} {answer}");
+    }
+    let paid = redemptions.iter().filter(|(status, _)| *status == 201).count();
+    assert_eq!(paid, 10, "{redemptions:?}");
+    assert!(redemptions.iter().all(|(status, _)| matches!(status, 201 | 409 | 422)), "{redemptions:?}");
+}
+
+/// What a start on a shared store reads of its own journal.
+async fn records_read(folder: &Folder, url: &str) -> u64 {
+    let settings = world::settings(&folder.0, &shared(url));
+    let options = ringfence::app::engine_options(&settings);
+    let metrics = std::sync::Arc::new(ringfence::telemetry::Metrics::new(&[]));
+    let policy = ringfence::app::policy(&settings);
+    let started = tokio::task::spawn_blocking(move || {
+        let (engine, started) = Engine::start(options, policy, Clock::Machine, metrics).unwrap();
+        engine.stop().unwrap();
+        started
+    });
+    started.await.unwrap().replayed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_06_a_start_reads_what_is_new_in_its_journal_and_all_of_it_when_it_must() {
+    let server = RedisServer::start();
+    let url = server.url();
+    let one = services(&url, 1).await.remove(0);
+    open_shop(&one, None).await;
+    world::member(one.engine(), "m0", "tok_0").await;
+    for nth in 0..5 {
+        one.post("visa-eu", purchase(0, nth)).await;
+    }
+    let folder = one.stop().await;
+    assert_eq!(records_read(&folder, &url).await, 0, "it ended in order");
+    let place = folder.0.join("journal/shared.place");
+    let noted = std::fs::read(&place).unwrap();
+
+    let one = Service::start_in(folder, &shared(&url)).await;
+    for nth in 5..8 {
+        one.post("visa-eu", purchase(0, nth)).await;
+    }
+    let folder = one.stop().await;
+    // As after a crash: an older place is as good, with what came since.
+    std::fs::write(&place, &noted).unwrap();
+    let since = records_read(&folder, &url).await;
+    assert!((3..8).contains(&since), "{since}");
+    for broken in [Some(Vec::new()), Some([&noted[..20], &[0xff], &noted[21..]].concat()), None] {
+        match broken {
+            Some(bytes) => std::fs::write(&place, bytes).unwrap(),
+            None => std::fs::remove_file(&place).unwrap(),
+        }
+        let all = records_read(&folder, &url).await;
+        assert!(all > since + 5, "{all}");
+    }
+    let other = Folder::new("other-place");
+    share_secrets(&folder, &other);
+    std::fs::copy(&place, other.0.join("journal/shared.place")).unwrap();
+    assert_eq!(records_read(&other, &url).await, 0, "the place of another journal says nothing");
+
+    let one = Service::start_in(folder, &shared(&url)).await;
+    for nth in 0..8 {
+        assert_eq!(one.post("visa-eu", purchase(0, nth)).await.1["outcome"], "duplicate");
+    }
+    one.post("visa-eu", purchase(0, 8)).await;
+    assert_eq!(cashback(&one, "m0").await, 900);
+    let folder = one.stop().await;
+    let report = ringfence::audit::audit(
+        &[folder.0.join("journal")],
+        &ringfence::audit::AuditOptions::new(ringfence::app::policy(&world::settings(&folder.0, &[]))),
+    );
+    assert!(report.unwrap().is_clean(), "no number was given twice");
 }

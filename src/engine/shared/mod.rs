@@ -11,24 +11,25 @@
 mod budgets;
 mod feed;
 pub mod following;
+mod place;
 mod prove;
 
 use super::budgets::Use;
 use super::sealed::MemberKeys;
-use super::start::{Base, Parts, StartError, Started, first_numbers, member_cache, place_of};
+use super::start::{Base, Parts, StartError, Started, first_numbers, member_cache, place_of, proves_nothing};
 use super::turn::Turn;
 use super::{Engine, EngineError, State};
 use crate::clock::Clock;
 use crate::decide::{MemberState, Policy};
-use crate::domain::{CardHash, MemberId, OfferId, Timestamp};
+use crate::domain::{OfferId, Timestamp};
 use crate::journal::Position;
 use crate::journal::disk::Disk;
-use crate::record::{self, Body, Envelope, MemberInput, Record};
-use crate::store::keys::CardClaim;
+use crate::record::{self, Body, Envelope, Record};
 use crate::store::redis::{LAYOUT, Processes, Redis};
 use crate::store::{Batch, By, Committed, Keeper, Partition, StoreError, keys};
 use crate::telemetry::Metrics;
 use bytes::Bytes;
+use place::Place;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,8 +42,6 @@ const DECISION_AGE_MS_MAX: i64 = 5_000;
 /// After midnight, when every decision made before it has reached the state or never will: its age,
 /// the bounds on journal and Redis, and what the processes' clocks may differ.
 pub(super) const SETTLED_MS: i64 = 15_000;
-/// Cards whose holder is remembered.
-const HOLDERS_MAX: usize = 262_144;
 /// By then every other process has heard of a new one.
 const HEARD_AFTER: Duration = Duration::from_millis(500);
 
@@ -111,9 +110,6 @@ pub struct Shared {
     unsure: Mutex<BTreeSet<OfferId>>,
     /// Every budget this process may have taken from is to be said again.
     unsure_of_all: AtomicBool,
-    /// Cards that only one member ever held, by what was last read of them: a commit that rests
-    /// on one that is not so any more is refused.
-    holders: quick_cache::sync::Cache<CardHash, Arc<CardClaim>>,
     /// Processes whose budgets were settled after they died.
     swept: Mutex<BTreeSet<u32>>,
 }
@@ -227,41 +223,6 @@ impl Engine {
     /// The epoch in which records of a partition are offered.
     pub(super) fn epoch(&self, partition: Partition) -> u32 {
         self.shared().map_or(1, |shared| shared.redis.standings().of(partition).epoch())
-    }
-
-    /// Who holds a card at a time, when nobody else ever held it: remembered, so that most events
-    /// ask no index. Nobody where the store is this process' alone: there the index is as near.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn remembered_holder(&self, card: CardHash, at: Timestamp) -> Result<Option<MemberId>, EngineError> {
-        let Some(shared) = self.shared() else { return Ok(None) };
-        if let Some(claim) = shared.holders.get(&card) {
-            return Ok(claim.holds(at).then(|| claim.member.clone()));
-        }
-        let claims = self.card_claims(card).await?;
-        let [only] = claims.as_slice() else { return Ok(None) };
-        shared.holders.insert(card, Arc::new(only.clone()));
-        Ok(only.holds(at).then(|| only.member.clone()))
-    }
-
-    /// Asks the index for a card's holder the next time.
-    pub fn forget_holder(&self, card: CardHash) {
-        if let Some(shared) = self.shared() {
-            shared.holders.remove(&card);
-        }
-    }
-
-    /// Forgets the holders that a committed input changed.
-    pub(super) fn forget_changed_holders(&self, input: &MemberInput) {
-        match input {
-            MemberInput::CardLinked { link, replaces } => {
-                self.forget_holder(link.card);
-                replaces.iter().for_each(|card| self.forget_holder(*card));
-            }
-            MemberInput::CardUnlinked { card, .. } => self.forget_holder(*card),
-            _ => {}
-        }
     }
 
     /// Whether a partition waits to be proved, or a budget's total to be said again.
@@ -438,15 +399,35 @@ async fn join(
         return Err(JoinError::Partitions { has, said: partitions }.into());
     }
     let numbers = first_numbers(partitions);
-    let opened = base.journal(None, None, &mut |bytes| {
-        let record: Record = record::decode(bytes)?;
-        if let Some(number) = numbers.get(place_of(record.envelope.partition, partitions)) {
-            number.fetch_max(record.envelope.number, Ordering::AcqRel);
-            redis.standings().of(record.envelope.partition).knows_of(record.envelope.epoch);
+    let mut replayed = 0;
+    let heed = |partition: Partition, number: u64, epoch: u32| {
+        if let Some(known) = numbers.get(place_of(partition, partitions)) {
+            known.fetch_max(number, Ordering::AcqRel);
+            redis.standings().of(partition).knows_of(epoch);
         }
+    };
+    let mut read = |bytes: &[u8]| {
+        let Envelope { partition, number, epoch, .. } = record::decode::<Record>(bytes)?.envelope;
+        heed(partition, number, epoch);
+        replayed += 1;
         Ok(())
-    })?;
-    let started = Started { torn_bytes: opened.torn_bytes, ..Started::default() };
+    };
+    let place = Place::read(&options.journal_dir, partitions);
+    let noted = place.map(|place| (base.journal(Some(place.process), Some(place.position), &mut read), place));
+    let opened = match noted {
+        Some((Ok(opened), place)) => {
+            let noted = redis.standings().partitions().zip(place.numbers).zip(place.epochs);
+            noted.for_each(|((partition, number), epoch)| heed(partition, number, epoch));
+            opened
+        }
+        // A place in another journal, or in more of this one than there is, says nothing.
+        Some((Err(StartError::Journal { source, .. }), _)) if proves_nothing(&source) => {
+            base.journal(None, None, &mut read)?
+        }
+        Some((Err(error), _)) => return Err(error),
+        None => base.journal(None, None, &mut read)?,
+    };
+    let started = Started { replayed, torn_bytes: opened.torn_bytes, ..Started::default() };
     let keys = MemberKeys::new(Arc::clone(&base.vault), Some(base.secrets.wrapping_key()));
     let shared = Shared {
         process: opened.journal.process(),
@@ -463,7 +444,6 @@ async fn join(
         unsure: Mutex::default(),
         unsure_of_all: AtomicBool::new(true),
         swept: Mutex::default(),
-        holders: quick_cache::sync::Cache::new(HOLDERS_MAX),
     };
     let members = member_cache(options);
     let parts = Parts { keys, state: State::Shared(Box::new(shared)), members, numbers, partitions };

@@ -156,7 +156,7 @@ impl Engine {
             tracing::warn!(offered, "records that the shared store had forgotten were offered again");
             self.metrics.offered_again(offered);
         }
-        shared.holders.clear();
+        self.holders.clear();
         // What was forgotten may have been a budget's total too.
         shared.unsure_of_all.store(true, Ordering::Release);
         for (partition, look) in lacking {
