@@ -1,6 +1,6 @@
 //! How a shared store keeps a member's purchases: several in one value, compressed. Purchases of
-//! one member are much alike, so that ten take a fifth of the memory that they take one by one,
-//! and memory decides what a shared store costs. An embedded store keeps each by itself: there it
+//! one member are much alike, so that ten take less than half of the memory that they take one by
+//! one, and memory decides what a shared store costs. An embedded store keeps each by itself: there it
 //! is writing that costs.
 //!
 //! Which page a purchase is on follows from its key and from how many pages there are, and that
@@ -17,8 +17,9 @@ use crate::record;
 use crate::store::{Batch, Partition, StoreError, keys};
 use std::collections::BTreeSet;
 
-/// How many purchases a page holds, about: half to all of it, by how their keys fall.
-const PURCHASES_PER_PAGE: usize = 8;
+/// How many purchases a page holds at the most, on average; half of it at the least. With more a
+/// member takes less memory, and a commit more time.
+const PURCHASES_PER_PAGE: usize = 4;
 /// Longest page before compression: two thousand purchases of many events are far below.
 const PAGE_BYTES_MAX: usize = 256 << 20;
 
