@@ -36,7 +36,7 @@ fn may_import() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("normalise", &["domain"][..]),
         ("descriptor", &["domain"][..]),
         ("graph", &["domain"][..]),
-        ("cases", &["domain"][..]),
+        ("cases", &["domain", "graph"][..]),
         ("record", &["domain", "ledger", "decide", "cases"][..]),
         ("wire", &[][..]),
         ("audit", &["domain", "decide", "record", "ledger", "cases"][..]),

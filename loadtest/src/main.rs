@@ -4,6 +4,7 @@
 mod bounds;
 mod console;
 mod cpu;
+mod curve;
 mod descriptors;
 mod disk;
 mod drive;
@@ -62,6 +63,8 @@ enum What {
     Graph(graph::Args),
     /// Screening as records come: time of each, the most per second, memory, and a whole pass
     Screening(screening::Args),
+    /// Rings of growing camouflage and honest circles, day by day: what is flagged in time, and who is held
+    Town(curve::Args),
     /// A crediting webhook on a Redis: CPU there and here beside the embedded store, commands, memory
     Shared(shared::Args),
     /// The first byte of every page of the consoles while webhooks are served, and what each reads at most
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         What::Shared(args) => shared::run(&args),
         What::Console(args) => console::run(&args),
         What::Screening(args) => screening::run(&args),
+        What::Town(args) => curve::run(&args),
         What::Members(args) => members::run(&args),
         What::Match(args) => {
             matching::run(&args);

@@ -74,7 +74,7 @@ fn member_id(number: u64) -> MemberId {
     MemberId::new(format!("member-{number:09}")).expect("a short id")
 }
 
-fn hash(kind: &str, value: u64) -> CardHash {
+pub fn hash(kind: &str, value: u64) -> CardHash {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&value.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
     let kind = kind.as_bytes().iter().fold(7_u64, |sum, byte| sum.wrapping_mul(131).wrapping_add(u64::from(*byte)));
@@ -191,7 +191,7 @@ fn registered(said: Said) -> MemberInput {
     MemberInput::Registered { joined_at, referred_by, profile: None, links }
 }
 
-fn record(number: u64, at: Timestamp, member: MemberId, input: MemberInput) -> Record {
+pub fn record(number: u64, at: Timestamp, member: MemberId, input: MemberInput) -> Record {
     let envelope = Envelope {
         process: 1,
         partition: 0,

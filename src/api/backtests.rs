@@ -6,6 +6,7 @@ use super::reply::{self, Reply};
 use super::{Doors, access, read};
 use crate::authenticate::keys::Caller;
 use crate::authenticate::keys::Role::{Operator, Risk};
+use crate::cases::triage::NO_BOUND;
 use crate::config::ModelState;
 use crate::domain::Timestamp;
 use crate::follow::backtest::{Asked, Outcome, Progress, known};
@@ -42,7 +43,8 @@ pub struct BacktestDocument {
     /// labels; without it as it is now.
     #[serde(default)]
     pub model: Option<bool>,
-    /// Only cases in which this detector speaks, even one that was withdrawn; with `version`.
+    /// Only cases in which this detector speaks, even one that was withdrawn, or this rule of the desk
+    /// (`rule:ID`), even while it was in shadow; with `version`.
     #[serde(default)]
     pub detector: Option<String>,
     /// The detector's version.
@@ -143,7 +145,8 @@ fn asked(doors: &Doors, document: &BacktestDocument) -> Result<Asked, Reply> {
         if *score_min > 1000 {
             return Err(Fault::bad("score_min", "must be 0 to 1000").into());
         }
-        policy.score_min = *score_min;
+        // What is asked for is tried, whatever honest groups say of it; the outcome tells what they say.
+        (policy.score_min, policy.open_error_max) = (*score_min, NO_BOUND);
     }
     if let Some(families_min) = families_min {
         if !(1..=10).contains(families_min) {

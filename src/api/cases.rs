@@ -7,12 +7,15 @@ use super::reply::{self, Reply};
 use super::{Doors, access, page, read};
 use crate::authenticate::keys::Caller;
 use crate::authenticate::keys::Role::{Operator, Risk};
+use crate::cases::report::{Report, Reporter};
 use crate::cases::rules::RULE;
+use crate::cases::triage::segment;
 use crate::cases::{Case, Chosen, Evidence, Happened, PolicyAct, Review, Status, Suspect, Tie, Verdict, Withdrawal};
 use crate::decide::MemberState;
 use crate::domain::member::Standing;
 use crate::domain::{Code, MemberId, MerchantId, Timestamp, Unit};
 use crate::engine::cases::{CaseError, Reviewing, Stake, stake};
+use crate::follow::pass::rounded;
 use crate::follow::rivals::COMPETITOR_STAFF;
 use crate::graph::detectors::{ALL, Detector};
 use crate::graph::model::named::FITTED_MODEL;
@@ -71,6 +74,8 @@ pub struct CaseView {
     /// As in the queue.
     #[serde(flatten)]
     pub line: CaseLine,
+    /// Honest groups of the same kind that it is compared with; null before the first whole pass.
+    pub compared: Option<ComparedView>,
     /// Who is in it.
     pub suspects: Vec<SuspectView>,
     /// What was seen, strongest first; by name while the case is judged blind.
@@ -89,6 +94,17 @@ pub struct CaseView {
     /// The case that it is part of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merged_into: Option<u64>,
+}
+
+/// A case beside honest groups of its kind: those that nobody called fraud, in the last whole pass.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ComparedView {
+    /// `household`, `office`, `ambassador` or `other`, which is compared with all of them.
+    pub segment: &'static str,
+    /// How many there are.
+    pub groups: usize,
+    /// Those that score as high, or higher; null while the case is judged blind.
+    pub as_high: Option<usize>,
 }
 
 /// A member of a case.
@@ -277,6 +293,20 @@ pub struct ObjectionDocument {
     pub reason: String,
 }
 
+/// A report from outside.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct ReportDocument {
+    /// Who reported: `issuer`, `member`, `partner` or `other`.
+    #[schema(value_type = String, example = "issuer")]
+    pub reported_by: Reporter,
+    /// Whom they name, 1 to 1,000 registered members.
+    #[schema(value_type = Vec<String>)]
+    pub members: Vec<MemberId>,
+    /// What they say, with their own reference.
+    pub reason: String,
+}
+
 /// What became of a case.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CaseChanged {
@@ -332,6 +362,7 @@ impl CaseView {
         });
         Self {
             line: CaseLine::of(case),
+            compared: None,
             suspects: case.members.iter().map(suspect).collect(),
             evidence: case.shown_evidence().into_iter().map(|seen| EvidenceView::of(seen, hidden)).collect(),
             links: case.ties.iter().map(TieView::of).collect(),
@@ -414,7 +445,9 @@ impl From<CaseError> for Reply {
     fn from(error: CaseError) -> Self {
         match error {
             CaseError::Unknown => reply::not_found("no case has this number"),
-            CaseError::NotAMember(_) => reply::impossible("bad_value", "members", error.to_string()),
+            CaseError::NotAMember(_) | CaseError::Stranger(_) => {
+                reply::impossible("bad_value", "members", error.to_string())
+            }
             CaseError::NotNow(_) | CaseError::NothingToUndo | CaseError::TooManyReviews => {
                 reply::conflict("not_in_this_state", error.to_string())
             }
@@ -464,6 +497,13 @@ pub(super) async fn get(doors: &Doors, params: &Params<'_, '_>, request: &Reques
     Ok(Reply::ok(&whole(doors, &case).await?))
 }
 
+/// A case beside honest groups of its kind.
+pub(crate) fn compared(doors: &Doors, case: &Case) -> Option<ComparedView> {
+    let segment = segment(&case.members, &case.ties);
+    let (as_high, groups) = doors.screener.reaching(segment, case.score)?;
+    Some(ComparedView { segment: segment.as_str(), groups, as_high: (!case.hides_score()).then_some(as_high) })
+}
+
 /// A case with all that there is to say of it.
 pub(crate) async fn whole(doors: &Doors, case: &Case) -> Result<CaseView, Reply> {
     let engine = &doors.engine;
@@ -471,7 +511,7 @@ pub(crate) async fn whole(doors: &Doors, case: &Case) -> Result<CaseView, Reply>
     let known = |member: &Arc<MemberState>| (member.head.id.clone(), member.head.standing_now(case.merchant.as_ref()));
     let standings: BTreeMap<MemberId, Standing> = members.iter().map(known).collect();
     let standing = |member: &MemberId| standings.get(member).copied().unwrap_or(Standing::Clear);
-    Ok(CaseView::of(case, &stake(&members), standing))
+    Ok(CaseView { compared: compared(doors, case), ..CaseView::of(case, &stake(&members), standing) })
 }
 
 /// Why something is done, when it can be kept.
@@ -585,6 +625,40 @@ pub(super) async fn object(doors: &Doors, params: &Params<'_, '_>, request: &Req
     let by = caller.key_id.to_string();
     let answer = doors.engine.object(id, &document.member, &by, &reason, named, changed).await?;
     Ok(Reply::json_text(StatusCode::OK, answer))
+}
+
+/// Records what somebody outside reported.
+///
+/// An issuer's chargebacks, a member's letter, a partner's list: a case is opened with whom they name, or the
+/// one that is there is joined. Nothing follows by itself, and a review that names nobody does not mean
+/// those whom only the report names. What is then said of the case is a label of the origin `report`.
+#[utoipa::path(
+    post, path = "/v1/cases", operation_id = "report_members", tag = "Risk",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    request_body = ReportDocument,
+    responses((status = 200, description = "Recorded, now or when first asked", body = CaseChanged)),
+)]
+pub(super) async fn report(doors: &Doors, request: &Request) -> Result<Reply, Reply> {
+    let caller = access::one_of(doors, request, &[Operator, Risk])?;
+    let document: ReportDocument = read::document(request)?;
+    let named = read::named(request, &caller, &document, false)?;
+    let report = reporting(doors, &caller, document)?;
+    let answer = doors.engine.report(report, named, changed).await?;
+    tracing::info!(request = %request.id, key = %caller.key_id, "a report from outside was recorded");
+    Ok(Reply::json_text(StatusCode::OK, answer))
+}
+
+/// A report as the engine takes it.
+pub(crate) fn reporting(doors: &Doors, caller: &Caller, document: ReportDocument) -> Result<Report, Reply> {
+    let ReportDocument { reported_by, mut members, reason: said } = document;
+    members.sort();
+    members.dedup();
+    if members.is_empty() || members.len() > MEMBERS_MAX {
+        return Err(reply::impossible("bad_value", "members", format!("name 1 to {MEMBERS_MAX} members")));
+    }
+    let score = |member: &MemberId| doors.screener.risk(member).map_or(0, |risk| rounded(risk.scored.score));
+    let members = members.into_iter().map(|member| (member.clone(), score(&member))).collect();
+    Ok(Report { reporter: reported_by, members, reason: reason(&said)?, by: caller.key_id.to_string() })
 }
 
 /// Which version of a detector, and why.

@@ -10,7 +10,7 @@ use crate::cases::{Case, Evidence, Review, SCORE, Status, Verdict};
 use crate::console::counted;
 use crate::domain::time::DAY_MS;
 use crate::follow::pass::MODEL_CLEARS;
-use crate::follow::screening::ModelUse;
+use crate::follow::screening::{ModelUse, SegmentCut};
 use crate::follow::worth::{Sums, Value};
 use crate::graph::model::named::FITTED_MODEL;
 use crate::wire::Request;
@@ -135,6 +135,8 @@ pub struct DetectorsView {
     pub detectors: Vec<DetectorView>,
     /// Reviews that stand, by how their group came to be looked at.
     pub origins: Vec<OriginView>,
+    /// Honest groups by kind in the last whole pass, and the scores that follow from them; empty before the first.
+    pub segments: Vec<SegmentView>,
     /// The fitted model of this process; null when it has none.
     pub model: Option<ModelView>,
     /// Whether another process screens the store that this one shares: its model counts, and this
@@ -212,6 +214,39 @@ impl WorthView {
             days_held_wrongly: value.held_wrongly_ms / DAY_MS,
         }
     }
+}
+
+/// Honest groups of one kind: all that nobody called fraud.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SegmentView {
+    /// `household`, `office`, `ambassador` or `other`, which is compared with all of them.
+    pub segment: &'static str,
+    /// How many there are.
+    pub groups: usize,
+    /// Those that people called honest.
+    pub cleared: usize,
+    /// Score from which a group of the kind is a case.
+    pub open_from: u16,
+    /// Those that score so high.
+    pub above: usize,
+    /// The upper 95 percent bound of the share of honest ones that score so high, basis points, rounded up.
+    pub error_basis_points: u16,
+    /// Score from which the policy may act without a review; null where too few groups are known.
+    pub act_from: Option<u16>,
+}
+
+/// Honest groups by kind in the last whole pass.
+pub(crate) fn segments(doors: &Doors) -> Vec<SegmentView> {
+    let view = |cut: SegmentCut| SegmentView {
+        segment: cut.line.segment.as_str(),
+        groups: cut.line.groups,
+        cleared: cut.line.cleared,
+        open_from: cut.open_from,
+        above: cut.line.above,
+        error_basis_points: cut.line.error_basis_points(),
+        act_from: cut.act_from,
+    };
+    doors.screener.segments().into_iter().map(view).collect()
 }
 
 /// Reviews of one origin.
@@ -329,6 +364,7 @@ pub(super) async fn list(doors: &Doors, request: &Request) -> Result<Reply, Repl
     Ok(Reply::ok(&DetectorsView {
         detectors: versions(doors, &counts),
         origins: origins(&counts),
+        segments: segments(doors),
         model: doors.screener.model().as_ref().map(ModelView::of),
         screened_elsewhere: doors.screener.is_elsewhere(),
         more: counts.more,

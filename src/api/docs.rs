@@ -64,6 +64,7 @@ use utoipa::{Modify, OpenApi};
         cases::review,
         cases::undo,
         cases::object,
+        cases::report,
         cases::withdraw,
         rules::put,
         rules::get,

@@ -3,9 +3,10 @@
 //! rested on; nothing of it is a consequence by itself.
 //!
 //! [`triage`] says what becomes of a group that was found, under the written policy; [`rules`] is
-//! what the desk says itself: lists and velocities. Pure.
+//! what the desk says itself: lists and velocities; [`report`] what it was told from outside. Pure.
 
 pub mod origin;
+pub mod report;
 pub mod rules;
 pub mod triage;
 

@@ -1,8 +1,10 @@
 //! The table of statuses, and what becomes of groups that are found again, larger, merged or
 //! after a review.
 
-use super::triage::{Automatic, Group, TriagePolicy, drawn, triage};
+use super::report::{Report, Reporter, reported};
+use super::triage::{Automatic, Cuts, Group, NO_BOUND, TriagePolicy, drawn, triage};
 use super::*;
+use crate::graph::segments::{Control, Controls, Said, Segment};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_ms(second * 1000)
@@ -16,8 +18,11 @@ fn policy() -> TriagePolicy {
         members_max: 10,
         automatic: Automatic::Nothing,
         automatic_score_min: 800,
-        spared: std::collections::BTreeSet::new(),
+        spared: std::sync::Arc::default(),
         hold_days: 30,
+        open_error_max: NO_BOUND,
+        act_error_max: NO_BOUND,
+        cuts: Cuts::default(),
     }
 }
 
@@ -207,7 +212,7 @@ fn what_others_say_and_what_a_rule_says_of_another_holds_nobody() {
         assert_eq!(held(&after), [], "one kind is left");
     }
     // Whom the allow list spares is spared by policy too.
-    let spares = TriagePolicy { spared: [id("b")].into(), ..hold.clone() };
+    let spares = TriagePolicy { spared: std::sync::Arc::new([id("b")].into()), ..hold.clone() };
     let case = one(triage(group(&["a", "b", "c"], &["x", "y"]), &[], &spares, 1, at(0)));
     assert_eq!(held(&case), [id("a"), id("c")]);
     // A group of those whom others name joins the case they are in, and joins no two cases.
@@ -223,4 +228,64 @@ fn what_others_say_and_what_a_rule_says_of_another_holds_nobody() {
 /// As a rule's finding is taken.
 fn rules_policy() -> TriagePolicy {
     TriagePolicy { score_min: 0, families_min: 1, members_min: 0, ..policy() }
+}
+
+/// What a report opens is a label of its own, nobody is meant by it, and screening finds it again as the same.
+#[test]
+fn a_report_from_outside_opens_a_case_that_means_nobody_by_itself() {
+    let report = |names: &[&str]| Report {
+        reporter: Reporter::Issuer,
+        members: names.iter().map(|name| (id(name), 300)).collect(),
+        reason: "chargebacks for fraud".to_owned(),
+        by: "key_1".to_owned(),
+    };
+    let case = reported(&report(&["a", "b"]), &[], 7, at(1)).unwrap();
+    assert_eq!((case.id, case.status, case.score), (7, Status::Open, 300));
+    assert_eq!(case.origin.reported, Some(Reporter::Issuer));
+    assert!(case.meant().is_empty(), "others say it");
+    assert!(case.members.iter().all(|suspect| case.agreeing(&suspect.member) == 0), "and nothing acts on it");
+    // What is found of them since joins it, and then they are meant.
+    let grown = triage(group(&["a", "b", "c"], &["ring", "burst"]), std::slice::from_ref(&case), &policy(), 8, at(2));
+    assert_eq!(grown.len(), 1);
+    assert_eq!((grown[0].id, grown[0].meant().len()), (7, 3));
+    // Another report of one of them grows it; of a stranger it opens another.
+    let more = reported(&report(&["b", "d"]), std::slice::from_ref(&case), 9, at(3)).unwrap();
+    assert_eq!((more.id, more.members.len(), more.timeline.last().unwrap().step), (7, 3, Some(Step::Grow)));
+    assert_eq!(reported(&report(&["x"]), &[], 9, at(3)).unwrap().id, 9);
+    // One that people dismissed is open again: it is a kind of evidence that they had not seen.
+    let mut dismissed = triage(group(&["a", "b", "c"], &["ring", "burst"]), &[], &policy(), 8, at(2)).remove(0);
+    dismissed.step(Step::Dismiss, "key_2", String::new(), at(3)).unwrap();
+    let again = reported(&report(&["a", "b"]), &[dismissed], 9, at(4)).unwrap();
+    assert_eq!((again.id, again.status, again.origin.reported), (8, Status::Open, Some(Reporter::Issuer)));
+}
+
+/// Nothing is done by itself where too few honest groups of the kind are known, or too many score as high.
+#[test]
+fn the_policy_acts_only_where_honest_groups_of_the_kind_score_lower() {
+    let hold = TriagePolicy {
+        automatic: Automatic::Hold,
+        automatic_score_min: 800,
+        act_error_max: 50,
+        open_error_max: 500,
+        ..policy()
+    };
+    let found = || group(&["a", "b", "c"], &["ring", "burst"]);
+    let acts = |policy: &TriagePolicy| triage(found(), &[], policy, 7, at(1)).first().map(|case| case.acts.len());
+    let homes = |count: usize, score: u16, said: Said| {
+        let all: Vec<Control> =
+            (0..count).map(|row| Control { segment: Segment::Household, rows: vec![row] }).collect();
+        Controls::of(
+            &all,
+            move |row| if row < 20 { score } else { 0 },
+            move |row| if row < 20 { said } else { Said::Nothing },
+        )
+    };
+    assert_eq!(acts(&hold), Some(0), "before the first pass");
+    assert_eq!(acts(&hold.bounded(&homes(500, 0, Said::Nothing))), Some(0), "too few");
+    assert_eq!(acts(&hold.bounded(&homes(700, 0, Said::Nothing))), Some(1));
+    assert_eq!(acts(&hold.bounded(&homes(700, 900, Said::Nothing))), Some(0), "twenty score as high");
+    assert_eq!(acts(&hold.bounded(&homes(700, 900, Said::Fraud))), Some(1), "and are fraud");
+    // Once people called enough of those honest it is no case either.
+    assert_eq!(acts(&hold.bounded(&homes(200, 900, Said::Nothing))), Some(0), "a case that waits tells nothing");
+    assert_eq!(acts(&hold.bounded(&homes(200, 900, Said::Honest))), None);
 }

@@ -8,7 +8,12 @@ use super::{
 };
 use crate::domain::member::Standing;
 use crate::domain::{MemberId, MerchantId, Timestamp};
-use std::collections::BTreeSet;
+use crate::graph::segments::{Controls, Segment};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Basis points of honest groups that may be wrong: all of them, which is no bound.
+pub const NO_BOUND: u16 = 10_000;
 
 /// The written policy: what opens a case, and what acts by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +31,66 @@ pub struct TriagePolicy {
     /// Mean score from which that is done.
     pub automatic_score_min: u16,
     /// Members whom the allow list spares: nothing is done to them by itself.
-    pub spared: BTreeSet<MemberId>,
+    pub spared: Arc<BTreeSet<MemberId>>,
     /// Days until a hold that nobody reviewed ends by itself.
     pub hold_days: u32,
+    /// Basis points of honest groups of a kind that may become cases, by the upper 95 percent bound;
+    /// [`NO_BOUND`] asks for none.
+    pub open_error_max: u16,
+    /// The same of those to whose members something is done without a review.
+    pub act_error_max: u16,
+    /// What the last pass made of these bounds.
+    pub cuts: Cuts,
+}
+
+/// From which score a group of a kind is a case, and from which something is done by itself: `None` where
+/// there are too few honest groups to say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cuts(BTreeMap<Segment, (u16, Option<u16>)>);
+
+impl TriagePolicy {
+    /// The same policy with the bounds read from groups that nobody called fraud.
+    #[must_use]
+    pub fn bounded(&self, controls: &Controls) -> Self {
+        let cut = |segment| {
+            let open = controls.open_cut(segment, self.score_min, self.open_error_max);
+            let act = controls.cut(segment, self.automatic_score_min, self.act_error_max);
+            // Where too few groups are known a case costs a look, and an act would cost somebody's money.
+            (segment, (open.unwrap_or(self.score_min), act))
+        };
+        Self { cuts: Cuts(Segment::ALL.into_iter().map(cut).collect()), ..self.clone() }
+    }
+
+    /// Mean score from which a group of a kind is a case.
+    #[must_use]
+    pub fn open_from(&self, segment: Segment) -> u16 {
+        let cut = self.cuts.0.get(&segment).filter(|_| self.open_error_max < NO_BOUND);
+        cut.map_or(self.score_min, |(open, _)| *open)
+    }
+
+    /// Mean score from which something is done without a review to members of such a group; `None` when
+    /// nothing is: before the first pass too.
+    #[must_use]
+    pub fn act_from(&self, segment: Segment) -> Option<u16> {
+        if self.act_error_max >= NO_BOUND {
+            return Some(self.automatic_score_min);
+        }
+        self.cuts.0.get(&segment)?.1
+    }
+}
+
+/// What kind of group some members are, by their picture.
+#[must_use]
+pub fn segment(members: &[Suspect], ties: &[Tie]) -> Segment {
+    let most = |is_kind: fn(&Tie) -> bool| {
+        let mut around: BTreeMap<&str, BTreeSet<&MemberId>> = BTreeMap::new();
+        for tie in ties.iter().filter(|tie| is_kind(tie)) {
+            around.entry(&tie.to).or_default().insert(&tie.from);
+        }
+        around.values().map(BTreeSet::len).max().unwrap_or(0)
+    };
+    let by_one = most(|tie| tie.kind == "referral");
+    Segment::of(members.len(), by_one, most(|tie| matches!(tie.kind.as_str(), "ip" | "address")))
 }
 
 /// What policy may do without a review. It only ever raises a standing.
@@ -71,7 +133,7 @@ impl Group {
     pub fn is_case(&self, policy: &TriagePolicy) -> bool {
         self.members.iter().filter(|suspect| suspect.own).count() >= policy.members_min
             && self.families().len() >= policy.families_min
-            && self.score() >= policy.score_min
+            && self.score() >= policy.open_from(segment(&self.members, &self.ties))
     }
 }
 
@@ -95,7 +157,10 @@ pub fn is_theirs(members: &[Suspect], case: &Case) -> bool {
     match case.status {
         Status::Merged => false,
         // Who is only named is looked at where they stand already, and joins no two cases.
-        Status::Open | Status::Watching => own_shared > 0 || own == 0 && shared > 0,
+        // Nor does one who was reported, but who was found since is them.
+        Status::Open | Status::Watching => {
+            own_shared > 0 || shared > 0 && (own == 0 || case.origin.reported.is_some() && case.meant().is_empty())
+        }
         Status::Confirmed | Status::Dismissed => 2 * own_shared >= own,
     }
 }
@@ -280,7 +345,8 @@ fn act(case: &mut Case, policy: &TriagePolicy, at: Timestamp) {
         Automatic::Hold => Standing::Held,
     };
     // At least two families must agree before anybody is held, whatever was configured.
-    if case.status != Status::Open || case.score < policy.automatic_score_min {
+    let from = policy.act_from(segment(&case.members, &case.ties));
+    if case.status != Status::Open || from.is_none_or(|from| case.score < from) {
         return;
     }
     let acted: BTreeSet<_> = case.acts.iter().filter(|act| !act.undone).flat_map(|act| &act.members).cloned().collect();

@@ -4,6 +4,7 @@
 
 use super::network_files::{Bars, read_model};
 use super::{ConfigArgs, Failure};
+use crate::cases::triage::NO_BOUND;
 use crate::clock::Clock;
 use crate::config::{ModelState, Settings};
 use crate::domain::Timestamp;
@@ -44,7 +45,8 @@ pub struct BacktestArgs {
     /// A model of `ringfence fit`, live, in place of the configured one.
     #[arg(long, value_name = "FILE")]
     pub model: Option<PathBuf>,
-    /// Only cases in which this detector speaks, even one that was withdrawn.
+    /// Only cases in which this detector speaks, even one that was withdrawn, or this rule (`rule:ID`), even while
+    /// it was in shadow.
     #[arg(long, value_name = "NAME", requires = "version")]
     pub detector: Option<String>,
     /// The detector's version.
@@ -90,7 +92,10 @@ pub fn backtest(args: &BacktestArgs) -> Result<(), Failure> {
 impl BacktestArgs {
     fn asked(&self, settings: &Settings) -> Result<Asked, Failure> {
         let mut policy = settings.screening.triage.clone();
-        policy.score_min = self.score_min.unwrap_or(policy.score_min);
+        if let Some(score_min) = self.score_min {
+            // What is asked for is tried, whatever honest groups say of it; the outcome tells what they say.
+            (policy.score_min, policy.open_error_max) = (score_min, NO_BOUND);
+        }
         policy.families_min = self.families_min.map_or(policy.families_min, usize::from);
         let live = settings.screening.model.as_ref().filter(|model| model.state == ModelState::Live);
         let model = match &self.model {
@@ -183,6 +188,19 @@ fn print(outcome: &Outcome) {
         println!(
             "  {what:<16}{:>6} cases: {} confirmed, {} dismissed, {} watched, {} undecided, {} that nobody has looked at",
             became.cases, became.confirmed, became.dismissed, became.watched, became.undecided, became.unseen
+        );
+    }
+    for of in outcome.segments.iter().filter(|of| of.groups > 0 || of.would_open.cases > 0) {
+        let error = format!("{}.{:02}", of.error_basis_points / 100, of.error_basis_points % 100);
+        println!(
+            "  {:<12}{:>6} cases, {} confirmed, {} dismissed; {} of {} honest groups score {} or more: at most {error} percent",
+            of.segment,
+            of.would_open.cases,
+            of.would_open.confirmed,
+            of.would_open.dismissed,
+            of.above,
+            of.groups,
+            of.open_from
         );
     }
     if !outcome.missed.is_empty() {

@@ -3,6 +3,7 @@
 
 use super::Failure;
 use super::network_files::{self, Bars, Label, NetworkArgs};
+use crate::follow::pass::rounded;
 use crate::graph::detectors::{Finding, detect};
 use crate::graph::features::Table;
 use crate::graph::found::Found;
@@ -10,6 +11,7 @@ use crate::graph::measure::{Figures, Interval, Judged, figures, intervals};
 use crate::graph::network::Network;
 use crate::graph::score::{Score, Scorer};
 use crate::graph::seeds::Seeds;
+use crate::graph::segments::{Controls, Line, Said, controls};
 use hashbrown::HashMap;
 use serde::Serialize;
 use std::fs::File;
@@ -87,12 +89,44 @@ pub fn screen(args: &ScreenArgs) -> Result<(), Failure> {
         findings.len(),
         args.out.display()
     );
+    print_segments(&network, &scores, seeds.as_ref());
     if let Some(path) = &args.labels {
         let labels = network_files::labels(path, &bars)?;
         let verdict = judge(&found, &scores, &labels, &rows, seeds.as_ref(), started);
         println!("{}", serde_json::to_string(&verdict)?);
     }
     Ok(())
+}
+
+/// Scores at which groups are compared, as the configuration that is compiled in has them: what opens a case,
+/// and the share of honest ones above which nothing may be done by itself.
+const OPEN_FROM: u16 = 550;
+const ACT_ERROR_BASIS_POINTS_MAX: u16 = 50;
+
+/// How many honest groups of each kind score high: all that no seed calls bad.
+fn print_segments(network: &Network, scores: &[(usize, Score)], seeds: Option<&Seeds>) {
+    let mut of_row = vec![0; network.members.len()];
+    scores.iter().for_each(|(row, score)| of_row[*row] = rounded(score.score));
+    let said = |row: usize| match seeds {
+        Some(seeds) if seeds.bad.contains(&row) => Said::Fraud,
+        Some(seeds) if seeds.good.contains(&row) => Said::Honest,
+        _ => Said::Nothing,
+    };
+    let honest = Controls::of(&controls(network), |row| of_row[row], said);
+    for line in honest.lines(|_| OPEN_FROM).into_iter().filter(|line| line.groups > 0) {
+        let Line { segment, groups, above, .. } = line;
+        let error = line.error_basis_points();
+        let act = match honest.cut(segment, OPEN_FROM, ACT_ERROR_BASIS_POINTS_MAX) {
+            Some(from) => format!("at most 0.5 from {from} on"),
+            None => "too few to say from where on it is at most 0.5".to_owned(),
+        };
+        eprintln!(
+            "{}: {above} of {groups} groups that no seed calls bad score {OPEN_FROM} or more: at most {}.{:02} percent; {act}",
+            segment.as_str(),
+            error / 100,
+            error % 100
+        );
+    }
 }
 
 /// Seeds by row. One that no row has is a mistake in the file or in the network.

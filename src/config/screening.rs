@@ -3,7 +3,7 @@
 use super::reader::Reader;
 use super::values::{Bad, bad};
 use super::{ReadFile, seconds};
-use crate::cases::triage::{Automatic, TriagePolicy};
+use crate::cases::triage::{Automatic, Cuts, TriagePolicy};
 use crate::graph::model::named::NamedModel;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub struct ScreeningSettings {
     pub pass_every: Duration,
     /// Age of the last pass from which money waits.
     pub pass_age_max: Duration,
+    /// Time between two snapshots of the network; zero writes and reads none.
+    pub snapshot_every: Duration,
     /// What a review may take before a second reviewer must say the same, minor units; 0 is any.
     pub four_eyes_minor: i64,
     /// Groups below the threshold that chance puts before people, a day.
@@ -98,6 +100,7 @@ pub(super) fn read(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> Screenin
         enabled: reader.flag("screening.enabled"),
         pass_every: seconds(reader, "screening.pass_every_seconds", 0, 86_400),
         pass_age_max: seconds(reader, "screening.pass_age_seconds_max", 60, 604_800),
+        snapshot_every: seconds(reader, "screening.snapshot_every_seconds", 0, 86_400),
         four_eyes_minor: reader.integer("screening.four_eyes_minor", 0, 1_000_000_000_000),
         random_cases_per_day: reader.integer("screening.random_cases_per_day", 0, 1000),
         blind_percent: reader.integer("screening.blind_percent", 0, 100),
@@ -115,8 +118,11 @@ pub(super) fn read(reader: &mut Reader<'_>, read_file: ReadFile<'_>) -> Screenin
                 })
                 .unwrap_or(Automatic::Nothing),
             automatic_score_min: reader.integer("screening.automatic_score_min", 0, 1000),
-            spared: std::collections::BTreeSet::new(),
+            spared: Arc::default(),
             hold_days: reader.integer("screening.hold_days", 1, 365),
+            open_error_max: reader.integer("screening.case_error_basis_points_max", 1, 10_000),
+            act_error_max: reader.integer("screening.automatic_error_basis_points_max", 1, 10_000),
+            cuts: Cuts::default(),
         },
     }
 }

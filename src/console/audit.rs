@@ -172,6 +172,7 @@ pub(super) fn deed(method: &str, parts: &[&str], form: &Form) -> Option<String> 
         ("POST", ["detectors", "backtests"]) => Some("begin a back-test".to_owned()),
         ("POST", ["cases", id, "undo"]) => Some(format!("undo the last review of case {id}")),
         ("POST", ["cases", "next"]) => Some("take the next case".to_owned()),
+        ("POST", ["cases", "report"]) => Some("record a report from outside".to_owned()),
         ("POST", ["cases", id, word @ ("take" | "release")]) => Some(format!("{word} case {id}")),
         ("GET", ["members", id]) => Some(format!("read member {id}")),
         ("GET", ["members", id, "around"]) => Some(format!("read who is around member {id}")),

@@ -143,6 +143,7 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
                 ("GET", []) => risk::queue::show(doors, visitor).await,
                 ("GET", ["counts"]) => risk::counts::show(doors, visitor).await,
                 ("POST", ["next"]) => risk::queue::take_next(doors, visitor).await,
+                ("POST", ["report"]) => risk::decide::report(doors, visitor).await,
                 ("POST", [id, "take"]) => risk::case::take(doors, visitor, number(id)?),
                 ("POST", [id, "release"]) => risk::case::release(doors, visitor, number(id)?),
                 ("GET", [id]) => risk::case::show(doors, visitor, number(id)?).await,

@@ -4,6 +4,8 @@
 use super::acts::Named;
 use super::again::Job;
 use super::{Engine, EngineError};
+use crate::cases::origin::Origin;
+use crate::cases::report::{Report, reported};
 use crate::cases::triage::{Group, TriagePolicy, drawn, triage};
 use crate::cases::{
     Case, Chosen, Consequence, Evidence, NotNow, REVIEWS_MAX, Review, Status, Step, Verdict, Withdrawal,
@@ -42,6 +44,9 @@ pub enum CaseError {
     /// The step does not follow from where the case is.
     #[error(transparent)]
     NotNow(#[from] NotNow),
+    /// A member is named whom nobody registered.
+    #[error("member {0} is not registered; name registered members alone")]
+    Stranger(MemberId),
     /// A member is named who is not in it.
     #[error("member {0} is not in this case; name its members alone, or leave `members` out")]
     NotAMember(MemberId),
@@ -264,10 +269,7 @@ impl Engine {
             known.extend(self.cases_of(&suspect.member).await?.into_iter().map(|case| (case.id, case)));
         }
         let known: Vec<Case> = known.into_values().collect();
-        // Newer than the newest: processes that share a store number their records each for itself.
-        let newest = self.keeper().scan(CATALOGUE, &keys::cases(), None, 1).await?;
-        let newest = newest.first().and_then(|(key, _)| keys::case_number(key)).unwrap_or(0);
-        let next = self.next_number(CATALOGUE).max(newest + 1);
+        let next = self.next_case().await?;
         let now = self.clock.now();
         let mut changed = match one_in {
             None => triage(group, &known, policy, next, now),
@@ -285,6 +287,45 @@ impl Engine {
             self.commit_case(case, None, lease).await?;
         }
         Ok(changed)
+    }
+
+    /// The number of a new case: newer than the newest, because processes that share a store number their
+    /// records each for itself.
+    async fn next_case(&self) -> Result<u64, EngineError> {
+        let newest = self.keeper().scan(CATALOGUE, &keys::cases(), None, 1).await?;
+        let newest = newest.first().and_then(|(key, _)| keys::case_number(key)).unwrap_or(0);
+        Ok(self.next_number(CATALOGUE).max(newest + 1))
+    }
+
+    /// Records what somebody outside reported: a case is opened, or the one that is there is joined. Nothing
+    /// follows by itself.
+    ///
+    /// # Errors
+    /// [`CaseError`].
+    pub async fn report(
+        self: &Arc<Self>,
+        report: Report,
+        named: Option<Named>,
+        answer: impl FnOnce(&Case) -> String,
+    ) -> Result<String, CaseError> {
+        let _one = self.screening.cases.lock().await;
+        if let Some(kept) = self.first_answer(CATALOGUE, named.as_ref(), || CaseError::KeyReused).await? {
+            return Ok(kept);
+        }
+        let mut known: BTreeMap<u64, Case> = BTreeMap::new();
+        for (member, _) in &report.members {
+            if self.load(member).await?.is_none() {
+                return Err(CaseError::Stranger(member.clone()));
+            }
+            known.extend(self.cases_of(member).await?.into_iter().map(|case| (case.id, case)));
+        }
+        let known: Vec<Case> = known.into_values().collect();
+        let next = self.next_case().await?;
+        let mut case = reported(&report, &known, next, self.clock.now())?;
+        if case.id == next {
+            case.origin.blind = self.is_blind(next);
+        }
+        self.commit_answered(case, named, answer).await
     }
 
     /// Whether a case is judged without its score: drawn by a keyed hash of its number, so that nobody
@@ -349,8 +390,12 @@ impl Engine {
             let of = |strongest: &Evidence| (strongest.detector.clone(), strongest.version);
             case.evidence.first().map(of).map_or(Chosen::Report, |(name, version)| Chosen::Detector { name, version })
         };
-        // Chance chose it, whatever was found since.
-        let chosen = case.origin.one_in.map_or_else(by_evidence, |_| Chosen::Random);
+        // Chance or somebody outside chose it, whatever was found since.
+        let chosen = match case.origin {
+            Origin { one_in: Some(_), .. } => Chosen::Random,
+            Origin { reported: Some(_), .. } => Chosen::Report,
+            _ => by_evidence(),
+        };
         let score_shown = said.score_shown && !case.hides_score();
         case.reviews.push(Review {
             verdict: said.verdict,

@@ -681,10 +681,10 @@ pub(super) fn member_batch(
     batch.puts.push((keys::head(id), Some(keys::head_value(&member.head))));
     put_purchases(&mut batch, base, member, touched);
     for key in &touched.purchases {
-        if let Some(at) = member.find(key) {
-            if let Some(day) = due.next_day(&member.purchases[at], member.head.mark, member.head.screened) {
-                batch.puts.push((keys::agenda(day, id), Some(Bytes::new())));
-            }
+        if let Some(at) = member.find(key)
+            && let Some(day) = due.next_day(&member.purchases[at], member.head.mark, member.head.screened)
+        {
+            batch.puts.push((keys::agenda(day, id), Some(Bytes::new())));
         }
     }
     for (event, purchase) in &touched.outlived {

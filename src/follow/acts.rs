@@ -2,12 +2,14 @@
 //! the same in whatever order it was recorded, from records as from members' states.
 
 use super::resident::Who;
+use super::snapshot::pairs;
 use crate::cases::rules::{Counted, Fact};
 use crate::decide::MemberState;
 use crate::domain::purchase::{Grant, HeldEvent};
 use crate::domain::{Currency, EventKind, PurchaseKey, Timestamp};
 use crate::record::{Body, MemberInput, Record};
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -17,7 +19,7 @@ const FACTS_MAX: usize = 2_000_000;
 const PER_MEMBER_MAX: usize = 1_000;
 
 /// Something that a member did.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Done {
     what: Counted,
     /// Told twice, it is the same.
@@ -30,8 +32,9 @@ struct Done {
 }
 
 /// See the module.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Acts {
+    #[serde(with = "pairs")]
     done: HashMap<Who, Vec<Done>>,
     count: usize,
     /// From when each thing is kept: Unix seconds.

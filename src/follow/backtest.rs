@@ -5,7 +5,8 @@
 //! everybody at each pass, as the live path does, and groups become cases by the same triage, none of
 //! which is written anywhere. What reviews said in those days is known to it when they said it. A case
 //! of the back-test has the verdict of the case in the books that the same triage would have put its
-//! group into. Cases about merchants' rivals are left out: no threshold concerns them.
+//! group into. The desk's rules speak as they did in those days: what a live one says becomes a case, and
+//! whom an allow entry spares becomes none. Cases about merchants' rivals are left out: no threshold concerns them.
 //!
 //! Memory is what screening takes for the same network, and a pass beside it; time is that of reading
 //! the journal and of the passes, of which there are at most [`PASSES_MAX`].
@@ -14,14 +15,17 @@ use super::feed::Page;
 use super::kept::Kept;
 use super::pass::pass;
 use super::resident::Who;
-use crate::cases::triage::{Group, TriagePolicy, is_theirs, triage};
+use super::rules::{self, Hit};
+use crate::cases::rules::{RULE, Rule, State};
+use crate::cases::triage::{Group, TriagePolicy, is_theirs, segment, triage};
 use crate::cases::{Case, SCREENING, Status, Step, Verdict};
 use crate::config::{ModelSettings, ModelState};
 use crate::domain::time::DAY_MS;
-use crate::domain::{MemberId, Timestamp};
+use crate::domain::{Code, MemberId, Timestamp};
 use crate::graph::detectors::ALL;
 use crate::graph::model::named::{FITTED_MODEL, NamedModel};
 use crate::graph::network::NetworkFault;
+use crate::graph::segments::Segment;
 use crate::record::{Body, Record};
 use compact_str::CompactString;
 use serde::Serialize;
@@ -54,7 +58,8 @@ pub struct Asked {
     pub policy: TriagePolicy,
     /// The fitted model, live; `None` is the score that needs no labels.
     pub model: Option<Arc<NamedModel>>,
-    /// Only cases in which this detector's version speaks; it counts even if it was withdrawn.
+    /// Only cases in which this detector's version speaks; it counts even if it was withdrawn. A rule's counts
+    /// even while it was in shadow.
     pub detector: Option<(CompactString, u32)>,
 }
 
@@ -102,6 +107,10 @@ impl Asked {
 /// # Errors
 /// The names or the version that there are, in words.
 pub fn known(name: &str, version: u32, model: Option<&NamedModel>) -> Result<(), String> {
+    if name.strip_prefix(RULE).is_some_and(|id| Code::parse(id).is_ok()) {
+        // Which there were is in the records.
+        return Ok(());
+    }
     let versions =
         ALL.iter().map(|one| (one.name, one.version)).chain(model.map(|model| (FITTED_MODEL, model.version)));
     let all: Vec<_> = versions.collect();
@@ -177,6 +186,23 @@ pub struct Line {
     pub became: &'static str,
 }
 
+/// What would have been found in one kind of group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct OfSegment {
+    /// `household`, `office`, `ambassador` or `other`, which is compared with all of them.
+    pub segment: &'static str,
+    /// Honest groups of it at the last look at everybody: all that nobody had called fraud.
+    pub groups: usize,
+    /// Score from which one is a case.
+    pub open_from: u16,
+    /// Those that score so high.
+    pub above: usize,
+    /// The upper 95 percent bound of the share of honest ones that do, basis points, rounded up.
+    pub error_basis_points: u16,
+    /// Cases of the kind that would have been opened.
+    pub would_open: Became,
+}
+
 /// What would have been found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Outcome {
@@ -188,6 +214,8 @@ pub struct Outcome {
     pub were_opened: Became,
     /// Cases that were opened in the period and confirmed, and would not have been.
     pub missed: Vec<u64>,
+    /// By kind of group, with the error on honest ones.
+    pub segments: Vec<OfSegment>,
     /// The cases that would have been opened, the first 200.
     pub cases: Vec<Line>,
     /// What it took.
@@ -280,12 +308,14 @@ fn verdict(case: &Case) -> Option<Verdict> {
 struct Trial<'a> {
     asked: &'a Asked,
     kept: Kept,
+    /// The policy as the last pass bounds it.
+    policy: TriagePolicy,
     /// What there is in the books.
     real: Book,
     /// What there would be.
     would: Book,
-    /// Cases that would have been opened in the period, and when.
-    opened: BTreeMap<u64, Timestamp>,
+    /// Cases that would have been opened in the period: when, and of what kind they were then.
+    opened: BTreeMap<u64, (Timestamp, Segment)>,
     next_number: u64,
     next_pass: Timestamp,
     /// Something came since the last pass.
@@ -300,6 +330,7 @@ impl<'a> Trial<'a> {
         Self {
             asked,
             kept: Kept::default(),
+            policy: asked.policy.clone(),
             real: Book::default(),
             would: Book::default(),
             opened: BTreeMap::new(),
@@ -313,7 +344,7 @@ impl<'a> Trial<'a> {
 
     fn feed(&mut self, page: Vec<Record>, tell: &mut dyn FnMut(Progress) -> bool) -> Result<(), BacktestError> {
         let mut together = Vec::new();
-        for record in page {
+        for mut record in page {
             // What another process' record said once more counts once.
             if record.envelope.again.is_some() {
                 continue;
@@ -323,7 +354,8 @@ impl<'a> Trial<'a> {
                 self.take(std::mem::take(&mut together))?;
                 self.look_at_all(tell)?;
             }
-            match &record.body {
+            match &mut record.body {
+                Body::Rule(rule) => self.try_rule(rule),
                 Body::Case(case) => {
                     self.take(std::mem::take(&mut together))?;
                     self.hear(case, at);
@@ -349,11 +381,31 @@ impl<'a> Trial<'a> {
         if !self.begun {
             return Ok(());
         }
+        self.enter_ruled(&taken.hits, at)?;
         let mut looked: BTreeSet<Who> = BTreeSet::new();
         for who in taken.changed {
-            if let Some(group) = self.kept.look(who, &mut looked, &self.asked.policy, at) {
-                self.enter(group, at)?;
+            if let Some(group) = self.kept.look(who, &mut looked, &self.policy, at) {
+                self.enter(group, &self.policy.clone(), at)?;
             }
+        }
+        Ok(())
+    }
+
+    /// The rule that is tried counts as if it had been live from the beginning.
+    fn try_rule(&self, rule: &mut Rule) {
+        let Some((name, number)) = &self.asked.detector else { return };
+        if rule.detector() == *name {
+            for version in rule.versions.iter_mut().filter(|version| version.number == *number) {
+                version.state = if version.state == State::Shadow { State::Live } else { version.state };
+            }
+        }
+    }
+
+    /// Enters what the desk's rules say.
+    fn enter_ruled(&mut self, hits: &[Hit], at: Timestamp) -> Result<(), BacktestError> {
+        let policy = rules::policy(&self.policy);
+        for group in self.kept.ruled(hits, at) {
+            self.enter(group, &policy, at)?;
         }
         Ok(())
     }
@@ -370,15 +422,19 @@ impl<'a> Trial<'a> {
         let passed = pass(&self.kept.resident, &self.asked.policy, self.asked.model().as_ref(), false, at)?;
         self.read.passes += 1;
         let groups = passed.groups.clone();
+        self.policy = self.asked.policy.bounded(&passed.controls);
         self.kept.pass(Arc::new(passed));
+        self.kept.rules.forget_before(at);
+        let hits = self.kept.rules.of_all(&self.kept.resident, at);
         let begins = !self.begun;
         if begins {
             // From here on the books go their way, and the back-test its own.
             self.begun = true;
             self.real.cases.values().cloned().for_each(|case| self.would.put(case));
         }
+        self.enter_ruled(&hits, at)?;
         for group in groups {
-            self.enter(group, at)?;
+            self.enter(group, &self.policy.clone(), at)?;
         }
         if begins {
             // What was there before the period would have been opened before it.
@@ -388,13 +444,14 @@ impl<'a> Trial<'a> {
     }
 
     /// Enters a group as the engine does.
-    fn enter(&mut self, group: Group, at: Timestamp) -> Result<(), BacktestError> {
+    fn enter(&mut self, group: Group, policy: &TriagePolicy, at: Timestamp) -> Result<(), BacktestError> {
+        let group = self.kept.rules.spare(&self.kept.resident, group, at);
         let known = self.would.with(group.members.iter().map(|suspect| &suspect.member));
         let known: Vec<Case> = known.into_values().cloned().collect();
-        for mut case in triage(group, &known, &self.asked.policy, self.next_number, at) {
+        for mut case in triage(group, &known, policy, self.next_number, at) {
             if case.id == self.next_number {
                 self.next_number += 1;
-                self.opened.insert(case.id, at);
+                self.opened.insert(case.id, (at, segment(&case.members, &case.ties)));
                 // What was decided of them before is known.
                 if let Some(said) = self.real.same(&case).cloned() {
                     follow(&mut case, &said, at);
@@ -428,7 +485,8 @@ impl<'a> Trial<'a> {
             asked.is_none_or(|(name, version)| case.rests_on(name, *version))
         };
         let (mut would_open, mut cases) = (Became::default(), Vec::new());
-        for (id, at) in &self.opened {
+        let mut of_segment: BTreeMap<Segment, Became> = BTreeMap::new();
+        for (id, (at, kind)) in &self.opened {
             let case = &self.would.cases[id];
             if case.status == Status::Merged || !speaks(case) {
                 continue;
@@ -436,6 +494,7 @@ impl<'a> Trial<'a> {
             let same = self.real.same(case);
             let said = same.map(verdict);
             would_open.add(said);
+            of_segment.entry(*kind).or_default().add(said);
             if cases.len() < LISTED_MAX {
                 cases.push(line(case, *at, same));
             }
@@ -458,7 +517,25 @@ impl<'a> Trial<'a> {
              that nobody has looked at; {} confirmed ones would have been missed",
             missed.len()
         );
-        Ok(Outcome { words, would_open, were_opened, missed, cases, read: self.read })
+        let segments = self.segments(&of_segment);
+        Ok(Outcome { words, would_open, were_opened, missed, segments, cases, read: self.read })
+    }
+}
+
+impl Trial<'_> {
+    /// Each kind of group, with the error on honest ones at the last look at everybody.
+    fn segments(&self, would_open: &BTreeMap<Segment, Became>) -> Vec<OfSegment> {
+        let Some(passed) = &self.kept.passed else { return Vec::new() };
+        let lines = passed.controls.lines(|segment| self.policy.open_from(segment));
+        let of = |line: crate::graph::segments::Line| OfSegment {
+            segment: line.segment.as_str(),
+            groups: line.groups,
+            open_from: self.policy.open_from(line.segment),
+            above: line.above,
+            error_basis_points: line.error_basis_points(),
+            would_open: would_open.get(&line.segment).copied().unwrap_or_default(),
+        };
+        lines.into_iter().map(of).collect()
     }
 }
 

@@ -4,8 +4,10 @@
 //! Kept per customer and summed by the day of their first purchase, so that asking is adding up days.
 
 use super::report::{DAYS_KEPT, Sums, UNITS_MAX};
+use super::snapshot::pairs;
 use crate::domain::Unit;
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Purchases of one customer that may still come back; older ones stand for good.
@@ -27,8 +29,9 @@ pub struct CustomerSums {
 }
 
 /// See the module.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Customers {
+    #[serde(with = "pairs")]
     by_member: HashMap<u64, Customer>,
     /// How many by the day of their first purchase, and by that of their last.
     first: BTreeMap<u32, u64>,
@@ -39,7 +42,7 @@ pub struct Customers {
     more: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Customer {
     /// Of the purchases that stand for good.
     before: u32,
@@ -48,7 +51,7 @@ struct Customer {
     open: Vec<Bought>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Bought {
     purchase: u64,
     day: u32,

@@ -2,6 +2,7 @@
 //! that share one, the process that has the lease reads every member of the state once, then the
 //! partitions' logs.
 
+use super::snapshot::Place;
 use crate::cases::Case;
 use crate::cases::rules::Rule;
 use crate::decide::MemberState;
@@ -86,6 +87,12 @@ pub trait Feed: Send {
     fn members(&self, members: BTreeSet<MemberId>) -> Result<Vec<MemberState>, EngineError>;
     /// Waits until something may have come.
     fn sleep(&self);
+    /// How far was read, where that is a place of one journal.
+    fn place(&self) -> Option<Place> {
+        None
+    }
+    /// Reads on from a place in place of the beginning.
+    fn go_to(&mut self, _place: Place) {}
     /// Nobody reads any more.
     fn end(&mut self) {}
 }
@@ -109,12 +116,14 @@ struct Journal {
     begun_at: Position,
     /// Records since the start, read and not passed.
     own: u64,
+    /// The last record that was read.
+    place: Option<Place>,
 }
 
 impl Journal {
     fn new(engine: Arc<Engine>, runtime: tokio::runtime::Handle) -> Self {
         let begun_at = engine.journal_end();
-        Self { engine, runtime, at: Position::default(), begun_at, own: 0 }
+        Self { engine, runtime, at: Position::default(), begun_at, own: 0, place: None }
     }
 }
 
@@ -125,6 +134,9 @@ impl Feed for Journal {
             page.entries.iter().map(|entry| record::decode(&entry.record)).collect::<Result<_, _>>()?;
         self.own = page.entries.iter().filter(|entry| entry.at >= self.begun_at).count() as u64;
         self.at = page.next;
+        if let Some(last) = page.entries.last() {
+            self.place = Some(Place::after(page.next, last));
+        }
         let (is_history, more) = (page.next < self.begun_at, records.len() >= PAGE);
         Ok(Some(Page { records, is_history, more, ..Page::default() }))
     }
@@ -138,6 +150,12 @@ impl Feed for Journal {
     }
     fn members(&self, members: BTreeSet<MemberId>) -> Result<Vec<MemberState>, EngineError> {
         self.runtime.block_on(self.engine.read_now(members))
+    }
+    fn place(&self) -> Option<Place> {
+        self.place
+    }
+    fn go_to(&mut self, place: Place) {
+        (self.at, self.place) = (place.next, Some(place));
     }
     fn sleep(&self) {
         self.engine.screening().sleep(SLEEP, || self.engine.journal_end() > self.at);

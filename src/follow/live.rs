@@ -14,6 +14,7 @@ use crate::graph::detectors::signup_burst::SIGNUP_BURST;
 use crate::graph::detectors::{Detector, ramp};
 use crate::graph::network::NO_TIME;
 use crate::graph::score::{Contribution, FINDING_FULL, HALF};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Members of a component that are looked at together.
@@ -27,7 +28,7 @@ const BURST_MIN: usize = 6;
 const BURST_TIMES: f64 = 5.0;
 
 /// Sign-ups of the whole base in the last day, by hour.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Arrivals {
     counts: [u32; HOURS],
     hour: u32,

@@ -6,7 +6,7 @@
 //! everybody, [`by_model`] what the fitted model says of them, [`backtest`] what another policy would have found
 //! ([`backtests`] of a service), [`own`] who ties themselves to a group, [`around`] who is around a member,
 //! [`rules`] (over what `acts` keeps) what the desk's own lists and velocities say, [`rivals`] who leads to a
-//! merchant's competitors, with what they buy at those' tills; [`report`] with [`customers`] keeps, beside it,
+//! merchant's competitors, with what they buy at those' tills; [`snapshot`] is all of it as a file, for the next start; [`report`] with [`customers`] keeps, beside it,
 //! what merchants may know of their own business, and [`worth`] what the desk is worth.
 #![allow(clippy::float_arithmetic, reason = "scores are estimates; there is no money here")]
 
@@ -26,6 +26,7 @@ pub mod resident;
 pub mod rivals;
 pub mod rules;
 pub mod screening;
+pub mod snapshot;
 #[cfg(test)]
 mod tests;
 mod tills;

@@ -6,7 +6,7 @@ use super::live;
 use super::own::{leading, own};
 use super::resident::{REFERRAL, Resident, Who};
 use super::rules::Hit;
-use crate::cases::triage::{Group, TriagePolicy};
+use crate::cases::triage::{Group, NO_BOUND, TriagePolicy};
 use crate::cases::{Evidence, SCORE, Suspect, Tie};
 use crate::config::ModelSettings;
 use crate::domain::Timestamp;
@@ -19,6 +19,7 @@ use crate::graph::model::named::{FITTED_MODEL, NamedModel};
 use crate::graph::network::{Network, NetworkFault};
 use crate::graph::score::{BASE_RATE, Contribution, Scorer};
 use crate::graph::seeds::Seeds;
+use crate::graph::segments::{Controls, Said, controls};
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,6 +68,8 @@ pub struct Passed {
     pub below_count: usize,
     /// Members, links, findings.
     pub seen: (usize, usize, usize),
+    /// Honest groups of each kind, by the score of the case that half of each is in.
+    pub controls: Controls,
     /// What the fitted model said, when there is one that counts.
     pub model: Option<ByModel>,
     /// How common it is among honest members that each detector speaks of them.
@@ -123,24 +126,27 @@ pub fn pass(
     let by_model = model.map(|model| (model, scorer(Some(&model.named.model))));
     passed.model = by_model.as_ref().map(|(model, scorer)| ByModel::new(model, scorer, &who, resident.len()));
     let live = passed.model.as_ref().and_then(ByModel::live).cloned();
-    let groups = match (&by_model, &live) {
+    let (mut groups, reached) = match (&by_model, &live) {
         (Some((_, scorer)), Some(named)) => {
             passed.scores = looked.scores(scorer, |_, _| true);
             looked.groups(&passed.scores, Some(named))
         }
         (by_model, _) => {
             passed.scores = looked.scores(&scorer(None), |_, _| true);
-            let groups = looked.groups(&passed.scores, None);
+            let found = looked.groups(&passed.scores, None);
             if let (Some((model, scorer)), Some(of_model)) = (by_model, &mut passed.model) {
                 // Only members of groups are looked at in full: the others' scores are kept without reasons.
                 let named: BTreeSet<usize> =
                     findings.iter().filter(|one| is_strong(one)).flat_map(|one| &one.members).copied().collect();
                 let scores = looked.scores(scorer, |row, _| named.contains(&row));
-                of_model.compare(&groups, &looked.groups(&scores, Some(&model.named)));
+                of_model.compare(&found.0, &looked.groups(&scores, Some(&model.named)).0);
             }
-            groups
+            found
         }
     };
+    passed.controls = looked.controls(&reached);
+    let bounded = policy.bounded(&passed.controls);
+    groups.retain(|_, group| group.is_case(&bounded));
     if draws {
         (passed.below, passed.below_count) = looked.below(&passed.scores, &groups, live.as_deref());
     }
@@ -206,13 +212,42 @@ impl Looked<'_> {
         scores
     }
 
-    /// Groups that are cases, by the place of the first finding of each.
-    fn groups(&self, scores: &HashMap<Who, Scored>, model: Option<&NamedModel>) -> BTreeMap<usize, Group> {
+    /// Groups that are cases, by the place of the first finding of each; and the score of the highest group
+    /// that each member is in, whatever it is from which one is a case.
+    fn groups(
+        &self,
+        scores: &HashMap<Who, Scored>,
+        model: Option<&NamedModel>,
+    ) -> (BTreeMap<usize, Group>, HashMap<Who, u16>) {
+        let any_score = TriagePolicy { score_min: 0, open_error_max: NO_BOUND, ..self.policy.clone() };
         let (strong, beside) = self.strong();
-        let each = same_members(&strong)
-            .into_iter()
-            .map(|places| (places[0], self.group(&places, (&strong, &beside), scores, self.policy, model)));
-        each.filter(|(_, group)| group.is_case(self.policy)).collect()
+        let (mut groups, mut reached) = (BTreeMap::new(), HashMap::new());
+        for places in same_members(&strong) {
+            let group = self.group(&places, (&strong, &beside), scores, self.policy, model);
+            if !group.is_case(&any_score) {
+                continue;
+            }
+            let score = group.score();
+            for who in group.members.iter().filter_map(|suspect| self.resident.find(suspect.member.as_str())) {
+                let highest: &mut u16 = reached.entry(who).or_default();
+                *highest = (*highest).max(score);
+            }
+            if group.is_case(self.policy) {
+                groups.insert(places[0], group);
+            }
+        }
+        (groups, reached)
+    }
+
+    /// Honest groups of each kind, by the score of the highest group that half of their members are in.
+    fn controls(&self, reached: &HashMap<Who, u16>) -> Controls {
+        let score = |row: usize| self.who[row].and_then(|who| reached.get(&who)).copied().unwrap_or(0);
+        let said = |row: usize| match self.who[row].and_then(|who| self.resident.member(who).known) {
+            Some(true) => Said::Fraud,
+            Some(false) => Said::Honest,
+            None => Said::Nothing,
+        };
+        Controls::of(&controls(self.network), score, said)
     }
 
     /// Some of the groups that are none, whatever their members' scores, and how many those are.
@@ -222,7 +257,7 @@ impl Looked<'_> {
         cases: &BTreeMap<usize, Group>,
         model: Option<&NamedModel>,
     ) -> (Vec<Group>, usize) {
-        let policy = TriagePolicy { score_min: 0, families_min: 1, ..self.policy.clone() };
+        let policy = TriagePolicy { score_min: 0, families_min: 1, open_error_max: NO_BOUND, ..self.policy.clone() };
         let (strong, beside) = self.strong();
         let mut places: Vec<Vec<usize>> = same_members(&strong);
         places.retain(|places| !cases.contains_key(&places[0]));

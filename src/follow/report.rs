@@ -5,6 +5,7 @@
 //! look at: the books are the ledger. What a shared store forgot and was offered again counts once.
 
 use super::customers::{CustomerSums, Customers};
+use super::snapshot::pairs;
 use crate::decide::MemberState;
 use crate::domain::purchase::Grant;
 use crate::domain::time::DAY_MS;
@@ -14,6 +15,7 @@ use crate::record::{Body, EventInput, MemberInput, Record};
 use compact_str::CompactString;
 use hashbrown::HashMap;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -37,7 +39,7 @@ const CUSTOMERS_MAX: usize = 2_000_000;
 const REDEEMERS_MAX: usize = 2_000_000;
 
 /// What came together, in one unit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums {
     /// Cleared, minor units.
     pub spend_minor: i64,
@@ -65,7 +67,7 @@ impl Sums {
 }
 
 /// What one offer did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferSums {
     /// Rewards by unit, less what was taken back.
     pub rewards: BTreeMap<Unit, i64>,
@@ -78,7 +80,7 @@ pub struct OfferSums {
 }
 
 /// What is known of one merchant.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MerchantReport {
     /// By local day, counted from 1970-01-01, and unit.
     pub days: BTreeMap<(u32, Unit), Sums>,
@@ -95,7 +97,7 @@ pub struct MerchantReport {
 }
 
 /// See the module.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Report {
     merchants: BTreeMap<MerchantId, MerchantReport>,
     /// Members who are opted in.
@@ -103,7 +105,9 @@ pub struct Report {
     customers: BTreeMap<MerchantId, Customers>,
     customer_count: usize,
     /// Rewarded purchases by member and offer.
+    #[serde(with = "pairs")]
     redeemed: HashMap<u64, u32>,
+    #[serde(skip)]
     zones: BTreeMap<CompactString, TimeZone>,
 }
 

@@ -13,6 +13,7 @@ use crate::graph::detectors::Detector;
 use crate::graph::network::{Builder, NO_TIME, Network, NetworkFault};
 use compact_str::CompactString;
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -41,7 +42,7 @@ pub fn is_strong(kind: u8) -> bool {
 }
 
 /// A link: `by` said it. Of a referral `to` is who referred them, of any other an identifier.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[repr(C, packed(2))]
 pub struct Link {
     /// Who said it.
@@ -59,7 +60,7 @@ pub struct Link {
 }
 
 /// What a member did, and where their links begin.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Member {
     /// What was spent, minor units of whatever currency.
     pub spend_minor: i64,
@@ -108,15 +109,17 @@ impl Member {
 }
 
 /// See the module.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Resident {
     names: Vec<u8>,
     name_ends: Vec<u32>,
+    #[serde(skip)]
     by_name: HashTable<u32>,
     members: Vec<Member>,
     /// Hash of each identifier, and the first of its links.
     identifiers: Vec<u64>,
     of_identifier: Vec<u32>,
+    #[serde(skip)]
     by_hash: HashTable<u32>,
     links: Vec<Link>,
     free: Option<u32>,
@@ -207,6 +210,19 @@ impl Resident {
             + self.by_hash.allocation_size()
             + self.links.capacity() * size_of::<Link>();
         (members, links)
+    }
+
+    /// Makes what finds members and identifiers, which no snapshot holds.
+    pub(super) fn index(&mut self) {
+        let names: Vec<u64> = (0..).take(self.members.len()).map(|who| xxh3_64(self.name(who).as_bytes())).collect();
+        self.by_name = HashTable::with_capacity(names.len());
+        for (who, &hash) in (0..).zip(&names) {
+            self.by_name.insert_unique(hash, who, |&who| names[who as usize]);
+        }
+        self.by_hash = HashTable::with_capacity(self.identifiers.len());
+        for (place, &hash) in (0..).zip(&self.identifiers) {
+            self.by_hash.insert_unique(hash, place, |&place| self.identifiers[place as usize]);
+        }
     }
 
     /// A member's name.

@@ -6,7 +6,7 @@
 use super::own::own;
 use super::pass::ties;
 use super::resident::{Resident, Who};
-use crate::cases::triage::{Automatic, Group, TriagePolicy};
+use crate::cases::triage::{Automatic, Group, NO_BOUND, TriagePolicy};
 use crate::cases::{Evidence, Suspect};
 use crate::catalogue::Catalogue;
 use crate::domain::OfferId;
@@ -126,7 +126,14 @@ pub fn is_early(launches: &Launches, offer: &OfferId, at: u32) -> bool {
 #[must_use]
 pub fn policy(policy: &TriagePolicy) -> TriagePolicy {
     let families_min = policy.families_min.max(2);
-    TriagePolicy { score_min: SCORE_MIN, families_min, members_min: 1, automatic: Automatic::Nothing, ..policy.clone() }
+    TriagePolicy {
+        score_min: SCORE_MIN,
+        families_min,
+        members_min: 1,
+        automatic: Automatic::Nothing,
+        open_error_max: NO_BOUND,
+        ..policy.clone()
+    }
 }
 
 /// A group per merchant and rival that anybody leads to.

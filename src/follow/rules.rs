@@ -11,13 +11,14 @@ use super::resident::{CARD, REFERRAL, Resident, Who};
 use crate::cases::rules::{
     Counted, DENY_LIST, Fact, Rule, SAID_BY_OTHERS, Says, State, VELOCITY, Velocity, WITHIN_SECONDS_MAX, Whom,
 };
-use crate::cases::triage::{Automatic, Group, TriagePolicy};
+use crate::cases::triage::{Automatic, Group, NO_BOUND, TriagePolicy};
 use crate::cases::{Evidence, Suspect};
 use crate::decide::MemberState;
 use crate::domain::{Code, MemberId, Timestamp};
 use crate::graph::network::NO_TIME;
 use crate::record::Record;
 use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Members of one identifier that are looked at together.
@@ -30,7 +31,7 @@ const GROUPS_MAX: usize = 500;
 const TIES_MAX: usize = 500;
 
 /// Whom a rule has flagged.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flagged {
     /// When each gave cause first: Unix seconds.
     pub members: BTreeMap<Who, u32>,
@@ -61,7 +62,7 @@ enum Subject {
 }
 
 /// See the module.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Rules {
     known: BTreeMap<Code, Rule>,
     acts: Acts,
@@ -76,7 +77,7 @@ fn seconds(at: Timestamp) -> u32 {
 /// policy's, which asks for a second kind of evidence.
 #[must_use]
 pub fn policy(policy: &TriagePolicy) -> TriagePolicy {
-    TriagePolicy { score_min: 0, families_min: 1, members_min: 0, ..policy.clone() }
+    TriagePolicy { score_min: 0, families_min: 1, members_min: 0, open_error_max: NO_BOUND, ..policy.clone() }
 }
 
 impl Rules {

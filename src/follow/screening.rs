@@ -18,6 +18,7 @@ use crate::engine::{Engine, EngineError};
 use crate::graph::detectors::Detector;
 use crate::graph::model::named::{FITTED_MODEL, NamedModel};
 use crate::graph::network::{Network, NetworkFault};
+use crate::graph::segments::{Line, Segment};
 use compact_str::CompactString;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,6 +34,8 @@ pub struct Screener {
     /// Another process screens.
     elsewhere: AtomicBool,
     cases_opened: AtomicU64,
+    /// It read on from a snapshot.
+    resumed: AtomicBool,
     backtests: Backtests,
 }
 
@@ -82,6 +85,17 @@ pub struct ModelUse {
     pub beside: Option<Beside>,
 }
 
+/// Honest groups of one kind, and what follows from a score there.
+#[derive(Debug, Clone, Copy)]
+pub struct SegmentCut {
+    /// How many there are, and how many score so high.
+    pub line: Line,
+    /// Score from which one is a case.
+    pub open_from: u16,
+    /// Score from which the policy may act by itself; `None` where too few are known.
+    pub act_from: Option<u16>,
+}
+
 impl Screener {
     /// Nothing read yet.
     #[must_use]
@@ -92,6 +106,7 @@ impl Screener {
             stopping: AtomicBool::new(false),
             elsewhere: AtomicBool::new(false),
             cases_opened: AtomicU64::new(0),
+            resumed: AtomicBool::new(false),
             backtests: Backtests::default(),
         }
     }
@@ -157,6 +172,16 @@ impl Screener {
         if self.elsewhere.swap(elsewhere, Ordering::Relaxed) != elsewhere && elsewhere {
             *self.write() = Kept::default();
         }
+    }
+
+    /// Whether it read on from a snapshot in place of the whole journal.
+    #[must_use]
+    pub fn has_resumed(&self) -> bool {
+        self.resumed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn resumed(&self) {
+        self.resumed.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -267,6 +292,28 @@ impl Screener {
         };
         let own = besides.iter().filter(honest).count();
         Some((spoken.of.saturating_sub(own), spoken.honest.saturating_sub(own)))
+    }
+
+    /// Honest groups of each kind in the last whole pass, and from which score one is a case or something is done
+    /// to its members by itself; nothing before the first pass.
+    #[must_use]
+    pub fn segments(&self) -> Vec<SegmentCut> {
+        let kept = self.read();
+        let Some(passed) = &kept.passed else { return Vec::new() };
+        let policy = self.settings.triage.bounded(&passed.controls);
+        let lines = passed.controls.lines(|segment| policy.open_from(segment));
+        let cut = |line: Line| SegmentCut {
+            open_from: policy.open_from(line.segment),
+            act_from: policy.act_from(line.segment),
+            line,
+        };
+        lines.into_iter().map(cut).collect()
+    }
+
+    /// Of the honest groups of a kind, how many score as high in the last whole pass, and how many there are.
+    #[must_use]
+    pub fn reaching(&self, segment: Segment, score: u16) -> Option<(usize, usize)> {
+        Some(self.read().passed.as_ref()?.controls.reaching(segment, score))
     }
 
     /// What came of the cases that each detector's version speaks in, in money.

@@ -1,15 +1,20 @@
 //! What is kept of the records: links that come and go, components, memory; who ties themselves to
 //! a group; and that the live score and the pass's agree.
 
+use super::feed::Page;
+use super::kept::Kept;
 use super::live::{Arrivals, look};
 use super::own::own;
 use super::pass::{Passed, Scored, pass};
 use super::resident::{Resident, Who};
+use super::snapshot::{self, Copied, Place};
 use crate::cases::triage::TriagePolicy;
 use crate::config::{ModelSettings, ModelState, Settings};
 use crate::domain::member::LinkFact;
 use crate::domain::{CardHash, MemberId, Timestamp};
 use crate::graph::model::named::NamedModel;
+use crate::journal::Position;
+use crate::record::{Body, Envelope, MemberInput, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -304,4 +309,64 @@ fn how_common_a_finding_is_among_honest_members_is_told() {
     assert_eq!((spoken.of, spoken.honest), (others.len(), 206));
     let silent = passed.spoken.iter().filter(|one| one.of == 0).count();
     assert!(silent > 0, "of one that found nothing it is told too: {:?}", passed.spoken);
+}
+
+/// A record of a member, the first of theirs or a later one.
+fn said(member: &str, version: u64, second: i64, input: MemberInput) -> Record {
+    let envelope = Envelope {
+        process: 1,
+        partition: 0,
+        number: version,
+        epoch: 1,
+        again: None,
+        at: at(second),
+        previous: None,
+        version,
+        catalogue: 1,
+        mark: Timestamp::default(),
+        request: None,
+    };
+    Record { envelope, body: Body::Member { member: id(member), input: Box::new(input), changes: Vec::new() } }
+}
+
+/// Reading on from a snapshot gives what reading all gives, to the byte.
+#[test]
+fn a_snapshot_and_the_rest_is_the_whole() {
+    let joins = |member: usize, version: u64, device: &str| {
+        let by = (member > 0).then(|| (id(&format!("m{}", member - 1)), at(60)));
+        let links = links(&[&format!("device={device}!"), "ip=wifi", "email=x"], 60);
+        let input = MemberInput::Registered { joined_at: at(60), referred_by: by, profile: None, links };
+        said(&format!("m{member}"), version, 60, input)
+    };
+    let mut records: Vec<Record> = (0..40).map(|member| joins(member, 1, &format!("d{}", member / 3))).collect();
+    // Some say something else later, one is gone, and a card is linked.
+    records.extend((0..40).step_by(4).map(|member| joins(member, 2, "other")));
+    records.push(said("m7", 2, 90, MemberInput::Erased { slot: None }));
+    let take = |kept: &mut Kept, records: &[Record]| {
+        kept.take(Page { records: records.to_vec(), ..Page::default() });
+    };
+    let bytes = |kept: &Kept| {
+        let place = Place { next: Position::FIRST, last: (Position::FIRST, 0, 7) };
+        let (resident, rules, arrivals) = (Arc::new(kept.resident.clone()), kept.rules.clone(), kept.arrivals.clone());
+        let (report, worth, release) = (kept.report.clone(), kept.worth.clone(), vec![id("m1")]);
+        Copied { resident, rules, arrivals, report, worth, place, release }.bytes().unwrap()
+    };
+    let mut whole = Kept::default();
+    take(&mut whole, &records);
+    for middle in [0, 1, 23, 40, 45, records.len()] {
+        let mut early = Kept::default();
+        take(&mut early, &records[..middle]);
+        let (mut resumed, place, release) = snapshot::parse(&bytes(&early)).unwrap();
+        assert_eq!((place.last.2, release), (7, vec![id("m1")]));
+        take(&mut resumed, &records[middle..]);
+        assert!(bytes(&resumed) == bytes(&whole), "after {middle} records");
+        assert_eq!(resumed.resident.find("m39"), whole.resident.find("m39"));
+    }
+    let good = bytes(&whole);
+    for place in [0, 8, 12, 27, 28, good.len() / 2, good.len() - 1] {
+        let mut damaged = good.clone();
+        damaged[place] ^= 0x40;
+        assert!(snapshot::parse(&damaged).is_err(), "byte {place}");
+    }
+    assert!(snapshot::parse(&good[..good.len() - 1]).is_err() && snapshot::parse(&[]).is_err());
 }

@@ -8,10 +8,11 @@
 use super::feed::{self, Feed, Page};
 use super::kept::Taken;
 use super::pass::{Passed, pass};
-use super::resident::Who;
+use super::resident::{Resident, Who};
 use super::rivals;
 use super::rules;
 use super::screening::Screener;
+use super::snapshot::{self, Copied};
 use super::tills::Watched;
 use crate::cases::triage::{Group, TriagePolicy};
 use crate::domain::{MemberId, Timestamp};
@@ -37,6 +38,7 @@ const FEW: usize = 64;
 const PRIORITY: i32 = 10;
 
 /// A group to be entered.
+#[derive(Clone)]
 struct Found {
     group: Group,
     policy: TriagePolicy,
@@ -70,8 +72,15 @@ pub(super) struct Work {
     unentered: VecDeque<Found>,
     unfollowed: BTreeSet<u64>,
     passed_at: Option<Timestamp>,
+    /// Members whom the allow list spares, as long as nothing was read since; found once for all groups.
+    spares: Option<Arc<BTreeSet<MemberId>>>,
     /// The last day on which chance chose groups.
     drawn_on: Option<u32>,
+    /// The policy as the last pass bounds it: what is common among honest groups opens and holds nothing.
+    policy: TriagePolicy,
+    /// Members whose release is under way, and when the last snapshot was written.
+    releasing_now: Vec<MemberId>,
+    snapped: Option<Instant>,
     /// When it was last told that something failed.
     failed: Option<Instant>,
     release: BTreeSet<MemberId>,
@@ -81,7 +90,9 @@ pub(super) struct Work {
 impl Work {
     pub(super) fn new(screener: Arc<Screener>, engine: Arc<Engine>, runtime: tokio::runtime::Handle) -> Self {
         let feed = feed::of(&engine, &runtime);
+        let policy = screener.settings().triage.clone();
         Self {
+            policy,
             screener,
             engine,
             runtime,
@@ -98,6 +109,9 @@ impl Work {
             unentered: VecDeque::new(),
             unfollowed: BTreeSet::new(),
             passed_at: None,
+            spares: None,
+            releasing_now: Vec::new(),
+            snapped: None,
             drawn_on: None,
             failed: None,
             release: BTreeSet::new(),
@@ -111,6 +125,7 @@ impl Work {
 
     pub(super) fn run(mut self) {
         lower_priority();
+        self.begin();
         while !self.is_over() {
             if let Err(error) = self.catch_up() {
                 self.wait_after(&error);
@@ -127,6 +142,7 @@ impl Work {
                 Err(error) => self.wait_after(&error),
             }
         }
+        self.snap_at_the_end();
         self.feed.end();
         if let Some(passing) = self.passing.take() {
             let _ = passing.join();
@@ -136,6 +152,55 @@ impl Work {
         }
         if let Some(releasing) = self.releasing.take() {
             let _ = self.runtime.block_on(releasing);
+        }
+    }
+
+    /// Takes what the snapshot has, when there is one of this journal: the records after it follow.
+    fn begin(&mut self) {
+        if self.engine.is_shared() || self.screener.settings().snapshot_every.is_zero() {
+            return;
+        }
+        match snapshot::read(&self.engine) {
+            Ok(None) => {}
+            Ok(Some((kept, place, release))) => {
+                let (members, links) = (kept.resident.len(), kept.resident.link_count());
+                tracing::info!(members, links, "screening reads on from its snapshot");
+                *self.screener.write() = kept;
+                self.screener.resumed();
+                self.feed.go_to(place);
+                self.release.extend(release);
+            }
+            Err(fault) => {
+                tracing::warn!(error = %Chain(&fault), "the snapshot of screening is not used; the whole journal is read");
+            }
+        }
+    }
+
+    /// A copy of what is kept, when all that was read has been seen to; the network of it may be one that
+    /// was copied already.
+    fn copied(&self, resident: Option<&Arc<Resident>>) -> Option<Copied> {
+        let done = self.stale.is_empty() && self.unentered.is_empty() && self.unfollowed.is_empty();
+        let place = self.feed.place().filter(|_| done)?;
+        let kept = self.screener.read();
+        Some(Copied {
+            resident: resident.map_or_else(|| Arc::new(kept.resident.clone()), Arc::clone),
+            rules: kept.rules.clone(),
+            arrivals: kept.arrivals.clone(),
+            report: kept.report.clone(),
+            worth: kept.worth.clone(),
+            place,
+            release: self.release.iter().chain(&self.releasing_now).cloned().collect(),
+        })
+    }
+
+    /// An orderly stop leaves a snapshot of all that was read.
+    fn snap_at_the_end(&self) {
+        let every = self.screener.settings().snapshot_every;
+        if self.engine.is_shared() || every.is_zero() || !self.screener.is_stopping() {
+            return;
+        }
+        if let Some(copied) = self.copied(None) {
+            write(&copied, &snapshot::path(&self.engine));
         }
     }
 
@@ -199,6 +264,7 @@ impl Work {
     /// What was read and found is not kept any more.
     fn forget(&mut self) {
         (self.dirty, self.pass_begun, self.passed_at, self.launches_of) = (true, None, None, None);
+        self.policy = self.screener.settings().triage.clone();
         self.passing_in_vain = self.passing.is_some();
         self.stale.clear();
         self.unentered.clear();
@@ -215,9 +281,11 @@ impl Work {
             self.stale.clear();
             self.see(taken, false);
         }
-        while let Some(Found { group, policy, one_in }) = self.unentered.front() {
-            let (group, policy) = self.spared(group.clone(), policy);
-            let changed = match *one_in {
+        // An entry may have ended since.
+        self.spares = None;
+        while let Some(Found { group, policy, one_in }) = self.unentered.front().cloned() {
+            let (group, policy) = self.spared(group, policy);
+            let changed = match one_in {
                 None => self.runtime.block_on(self.engine.enter_group(group, &policy))?,
                 Some(one_in) => self.runtime.block_on(self.engine.enter_drawn(group, &policy, one_in))?,
             };
@@ -243,10 +311,12 @@ impl Work {
     }
 
     /// A group and the policy for it without those whom the allow list spares now.
-    fn spared(&self, group: Group, policy: &TriagePolicy) -> (Group, TriagePolicy) {
+    fn spared(&mut self, group: Group, policy: TriagePolicy) -> (Group, TriagePolicy) {
         let (kept, now) = (self.screener.read(), self.engine.clock.now());
-        let spared = if rules::acts(policy) { kept.rules.spared(&kept.resident, now) } else { BTreeSet::new() };
-        (kept.rules.spare(&kept.resident, group, now), TriagePolicy { spared, ..policy.clone() })
+        let find = || Arc::new(kept.rules.spared(&kept.resident, now));
+        let spared =
+            if rules::acts(&policy) { Arc::clone(self.spares.get_or_insert_with(find)) } else { Arc::default() };
+        (kept.rules.spare(&kept.resident, group, now), TriagePolicy { spared, ..policy })
     }
 
     fn wait_after(&mut self, error: &EngineError) {
@@ -290,7 +360,7 @@ impl Work {
             return;
         }
         let now = self.engine.clock.now();
-        let policy = &self.screener.settings().triage;
+        let policy = &self.policy;
         let mut looked: BTreeSet<Who> = BTreeSet::new();
         let ruled = self.screener.read().ruled(&taken.hits, now);
         let of_rules = rules::policy(policy);
@@ -318,8 +388,14 @@ impl Work {
         let (resident, desk) = {
             let mut kept = self.screener.write();
             kept.rules.forget_before(now);
-            (kept.resident.clone(), kept.rules.clone())
+            (Arc::new(kept.resident.clone()), kept.rules.clone())
         };
+        let every = self.screener.settings().snapshot_every;
+        let is_due = !every.is_zero() && self.snapped.is_none_or(|at| at.elapsed() >= every);
+        let copied = is_due.then(|| self.copied(Some(&resident))).flatten();
+        if copied.is_some() {
+            self.snapped = Some(Instant::now());
+        }
         let rivals = rivals::declared(&self.engine.catalogue());
         let (policy, model) = (self.screener.settings().triage.clone(), self.screener.settings().model.clone());
         let draws = self.screener.settings().random_cases_per_day > 0;
@@ -333,6 +409,9 @@ impl Work {
                 passed.rivals = rivals::groups(&resident, &rivals, &tills, &hash, now);
                 passed
             });
+            if let Some(copied) = copied {
+                write(&copied, &snapshot::path(&engine));
+            }
             // Before the end is announced: whoever comes to look finds it.
             engine.screening().wake_up();
             passed.inspect_err(|fault| tracing::error!(%fault, "the network is too large for a pass: money waits")).ok()
@@ -357,7 +436,8 @@ impl Work {
             passed.hits.iter().for_each(|hit| kept.rules.flag(hit));
             kept.ruled(&passed.hits, passed.at)
         };
-        let policy = &self.screener.settings().triage;
+        self.policy = self.screener.settings().triage.bounded(&passed.controls);
+        let policy = &self.policy;
         let found =
             |group: &Group, policy: &TriagePolicy| Found { group: group.clone(), policy: policy.clone(), one_in: None };
         self.unentered.extend(passed.groups.iter().map(|group| found(group, policy)));
@@ -396,7 +476,7 @@ impl Work {
         let mut below: Vec<&Group> = passed.below.iter().collect();
         below.sort_by_cached_key(hash);
         let one_in = u32::try_from(passed.below_count.div_ceil(left.max(1)).max(1)).unwrap_or(u32::MAX);
-        let policy = &self.screener.settings().triage;
+        let policy = &self.policy;
         let mut drawn = Vec::new();
         for group in below {
             if drawn.len() >= left {
@@ -419,11 +499,13 @@ impl Work {
             && let Ok(left) = self.runtime.block_on(releasing)
         {
             self.release.extend(left);
+            self.releasing_now.clear();
         }
         if self.releasing.is_some() || self.release.is_empty() || self.engine.screening().progress().pass_at.is_none() {
             return;
         }
         let members = std::mem::take(&mut self.release);
+        self.releasing_now = members.iter().cloned().collect();
         let engine = Arc::clone(&self.engine);
         self.releasing = Some(self.runtime.spawn(async move {
             let members: Vec<MemberId> = members.into_iter().collect();
@@ -443,6 +525,13 @@ impl Work {
             engine.screening().wake_up();
             left
         }));
+    }
+}
+
+/// A snapshot that cannot be written costs the next start time, and nothing else.
+fn write(copied: &Copied, path: &std::path::Path) {
+    if let Err(fault) = copied.write(path) {
+        tracing::warn!(error = %Chain(&fault), path = %path.display(), "no snapshot of screening was written");
     }
 }
 

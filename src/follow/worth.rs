@@ -10,6 +10,7 @@ use crate::domain::{MemberId, Timestamp, Unit};
 use crate::ledger::{AccountKind, Legs};
 use crate::record::{Body, MemberInput, Record};
 use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Cases that are kept; of further ones nothing is added up.
@@ -22,7 +23,7 @@ const HAVE: [AccountKind; 4] =
 pub type Sums = BTreeMap<Unit, i64>;
 
 /// What came of one case.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct OfCase {
     verdict: Option<Verdict>,
     merged: bool,
@@ -51,14 +52,14 @@ pub struct Value {
 }
 
 /// A hold that a case set and nobody has ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Hold {
     case: u64,
     since: Timestamp,
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Worth {
     cases: BTreeMap<u64, OfCase>,
     holds: BTreeMap<MemberId, Hold>,

@@ -57,3 +57,62 @@ pub fn percentile_ranks(values: &[f64]) -> Vec<f64> {
     }
     ranks
 }
+
+/// Chance with which a bound is exceeded.
+const EXCEEDED: f64 = 0.05;
+/// Halvings until a bound is as exact as numbers are.
+const HALVINGS: usize = 60;
+
+/// The largest share of which `found` or fewer of `of` would still be seen once in twenty: the one-sided
+/// upper 95 percent bound of Clopper and Pearson (1934). 1 of nothing. Time grows with `found`.
+///
+/// ```
+/// use ringfence::graph::stats::upper_bound;
+/// assert!((upper_bound(0, 598) - 0.004997).abs() < 1e-5);
+/// assert!((upper_bound(5, 100) - 0.1022).abs() < 1e-4);
+/// assert_eq!((upper_bound(0, 0), upper_bound(7, 7)), (1.0, 1.0));
+/// ```
+#[must_use]
+pub fn upper_bound(found: usize, of: usize) -> f64 {
+    if found >= of {
+        return 1.0;
+    }
+    let (mut low, mut high) = (found as f64 / of as f64, 1.0);
+    for _ in 0..HALVINGS {
+        let middle = f64::midpoint(low, high);
+        if at_most(found, of, middle) > EXCEEDED {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    high
+}
+
+/// The chance of `found` or fewer of `of`, each with chance `share`: from the largest term down, as long as
+/// they add anything. `share` is above `found / of`, so they fall.
+fn at_most(found: usize, of: usize, share: f64) -> f64 {
+    if share >= 1.0 {
+        return 0.0;
+    }
+    let ways = ln_factorial(of) - ln_factorial(found) - ln_factorial(of - found);
+    let mut term = (ways + found as f64 * share.ln() + (of - found) as f64 * (-share).ln_1p()).exp();
+    let mut sum = term;
+    for place in (1..=found).rev() {
+        term *= place as f64 * (1.0 - share) / ((of - place + 1) as f64 * share);
+        sum += term;
+        if term < sum * f64::EPSILON {
+            break;
+        }
+    }
+    sum
+}
+
+/// `ln(n!)`: summed when small, else Stirling's series, whose next term is below `1e-10` there.
+fn ln_factorial(number: usize) -> f64 {
+    if number < 64 {
+        return (2..=number).map(|factor| (factor as f64).ln()).sum();
+    }
+    let n = number as f64;
+    n * n.ln() - n + 0.5 * (std::f64::consts::TAU * n).ln() + 1.0 / (12.0 * n) - 1.0 / (360.0 * n * n * n)
+}

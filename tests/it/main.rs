@@ -36,5 +36,6 @@ mod screening;
 mod screening_backtest;
 mod screening_labels;
 mod screening_model;
+mod screening_reports;
 mod sightings;
 mod stories;

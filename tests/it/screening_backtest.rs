@@ -58,6 +58,9 @@ async fn a_threshold_is_tried_on_days_that_are_over() {
     let mut known = ids.clone();
     known.sort_unstable();
     assert_eq!(found, known, "each is the case that there is");
+    let homes = &as_it_was["segments"][0];
+    assert_eq!((&homes["segment"], &homes["groups"], &homes["above"]), (&json!("household"), &json!(10), &json!(0)));
+    assert_eq!(homes["error_basis_points"], 2589, "none of ten leaves a quarter: {homes:#}");
     let strict = tried(&town, period(json!({"score_min": 1000}))).await;
     assert_eq!((&strict["would_open"]["cases"], &strict["missed"]), (&json!(0), &json!([ids[0]])), "{strict:#}");
     let of_one = tried(&town, period(json!({"detector": "shared-instrument", "version": 1}))).await;
@@ -109,6 +112,46 @@ async fn a_threshold_is_tried_on_days_that_are_over() {
     assert!(refused.starts_with("--to: must not lie ahead"), "{refused}");
     let refused = run(BacktestArgs { journal: vec![dir.0.join("nowhere")], ..args(None) }).unwrap_err();
     assert!(refused.contains("nowhere"), "{refused}");
+}
+
+/// The desk's rules speak as they did; one in shadow can be tried as if it had been live.
+#[tokio::test]
+async fn a_rule_is_tried_on_days_that_are_over() {
+    let town = Town::open(&[("RINGFENCE_SCREENING__CASE_SCORE_MIN", "1000")]).await;
+    town.screened().await;
+    let from = town.service.clock.now();
+    for (rule, member) in [("shadow", "honest-50"), ("live", "honest-60")] {
+        let says = json!({"rule": {"deny": {"member": member}}, "reason": "told us"});
+        let path = format!("/v1/screening/rules/{rule}");
+        let made = town.service.call_with("PUT", &path, &town.risk, &[], &says.to_string()).await;
+        assert_eq!(made.status, 201, "{}", made.json());
+    }
+    let live = json!({"state": "live", "reason": "certain"});
+    assert_eq!(town.post("/v1/screening/rules/live/state", live).await.0, 200);
+    town.screened().await;
+    let period = |more: Value| {
+        let mut document = json!({"from": from, "to": town.service.clock.now(), "every_hours": 1});
+        document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        document
+    };
+    let found = |outcome: &Value| -> Vec<String> {
+        let lines = outcome["cases"].as_array().unwrap().iter();
+        lines.map(|line| format!("{} {}", line["first_members"][0], line["detectors"][0]).replace('"', "")).collect()
+    };
+    assert_eq!(found(&tried(&town, period(json!({}))).await), ["honest-60 rule:live"]);
+    // Version 1 was the one in shadow; it says of itself what it would have done.
+    let shadow = tried(&town, period(json!({"detector": "rule:shadow", "version": 1}))).await;
+    assert_eq!(found(&shadow), ["honest-50 rule:shadow"], "{shadow:#}");
+    // Whom an allow entry spares becomes no case.
+    let until = town.service.clock.now().plus_ms(30 * 86_400_000).to_string();
+    let allow = json!({"rule": {"allow": {"whom": {"member": "honest-60"}}}, "reason": "a friend", "until": until});
+    let made = town.service.call_with("PUT", "/v1/screening/rules/friend", &town.risk, &[], &allow.to_string()).await;
+    assert_eq!(made.status, 201, "{}", made.json());
+    let later = town.service.clock.now();
+    town.screened().await;
+    let spared = json!({"from": later, "to": town.service.clock.now(), "every_hours": 1});
+    assert_eq!(found(&tried(&town, spared).await), Vec::<String>::new());
+    town.service.stop().await;
 }
 
 /// What was known in those days is known to the back-test: a lower threshold finds what nobody looked at.

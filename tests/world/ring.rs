@@ -3,7 +3,7 @@
 use super::Service;
 use ringfence::authenticate::keys::users::{PasswordHash, UserName};
 use ringfence::authenticate::keys::{KEY_RANDOM_BYTES, NewKey, Role};
-use ringfence::cases::triage::{Automatic, Group, TriagePolicy};
+use ringfence::cases::triage::{Automatic, Cuts, Group, NO_BOUND, TriagePolicy};
 use ringfence::cases::{Evidence, Suspect, Tie};
 use ringfence::domain::{Currency, MemberId, MerchantId};
 
@@ -97,8 +97,11 @@ pub async fn six(service: &Service, six: Six) -> u64 {
         members_max: 10,
         automatic: Automatic::Nothing,
         automatic_score_min: 800,
-        spared: std::collections::BTreeSet::new(),
+        spared: std::sync::Arc::default(),
         hold_days: 30,
+        open_error_max: NO_BOUND,
+        act_error_max: NO_BOUND,
+        cuts: Cuts::default(),
     };
     engine.enter_group(group, &policy).await.unwrap()[0].id
 }

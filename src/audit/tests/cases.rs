@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::cases::rules::{Says, State, Whom};
-use crate::cases::triage::{Automatic, Group, TriagePolicy};
+use crate::cases::triage::{Automatic, Cuts, Group, NO_BOUND, TriagePolicy};
 use crate::cases::{Case, Evidence as Seen, Status, Suspect, Verdict, Withdrawal};
 use crate::domain::Code;
 use crate::engine::cases::Reviewing;
@@ -17,8 +17,11 @@ fn policy() -> TriagePolicy {
         members_max: 50,
         automatic: Automatic::Hold,
         automatic_score_min: 500,
-        spared: std::collections::BTreeSet::new(),
+        spared: std::sync::Arc::default(),
         hold_days: 30,
+        open_error_max: NO_BOUND,
+        act_error_max: NO_BOUND,
+        cuts: Cuts::default(),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::console::page::{self, Visitor};
 use crate::console::words;
 use crate::domain::Timestamp;
 use crate::follow::backtest::Became;
+use crate::follow::backtest::OfSegment;
 use askama::Template;
 use hyper::StatusCode;
 
@@ -42,6 +43,8 @@ pub(super) struct Row {
     pub were: String,
     /// Confirmed cases that it would have missed.
     pub missed: Vec<u64>,
+    /// How many honest groups of each kind score as high.
+    pub segments: Vec<String>,
     /// What it would have opened.
     pub lines: Vec<LineRow>,
     /// There are more.
@@ -71,6 +74,13 @@ fn counted(became: Became) -> String {
     format!(
         "{cases} were opened: {confirmed} confirmed, {dismissed} dismissed, {watched} watched, {undecided} undecided"
     )
+}
+
+/// `household: 2 of 226 honest groups score 550 or more, at most 2.77 %`.
+fn compared(of: &OfSegment) -> String {
+    let (whole, rest) = (of.error_basis_points / 100, of.error_basis_points % 100);
+    let OfSegment { segment, above, groups, open_from, .. } = of;
+    format!("{segment}: {above} of {groups} honest groups score {open_from} or more, at most {whole}.{rest:02} %")
 }
 
 fn row(view: BacktestView) -> Row {
@@ -110,6 +120,7 @@ fn row(view: BacktestView) -> Row {
         words: said,
         were: view.outcome.as_ref().map(|outcome| counted(outcome.were_opened)).unwrap_or_default(),
         missed: view.outcome.as_ref().map(|outcome| outcome.missed.clone()).unwrap_or_default(),
+        segments: view.outcome.iter().flat_map(|one| &one.segments).filter(|of| of.groups > 0).map(compared).collect(),
         lines: lines.collect(),
         more: view.outcome.as_ref().map_or(0, |outcome| outcome.would_open.cases.saturating_sub(SHOWN_MAX)),
     }

@@ -2,8 +2,8 @@
 
 use super::picture::{Known, Picture, PicturePart, word};
 use super::{said, timeline};
-use crate::api::Doors;
 use crate::api::reply::{self, Reply};
+use crate::api::{Doors, cases};
 use crate::authenticate::keys::{KeyId, Role};
 use crate::cases::{Case, Chosen, Evidence, Step, Suspect, Verdict};
 use crate::console::page::{self, Chrome, Visitor, encoded};
@@ -44,6 +44,7 @@ struct CasePage {
     opened: String,
     ago: String,
     sentence: String,
+    compared: String,
     stakes: Vec<StakeRow>,
     suspects: Vec<SuspectRow>,
     own: usize,
@@ -148,6 +149,7 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
             opened: words::when(case.opened_at),
             ago: words::ago(case.opened_at, visitor.now),
             sentence: said::sentence(&case, &stake),
+            compared: said::compared(cases::compared(doors, &case)),
             stakes: stake.iter().map(stake_row).collect(),
             suspects: case.members.iter().map(|suspect| suspect_row(suspect, &known, hidden)).collect(),
             own: case.meant().len(),

@@ -3,9 +3,10 @@
 
 use super::case::{REASONS, not_others};
 use crate::api::Doors;
-use crate::api::cases::{self, ReviewDocument};
+use crate::api::cases::{self, ReportDocument, ReviewDocument};
 use crate::api::reply::{self, Reply};
 use crate::cases::Verdict;
+use crate::cases::report::Reporter;
 use crate::console::page::{self, Visitor};
 use crate::console::words;
 use crate::domain::{MemberId, Unit};
@@ -166,6 +167,24 @@ pub(in crate::console) async fn undo(doors: &Doors, visitor: &Visitor<'_>, id: u
     doors.engine.undo_review(id, &visitor.caller.key_id.to_string(), &reason, None, cases::changed).await?;
     tracing::info!(request = %visitor.request.id, key = %visitor.caller.key_id, case = id, "a review was taken back");
     followed(doors, id).await
+}
+
+/// Records what somebody outside reported, and goes to the case.
+pub(in crate::console) async fn report(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
+    let form = &visitor.form;
+    let who = form.get("reported_by");
+    let reported_by = Reporter::ALL.into_iter().find(|reporter| reporter.as_str() == who);
+    let Some(reported_by) = reported_by else {
+        return Err(reply::impossible("missing_field", "reported_by", "choose who reported"));
+    };
+    let ids = form.get("members").split([',', ' ', '\n', '\r', '\t']).filter(|id| !id.is_empty());
+    let id = |id| MemberId::new(id).map_err(|error| reply::impossible("bad_value", "members", error.to_string()));
+    let members = ids.map(id).collect::<Result<Vec<MemberId>, Reply>>()?;
+    let reason = form.get("reason").trim().to_owned();
+    let report = cases::reporting(doors, &visitor.caller, ReportDocument { reported_by, members, reason })?;
+    let answer = doors.engine.report(report, None, |case| case.id.to_string()).await?;
+    tracing::info!(request = %visitor.request.id, key = %visitor.caller.key_id, case = answer, "a report from outside was recorded");
+    Ok(page::see_other(&format!("/console/cases/{answer}"), None))
 }
 
 /// The effect is on the books before the page answers; a large group is followed on its page.

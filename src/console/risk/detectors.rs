@@ -5,7 +5,7 @@ use super::backtests::{self, Backtests};
 use super::rules;
 use crate::api::Doors;
 use crate::api::cases::{self, WithdrawDocument};
-use crate::api::detectors::{self, AmountView, DetectorView, OriginView, Said, WorthView};
+use crate::api::detectors::{self, AmountView, DetectorView, OriginView, Said, SegmentView, WorthView};
 use crate::api::reply::{self, Reply};
 use crate::cases::triage::Automatic;
 use crate::console::page::{self, Chrome, Visitor, encoded};
@@ -26,6 +26,7 @@ struct DetectorsPage {
     elsewhere: bool,
     rows: Vec<Row>,
     origins: Vec<Origin>,
+    segments: Vec<Segment>,
     backtests: Backtests,
     has_model: bool,
     score_min: u16,
@@ -54,6 +55,16 @@ struct Row {
     wrongly: String,
 }
 
+struct Segment {
+    words: &'static str,
+    groups: usize,
+    cleared: usize,
+    open_from: u16,
+    above: usize,
+    error: String,
+    act_from: String,
+}
+
 struct Origin {
     words: String,
     said: Said,
@@ -79,6 +90,7 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Re
             model: model(doors),
             elsewhere: doors.screener.is_elsewhere(),
             rows,
+            segments: detectors::segments(doors).into_iter().map(segment).collect(),
             origins: detectors::origins(&counts).into_iter().map(origin).collect(),
             backtests: backtests::all(doors),
             has_model: settings.model.is_some(),
@@ -133,6 +145,23 @@ fn row(version: DetectorView) -> Row {
         wrongly: wrongly(&version.worth),
         version: version.version,
         name: version.name,
+    }
+}
+
+fn segment(found: SegmentView) -> Segment {
+    Segment {
+        words: match found.segment {
+            "household" => "households",
+            "office" => "offices",
+            "ambassador" => "ambassadors' circles",
+            _ => "groups of no such kind, beside all of these",
+        },
+        groups: found.groups,
+        cleared: found.cleared,
+        open_from: found.open_from,
+        above: found.above,
+        error: format!("{}.{:02} %", found.error_basis_points / 100, found.error_basis_points % 100),
+        act_from: found.act_from.map_or_else(|| "none: too few are known".to_owned(), |from| from.to_string()),
     }
 }
 

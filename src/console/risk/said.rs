@@ -1,5 +1,6 @@
 //! What happened, in one or two plain sentences: from the links of the case and its money.
 
+use crate::api::cases::ComparedView;
 use crate::cases::Case;
 use crate::console::words;
 use crate::domain::Unit;
@@ -25,6 +26,16 @@ pub(super) fn sentence(case: &Case, stake: &BTreeMap<Unit, Stake>) -> String {
             .map_or_else(|| "belong together".to_owned(), |seen| format!("stand out: {}", seen.words)),
     };
     format!("{who} {}. {}", what.trim_end_matches('.'), money(stake))
+}
+
+/// `0 of 1240 honest households score as high.`
+pub(super) fn compared(view: Option<ComparedView>) -> String {
+    let Some(ComparedView { segment, groups, as_high: Some(as_high) }) = view else { return String::new() };
+    let of = match segment {
+        "other" => "honest groups of any kind".to_owned(),
+        kind => format!("honest groups of the kind {kind}"),
+    };
+    format!("{as_high} of {groups} {of} score as high in the last look at everybody.")
 }
 
 /// What they share, strongest kind first, and how many were referred from within.
