@@ -8,9 +8,11 @@
 use crate::fault::{Fault, fault};
 use hdrhistogram::Histogram;
 use rustix::event::{Timespec, epoll};
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// Longest answer taken.
@@ -97,15 +99,11 @@ pub fn run(load: &Load, requests: &Requests, on_answer: &mut dyn FnMut(usize, u1
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| fault(format!("epoll: {e}")))?;
     let mut lines = Vec::with_capacity(load.connections);
     for place in 0..load.connections.min(total) {
-        let stream = TcpStream::connect_timeout(&load.to, Duration::from_secs(5))
-            .map_err(|e| fault(format!("connecting to {}: {e}", load.to)))?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        let data = epoll::EventData::new_u64(place as u64);
-        epoll::add(&poll, &stream, data, epoll::EventFlags::IN).map_err(|e| fault(format!("epoll: {e}")))?;
-        lines.push(Line { stream, busy: None, inbox: Vec::new() });
+        lines.push(Line { stream: connect(load, &poll, place)?, busy: None, inbox: Vec::new() });
     }
-    let mut idle: Vec<usize> = (0..lines.len()).rev().collect();
+    // Those that rested longest go first: taken the other way round, a slow schedule would leave some without
+    // a request until the server closes them.
+    let mut idle: VecDeque<usize> = (0..lines.len()).collect();
     let due = |index: usize| match load.pace {
         Pace::Closed => 0,
         Pace::PerSecond(rate) => index as u64 * 1_000_000_000 / u64::from(rate),
@@ -122,7 +120,7 @@ pub fn run(load: &Load, requests: &Requests, on_answer: &mut dyn FnMut(usize, u1
             return Err(fault(format!("{done} of {total} requests were answered within {:?}", load.time_max)));
         }
         while next < total && due(next) <= now {
-            let Some(place) = idle.pop() else { break };
+            let Some(place) = idle.pop_front() else { break };
             now = since(begun);
             let intended = if matches!(load.pace, Pace::Closed) { now } else { due(next) };
             send(&mut lines[place], requests.get(next))?;
@@ -146,6 +144,12 @@ pub fn run(load: &Load, requests: &Requests, on_answer: &mut dyn FnMut(usize, u1
             let event: epoll::Event = event;
             let place = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
             let line = &mut lines[place];
+            if line.busy.is_none() {
+                if has_ended(line, &mut scratch)? {
+                    line.stream = connect(load, &poll, place)?;
+                }
+                continue;
+            }
             if !receive(line, &mut scratch, &mut |index, intended, status, body| {
                 let _ = latency.record(since(begun).saturating_sub(intended).clamp(1_000, LATENCY_NANOS_MAX));
                 on_answer(index, status, body);
@@ -159,11 +163,33 @@ pub fn run(load: &Load, requests: &Requests, on_answer: &mut dyn FnMut(usize, u1
                 line.busy = Some((next, intended));
                 next += 1;
             } else {
-                idle.push(place);
+                idle.push_back(place);
             }
         }
     }
     Ok(Ran { took: begun.elapsed(), latency })
+}
+
+/// A connection whose answers are heard of under its place.
+fn connect(load: &Load, poll: &impl AsFd, place: usize) -> Result<TcpStream, Fault> {
+    let stream = TcpStream::connect_timeout(&load.to, Duration::from_secs(5))
+        .map_err(|e| fault(format!("connecting to {}: {e}", load.to)))?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    let data = epoll::EventData::new_u64(place as u64);
+    epoll::add(poll, &stream, data, epoll::EventFlags::IN).map_err(|e| fault(format!("epoll: {e}")))?;
+    Ok(stream)
+}
+
+/// Whether the server closed a connection that rested, which it may: nothing was asked, so nothing is lost.
+fn has_ended(line: &mut Line, scratch: &mut [u8]) -> Result<bool, Fault> {
+    match line.stream.read(scratch) {
+        Ok(0) => Ok(true),
+        Ok(_) => Err(fault("an answer came that nobody asked for")),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(true),
+        Err(error) => Err(fault(format!("reading an answer: {error}"))),
+    }
 }
 
 fn send(line: &mut Line, mut bytes: &[u8]) -> Result<(), Fault> {
@@ -191,12 +217,12 @@ fn receive(
     on_answer: &mut impl FnMut(usize, u64, u16, &[u8]),
 ) -> Result<bool, Fault> {
     let read = match line.stream.read(scratch) {
-        Ok(0) => return Err(fault("the server closed a connection")),
+        Ok(0) => return Err(fault("the server closed a connection without an answer to what was asked on it")),
         Ok(read) => read,
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(false),
         Err(error) => return Err(fault(format!("reading an answer: {error}"))),
     };
-    let Some((index, intended)) = line.busy else { return Err(fault("an answer came that nobody asked for")) };
+    let Some((index, intended)) = line.busy else { return Ok(false) };
     let whole = if line.inbox.is_empty() {
         &scratch[..read]
     } else {
@@ -284,5 +310,20 @@ mod tests {
         }
         assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
         assert!(parse(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\nx").is_err());
+    }
+
+    #[test]
+    fn a_connection_that_rests_may_end_and_may_not_speak() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut other, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let mut line = Line { stream, busy: None, inbox: Vec::new() };
+        let mut scratch = [0; 16];
+        assert!(!has_ended(&mut line, &mut scratch).unwrap(), "it rests");
+        other.write_all(b"?").unwrap();
+        assert!(has_ended(&mut line, &mut scratch).is_err(), "nobody asked");
+        drop(other);
+        assert!(has_ended(&mut line, &mut scratch).unwrap());
     }
 }
