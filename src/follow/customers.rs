@@ -111,9 +111,10 @@ impl Customers {
         });
     }
 
-    /// A customer was rewarded, or a reward was taken back.
-    pub fn rewarded(&mut self, member: u64, unit: Unit, minor: i64, redeemed: i64) {
-        self.change(member, false, |customer, _| {
+    /// Somebody was rewarded, or a reward was taken back: mostly before their first purchase has cleared, so
+    /// that they are remembered from here on and are a customer from then on.
+    pub fn rewarded(&mut self, member: u64, room: bool, unit: Unit, minor: i64, redeemed: i64) {
+        self.change(member, room && minor > 0, |customer, _| {
             customer.add(unit, |sums| {
                 sums.reward_minor = sums.reward_minor.saturating_add(minor);
                 sums.redemptions += redeemed;
@@ -243,12 +244,15 @@ mod tests {
         all.bought(1, true, 10, 20_000, (usd(), 500), true);
         all.bought(1, true, 11, 20_050, (usd(), 700), true);
         all.bought(2, true, 12, 20_050, (usd(), 900), true);
-        all.rewarded(2, usd(), 45, 1);
-        all.rewarded(9, usd(), 45, 1);
+        all.rewarded(2, true, usd(), 45, 1);
+        all.rewarded(9, true, usd(), 45, 1);
         let (new, existing, sums) = counts(&all, 20_020);
         assert_eq!((new, existing), (1, 1), "nobody is a customer by a reward alone");
         assert_eq!((sums.spend_minor, sums.purchases, sums.reward_minor, sums.redemptions), (900, 1, 45, 1));
         assert_eq!(counts(&all, 20_000).0, 2, "within a longer period both came anew");
+        // Most rewards are granted while the purchase is pending, before it clears.
+        all.bought(9, true, 15, 20_040, (usd(), 100), true);
+        assert_eq!((counts(&all, 20_020).0, counts(&all, 20_020).2.reward_minor), (2, 90));
     }
 
     #[test]

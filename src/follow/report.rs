@@ -177,9 +177,9 @@ impl Report {
         // From nothing to something, or back to nothing.
         let redeemed = i64::from(grant.amount_minor == minor) - i64::from(grant.amount_minor == 0);
         let redeemers = self.redeem(member, &grant.offer, redeemed);
-        if let Some(customers) = self.customers.get_mut(&grant.merchant) {
-            customers.rewarded(member, grant.unit, minor, redeemed);
-        }
+        self.with_customers(&grant.merchant, |customers, room| {
+            customers.rewarded(member, room, grant.unit, minor, redeemed);
+        });
         let Some(merchant) = self.merchant(&grant.merchant) else { return };
         merchant.add(place, grant.unit, |sums| {
             sums.reward_minor = sums.reward_minor.saturating_add(minor);

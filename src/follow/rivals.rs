@@ -4,7 +4,7 @@
 //! is a case when two agree, for that merchant alone, and nothing acts by itself.
 
 use super::own::own;
-use super::pass::ties;
+use super::pass::{Spoken, ties};
 use super::resident::{Resident, Who};
 use crate::cases::triage::{Automatic, Group, NO_BOUND, TriagePolicy};
 use crate::cases::{Evidence, Suspect};
@@ -12,7 +12,7 @@ use crate::catalogue::Catalogue;
 use crate::domain::OfferId;
 use crate::domain::merchant::Competitor;
 use crate::domain::offer::LifeChange;
-use crate::domain::{CardHash, MerchantId, Timestamp};
+use crate::domain::{CardHash, MemberId, MerchantId, Timestamp};
 use crate::engine::derived::{DOMAIN, NETWORK, parts};
 use crate::graph::detectors::Detector;
 use crate::sightings::tills::{Tested, Tills};
@@ -120,6 +120,16 @@ pub fn launches(catalogue: &Catalogue) -> Launches {
 pub fn is_early(launches: &Launches, offer: &OfferId, at: u32) -> bool {
     let early = |begun: &u32| (*begun..begun.saturating_add(EARLY_SECONDS)).contains(&at);
     launches.get(offer).is_some_and(|begun| begun.iter().any(early))
+}
+
+/// How common such signs are among members who are not known as fraud, of whom there are so many.
+#[must_use]
+pub fn spoken(resident: &Resident, groups: &[Group], honest: usize) -> Spoken {
+    let members: BTreeSet<&MemberId> = groups.iter().flat_map(|group| &group.members).map(|one| &one.member).collect();
+    let is_honest =
+        |id: &&MemberId| resident.find(id.as_str()).is_some_and(|who| resident.member(who).known != Some(true));
+    let of = members.into_iter().filter(is_honest).count();
+    Spoken { detector: COMPETITOR_STAFF.name, version: COMPETITOR_STAFF.version, of, honest }
 }
 
 /// What a merchant's rivals take to be a case: fewer members than a ring, and never by itself.

@@ -407,6 +407,8 @@ impl Work {
                 let tills = tills.read(&engine, &runtime, &rivals);
                 passed.hits = desk.of_all(&resident, now);
                 passed.rivals = rivals::groups(&resident, &rivals, &tills, &hash, now);
+                let honest = passed.spoken.first().map_or(0, |one| one.honest);
+                passed.spoken.push(rivals::spoken(&resident, &passed.rivals, honest));
                 passed
             });
             if let Some(copied) = copied {
