@@ -27,6 +27,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// How often the tasks of the house look whether there is something to do.
 const HOUSE_TICK: Duration = Duration::from_secs(1);
+/// What was heard of MIDs, beside the counts of sources.
+const MIDS: &str = "mids.heard";
 
 /// How often a process looks for what others changed in a shared store, and after how many looks
 /// it says that it is alive and looks at the partitions.
@@ -234,6 +236,8 @@ async fn open(
     let opened = tokio::task::spawn_blocking(move || {
         let (engine, started) = Engine::start(engine_options, policy, at, shared)?;
         let health = Health::open(&health_dir, &names, bounds, clock.now())?;
+        let path = health_dir.join(MIDS);
+        engine.heard.keep_in(&path).map_err(|source| HealthError::Io { path, source })?;
         Ok::<_, AppError>((engine, started, health))
     });
     let (engine, started, health) = opened.await.expect("a start answers with an error, it does not panic")?;
@@ -256,6 +260,9 @@ fn publish_health(doors: &Doors, settings: &Settings) {
     let help = "1 while a source is quieter than its own habit";
     metrics.publish_by_source("source_silent", help, false, names(), move |source| u64::from(health.is_silent(source)));
     let (health, clock) = (Arc::clone(&doors.health), doors.engine.clock.clone());
+    let engine = Arc::downgrade(&doors.engine);
+    let help = "Registered MIDs that are quieter than their own habit; their merchants see which on Locations";
+    metrics.publish_gauge("mids_silent", help, move || engine.upgrade().map_or(0, |engine| engine.heard.silent()));
     let help = "Seconds since a source's newest delivery, or since the start";
     metrics.publish_by_source("source_silence_seconds", help, false, names(), move |source| {
         health.silence(source, clock.now()).seconds
@@ -383,6 +390,7 @@ async fn close(doors: &Arc<Doors>) -> Result<(), crate::engine::EngineError> {
         if let Err(error) = doors.health.close(doors.engine.clock.now()) {
             tracing::error!(error = %Chain(&error), "the counts of sources are not on disk");
         }
+        save_mids(&doors.engine);
         doors.engine.stop()
     });
     closed.await.expect("a stop answers with an error, it does not panic")
@@ -512,8 +520,11 @@ async fn look_after_house(doors: &Arc<Doors>, checkpoint_every: Duration, work: 
             if due && let Err(error) = shared.engine.checkpoint() {
                 tracing::error!(error = %Chain(&error), "a checkpoint failed; the journal has everything, the next one tries again");
             }
-            if counts_due && let Err(error) = shared.health.save(shared.engine.clock.now()) {
-                tracing::error!(error = %Chain(&error), "the counts of sources are not on disk; the next writing tries again");
+            if counts_due {
+                if let Err(error) = shared.health.save(shared.engine.clock.now()) {
+                    tracing::error!(error = %Chain(&error), "the counts of sources are not on disk; the next writing tries again");
+                }
+                save_mids(&shared.engine);
             }
             if sightings_due && let Err(error) = shared.engine.tidy_sightings() {
                 tracing::warn!(error = %Chain(&error), "sightings could not be indexed, or old ones dropped");
@@ -607,6 +618,22 @@ async fn keep_shared(doors: Arc<Doors>, mut stopped: tokio::sync::watch::Receive
     let _ = beating.await;
     if let Err(error) = engine.settle_budgets().await {
         tracing::warn!(error = %Chain(&error), "budgets could not be settled; another process does it");
+    }
+}
+
+/// Writes down what was heard of MIDs, and says that more of them have gone silent.
+fn save_mids(engine: &Engine) {
+    let before = engine.heard.silent();
+    if let Err(error) = engine.heard.save(engine.clock.now()) {
+        tracing::error!(error = %Chain(&error), "what was heard of MIDs is not on disk; the next writing tries again");
+    }
+    let silent = engine.heard.silent();
+    if silent > before {
+        tracing::warn!(
+            silent,
+            before,
+            "more registered MIDs are quieter than their habit; Locations of the console says which"
+        );
     }
 }
 

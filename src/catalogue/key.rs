@@ -6,6 +6,7 @@
 
 use compact_str::CompactString;
 use std::borrow::Cow;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Longest key kept inside an index entry; ISO 8583 field 42 has 15 characters.
 pub(super) const SHORT_BYTES_MAX: usize = 15;
@@ -45,6 +46,14 @@ impl Key {
     /// Linear in the text.
     pub(super) fn of_mid(text: &str) -> Option<Self> {
         Self::new(without_zeros(text.trim_ascii()), true)
+    }
+
+    /// The same number for the same key and seed, in every process and version.
+    pub(super) fn hash(&self, seed: u64) -> u64 {
+        match self {
+            Self::Short(short) => xxh3_64_with_seed(&short.to_le_bytes(), seed),
+            Self::Long(long) => xxh3_64_with_seed(long.as_bytes(), seed),
+        }
     }
 
     /// A store id: spaces around it and ASCII case do not matter; leading zeros do,

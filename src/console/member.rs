@@ -74,10 +74,9 @@ struct BalanceRow {
 struct NeighbourRow {
     member: String,
     link: String,
-    kind: String,
-    said_by: &'static str,
-    verified: bool,
     score: String,
+    /// Everything that ties them, in words.
+    ties: String,
 }
 
 struct CardRow {
@@ -138,7 +137,7 @@ pub(super) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: &str) -> Resu
                 .map(|link| (words::kind(&link.kind), link.verified, words::when(link.at)))
                 .collect(),
             picture: around::part(doors, &id).await?,
-            neighbours: risk.neighbours.into_iter().map(neighbour_row).collect(),
+            neighbours: neighbours(risk.neighbours),
             cards: view.cards.into_iter().map(card_row).collect(),
             decisions: decisions(&state),
             decisions_left_out: state.purchases.len().saturating_sub(PURCHASES_MAX),
@@ -192,16 +191,22 @@ fn balances(state: &Arc<MemberState>) -> Vec<BalanceRow> {
     each.collect()
 }
 
-fn neighbour_row(found: risk::NeighbourView) -> NeighbourRow {
-    let risk::NeighbourView { member, kind, said_by, verified, score } = found;
-    NeighbourRow {
-        link: encoded(&member),
-        member,
-        kind: words::kind(&kind),
-        said_by,
-        verified,
-        score: words::score(score),
+/// Each neighbour once, the strongest tie first.
+fn neighbours(found: Vec<risk::NeighbourView>) -> Vec<NeighbourRow> {
+    let mut rows: Vec<NeighbourRow> = Vec::new();
+    for risk::NeighbourView { member, kind, said_by, verified, score } in found {
+        let sure = if verified { "verified " } else { "" };
+        let tie = match said_by {
+            "both" => format!("{sure}{}", words::kind(&kind)),
+            "member" => format!("{sure}{} said by this member", words::kind(&kind)),
+            _ => format!("{sure}{} said by them", words::kind(&kind)),
+        };
+        match rows.iter_mut().find(|row| row.member == member) {
+            Some(row) => row.ties = format!("{}, {tie}", row.ties),
+            None => rows.push(NeighbourRow { link: encoded(&member), score: words::score(score), ties: tie, member }),
+        }
     }
+    rows
 }
 
 /// A token may be what a network calls a card: its end is enough to tell one from another.

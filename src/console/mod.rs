@@ -22,10 +22,11 @@ use crate::api::detectors::Counts;
 use crate::api::read;
 use crate::api::reply::{self, Reply};
 use crate::authenticate::keys::Role::{self, Merchant, Operator, Risk};
-use crate::authenticate::keys::{Caller, KeyRing, KeysError};
+use crate::authenticate::keys::{KeyRing, KeysError};
 use crate::config::ConsoleSettings;
 use crate::domain::Timestamp;
 use crate::wire::Request;
+use audit::Outcome;
 use form::Form;
 use page::Visitor;
 use std::sync::Arc;
@@ -100,12 +101,30 @@ pub async fn answer(doors: &Doors, request: &Request) -> Reply {
         _ => {}
     }
     let Some(visitor) = visitor(doors, request, now).await else { return page::see_other("/console/sign-in", None) };
-    match inside(doors, &visitor, &parts).await {
+    match noted(doors, &visitor, &parts).await {
         Ok(reply @ Reply::Problem(_)) | Err(reply) => page::problem(Some(&visitor), request, reply),
-        Ok(reply) => match written_down(doors, &visitor, &parts).await {
-            Ok(()) => reply,
-            Err(refused) => page::problem(Some(&visitor), request, refused),
-        },
+        Ok(reply) => reply,
+    }
+}
+
+/// Shows or does what is asked for, and writes down that it was.
+async fn noted(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<Reply, Reply> {
+    let Some(did) = audit::deed(visitor, parts) else { return inside(doors, visitor, parts).await };
+    let entry = audit::Entry::of(&visitor.caller, did, &visitor.request.id, visitor.now);
+    if visitor.request.method == "POST" {
+        // Before it is done: else a crash could leave an act of nobody.
+        let begun = note(doors, audit::Entry { outcome: Outcome::Begun, ..entry.clone() }).await;
+        begun.map_err(|()| reply::come_back("the audit list cannot be written, so nothing is done"))?;
+    }
+    let reply = inside(doors, visitor, parts).await;
+    let refused = matches!(reply, Ok(Reply::Problem(_)) | Err(_));
+    let outcome = if refused { Outcome::Refused } else { Outcome::Done };
+    match note(doors, audit::Entry { outcome, ..entry }).await {
+        // Of what could not be written down nothing is shown.
+        Err(()) if !refused => Err(reply::come_back(
+            "the audit list cannot be written, so nothing is shown; what was done stands, and the list has that it was begun",
+        )),
+        _ => reply,
     }
 }
 
@@ -147,6 +166,7 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
                 ("POST", [id, "take"]) => risk::case::take(doors, visitor, number(id)?),
                 ("POST", [id, "release"]) => risk::case::release(doors, visitor, number(id)?),
                 ("GET", [id]) => risk::case::show(doors, visitor, number(id)?).await,
+                ("GET", [id, "progress"]) => risk::case::progress(doors, visitor, number(id)?).await,
                 ("POST", [id, "preview"]) => risk::decide::preview(doors, visitor, number(id)?).await,
                 ("POST", [id, "review"]) => risk::decide::review(doors, visitor, number(id)?).await,
                 ("POST", [id, "second"]) => risk::decide::second(doors, visitor, number(id)?).await,
@@ -190,6 +210,7 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
             portal(visitor)?;
             match (method, rest) {
                 ("GET", []) => merchant::locations::show(doors, visitor).await,
+                ("GET", ["texts"]) => merchant::locations::texts(doors, visitor).await,
                 ("POST", []) => merchant::locations::add(doors, visitor).await,
                 ("POST", ["link"]) => merchant::locations::link(doors, visitor).await,
                 ("POST", ["import"]) => merchant::locations::import(doors, visitor).await,
@@ -208,6 +229,10 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
         ("GET", ["sources"]) => {
             visitor.one_of(&[Operator])?;
             operate::sources::show(doors, visitor).await
+        }
+        ("GET", ["state"]) => {
+            visitor.one_of(&[Operator])?;
+            operate::state::show(doors, visitor).await
         }
         ("GET", ["ledger"]) => {
             visitor.one_of(&[Operator])?;
@@ -251,6 +276,7 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
                 ("GET", ["new"]) => merchant::edit::begin(doors, visitor).await,
                 ("POST", ["new"]) => merchant::edit::create(doors, visitor).await,
                 ("POST", ["validate"]) => merchant::edit::validate(visitor),
+                ("POST", ["written"]) => merchant::edit::written(visitor),
                 ("GET", [id]) => merchant::offer::show(doors, visitor, id).await,
                 ("POST", [id]) => merchant::edit::save(doors, visitor, id).await,
                 ("GET", [id, "edit"]) => merchant::edit::open(doors, visitor, id).await,
@@ -262,18 +288,11 @@ async fn inside(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<
     }
 }
 
-/// Puts what was seen or done on the audit list. What cannot be put there is not shown.
-async fn written_down(doors: &Doors, visitor: &Visitor<'_>, parts: &[&str]) -> Result<(), Reply> {
-    let method = visitor.request.method.as_str();
-    let Some(did) = audit::deed(method, parts, &visitor.form) else { return Ok(()) };
-    note(doors, &visitor.caller, did, visitor.request, visitor.now).await
-}
-
-async fn note(doors: &Doors, caller: &Caller, did: String, request: &Request, now: Timestamp) -> Result<(), Reply> {
-    let (audit, entry) = (Arc::clone(&doors.console.audit), audit::Entry::of(caller, did, &request.id, now));
+/// Puts a line on the audit list.
+async fn note(doors: &Doors, entry: audit::Entry) -> Result<(), ()> {
+    let audit = Arc::clone(&doors.console.audit);
     apart(move || audit.note(&entry)).await.map_err(|error| {
         tracing::error!(%error, "the audit list of the consoles cannot be written");
-        reply::come_back("the audit list cannot be written, so nothing is shown; what was decided stands")
     })
 }
 

@@ -116,6 +116,7 @@ impl Chrome {
         &[
             ("sources", "Sources"),
             ("dead-letters", "Dead letters"),
+            ("state", "State"),
             ("ledger", "Ledger"),
             ("access", "Access"),
             ("audit", "Audit"),

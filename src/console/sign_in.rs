@@ -1,6 +1,7 @@
 //! The door of the consoles: a name with its password, an API key, or a link that is good once,
 //! becomes a session. Guessing is slow, and nobody learns from an answer which names there are.
 
+use super::audit;
 use super::form::Form;
 use super::page::{self, Chrome, Visitor};
 use super::session;
@@ -148,7 +149,8 @@ async fn begin(doors: &Doors, request: &Request, caller: Caller, by_link: bool, 
     let unset = by_link && user.as_ref().is_some_and(|user| user.password.is_none());
     let place = if unset { "/console/password" } else { super::home(caller.role) };
     tracing::info!(request = %request.id, key = %caller.key_id, role = %caller.role, "somebody signed in to the console");
-    if let Err(refused) = super::note(doors, &caller, "sign in".to_owned(), request, now).await {
+    if super::note(doors, audit::Entry::of(&caller, "sign in".to_owned(), &request.id, now)).await.is_err() {
+        let refused = reply::come_back("the audit list cannot be written, so nobody is let in");
         return page::problem(None, request, refused);
     }
     match doors.console.sessions.open(caller, user.and_then(|user| user.password), by_link, now) {

@@ -76,6 +76,19 @@ pub enum Job {
 }
 
 impl Job {
+    /// What it does, in words.
+    #[must_use]
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::Members { .. } => "purchases are decided again because offers changed",
+            Self::Seen { .. } => "events that were seen are decided because a card or a shop became known",
+            Self::Referral { .. } | Self::Referrer { .. } => "one side of a referral is told of the other",
+            Self::Erase { .. } => "an erased person's key is destroyed",
+            Self::Case { .. } => "members follow the review of a case",
+            Self::Withdraw { .. } => "a withdrawn detector leaves the cases",
+        }
+    }
+
     /// What was seen of a card.
     #[must_use]
     pub fn card(card: CardHash, since: Timestamp) -> Self {
@@ -198,6 +211,23 @@ impl Engine {
             }
         }
         Ok(jobs)
+    }
+
+    /// Whether members still follow the reviews of a case. Reads the jobs of cases alone, at most 256 of them:
+    /// beyond those it is taken for yes.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn follows(&self, id: u64) -> Result<bool, EngineError> {
+        let found = self.keeper().scan(CATALOGUE, b"jx", None, PAGE).await?;
+        let is_of = |job: Job| matches!(job, Job::Case { case } if case == id);
+        let more = found.len() >= PAGE;
+        for (_, value) in found {
+            if is_of(record::decode(&value)?) {
+                return Ok(true);
+            }
+        }
+        Ok(more)
     }
 
     /// Where the job is kept that a member's newest record left, if it linked a card: who waits

@@ -624,6 +624,21 @@ impl Engine {
     }
 }
 
+/// How many of a case's members have followed what its reviews and the policy ask of them, and how many are
+/// asked: of those who were read. `O(members × what is asked)`.
+#[must_use]
+pub fn followed(case: &Case, members: &[Arc<MemberState>], now: Timestamp) -> (usize, usize) {
+    let known: BTreeMap<&MemberId, &MemberState> =
+        members.iter().map(|member| (&member.head.id, member.as_ref())).collect();
+    let mut asked: BTreeMap<&MemberId, bool> = BTreeMap::new();
+    for consequence in case.consequences() {
+        for (id, state) in consequence.members.iter().filter_map(|id| Some((id, *known.get(id)?))) {
+            *asked.entry(id).or_insert(true) &= step_of(state, &consequence, now).is_none();
+        }
+    }
+    (asked.values().filter(|done| **done).count(), asked.len())
+}
+
 /// What members have that is at stake, by unit.
 #[must_use]
 pub fn stake<'a>(members: impl IntoIterator<Item = &'a Arc<MemberState>>) -> BTreeMap<Unit, Stake> {

@@ -191,6 +191,17 @@ pub struct Engine {
     fell_behind: AtomicBool,
 }
 
+/// How a partition of members stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PartitionState {
+    /// Its latest daily mark: rewards ripen and offers end up to here. 1970 before the first.
+    pub marked_at: Timestamp,
+    /// The epoch in which its records are offered; 1 where the store is one process' alone.
+    pub epoch: u32,
+    /// Whether commits to it are taken now.
+    pub is_taken: bool,
+}
+
 impl Engine {
     /// Number of member partitions.
     #[must_use]
@@ -273,6 +284,17 @@ impl Engine {
     #[must_use]
     pub fn mark(&self, partition: Partition) -> Timestamp {
         Timestamp::from_ms(self.marks[usize::from(partition)].load(Ordering::Acquire))
+    }
+
+    /// How each partition of members stands, in order.
+    #[must_use]
+    pub fn partition_states(&self) -> Vec<PartitionState> {
+        let state = |partition| PartitionState {
+            marked_at: self.mark(partition),
+            epoch: self.epoch(partition),
+            is_taken: self.is_able() && self.check_proved(partition).is_ok(),
+        };
+        (0..self.partitions()).map(state).collect()
     }
 
     /// Comes back when a commit has left a job that nobody waits for, or had before.

@@ -128,3 +128,34 @@ async fn a_merchant_publishes_an_offer_and_the_next_purchase_is_credited() {
     assert!(posted(&service, "ann").await > 0, "{answer}");
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_writes_the_document_while_it_is_filled_in() {
+    let service = Service::start(&[]).await;
+    service.engine().put_merchant(world::merchant("bakery", &["654321"]), None).await.unwrap();
+    let password = user(&service, "bea", Role::Merchant, Some("bakery"));
+    window::with(&service, async |window: &Window| {
+        window.sign_in(("bea", &password)).await;
+        window.open("/console/offers/new").await;
+        for (field, text) in [("title", "We missed you"), ("currency", "USD"), ("most", "5"), ("reward", "10")] {
+            window.fill(&format!("form.filters input[name={field}]"), text).await;
+        }
+        window.see_text("Members get 10 percent, up to 5.00 USD.").await;
+        window.tab_to("select[name=who]").await;
+        window.type_in("Who has").await;
+        window.fill("form.filters input[name=lapsed_days]", "60").await;
+        window.see_text("Members who have not bought for 60 days get 10 percent, up to 5.00 USD.").await;
+        let document = window.run("return document.getElementById('document').value", vec![]).await;
+        assert!(document.as_str().unwrap().contains("days_since_purchase"), "{document}");
+        // Of a field that cannot be read is told, and the document stays.
+        window.fill("form.filters input[name=reward]", "ten").await;
+        window.see_text("must be a number").await;
+        let after = window.run("return document.getElementById('document').value", vec![]).await;
+        assert_eq!(after, document);
+        window.fill("input[name=id]", "missed").await;
+        window.click("#offer button.main").await;
+        window.see("h1 .tag.draft").await;
+    })
+    .await;
+    service.stop().await;
+}

@@ -96,6 +96,7 @@ async fn every_page_can_be_used_by_everybody() {
     let operators = [
         ("sources", "/console/sources"),
         ("dead-letters", "/console/dead-letters"),
+        ("state", "/console/state"),
         ("ledger", "/console/ledger"),
         ("access", "/console/access"),
         ("audit", "/console/audit"),

@@ -6,17 +6,13 @@ use crate::api::Doors;
 use crate::api::merchant_document::{CompetitorDocument, MerchantDocument};
 use crate::api::merchants;
 use crate::api::reply::Reply;
-use crate::cases::{Case, Verdict};
 use crate::console::page::{self, Chrome, Visitor};
-use crate::domain::MemberId;
+use crate::console::risk::desk;
 use askama::Template;
 use hyper::StatusCode;
-use std::collections::BTreeSet;
 
 /// Numbers below this one are not told.
 const TOLD_MIN: usize = 5;
-/// Cases that are read at a time.
-const PAGE: usize = 200;
 
 #[derive(Template)]
 #[template(path = "competitors.html", config = "src/console/askama.toml")]
@@ -39,9 +35,7 @@ struct Row {
 /// The page.
 pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
     let Some(whose) = whose::whose(doors, visitor).await? else { return super::choose(visitor, "competitors") };
-    let wanted = |case: &Case| case.merchant.as_ref() == Some(&whose.id);
-    let (cases, next) = doors.engine.cases(None, PAGE, wanted).await?;
-    let kept_out = cases.iter().flat_map(barred).collect::<BTreeSet<_>>().len();
+    let (kept_out, is_more) = desk::known(doors, visitor.now).await?.kept_out(&whose.id);
     let document = MerchantDocument::of(&whose.merchant);
     let row = |rival: CompetitorDocument| Row {
         name: rival.name,
@@ -56,16 +50,10 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Re
             merchant: whose.id.to_string(),
             query: whose.query,
             version: whose.version,
-            kept_out: told(kept_out, next.is_some()),
+            kept_out: told(kept_out, is_more),
             rows: document.competitors.into_iter().map(row).collect(),
         },
     ))
-}
-
-/// Members whom the last review of a case that stands bars.
-fn barred(case: &Case) -> Vec<&MemberId> {
-    let confirmed = case.last_review().filter(|(_, review)| review.verdict == Verdict::Confirm);
-    confirmed.map(|(_, review)| review.members.iter().collect()).unwrap_or_default()
 }
 
 fn told(number: usize, is_more: bool) -> String {

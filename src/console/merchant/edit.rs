@@ -54,6 +54,13 @@ const PERIODS: [(&str, &str); 5] = [
     ("ever", "Once"),
 ];
 
+/// For whom an offer is.
+const WHO: [(&str, &str); 3] =
+    [("", "Everybody"), ("new", "Who buys here for the first time"), ("lapsed", "Who has not bought here for")];
+/// On which days.
+const ON: [(&str, &str); 3] =
+    [("", "Every day"), ("weekdays", "Monday to Friday"), ("weekends", "Saturday and Sunday")];
+
 #[derive(Template)]
 #[template(path = "offer_edit.html", config = "src/console/askama.toml")]
 struct EditPage {
@@ -65,9 +72,17 @@ struct EditPage {
     document: String,
     programmes: Vec<ProgrammeRow>,
     operator: bool,
-    simple: Simple,
-    fixed: bool,
-    periods: [(&'static str, &'static str, bool); 5],
+    /// `None` when the document says more than the form can.
+    simple: Option<Simple>,
+    read: ReadPart,
+}
+
+/// What the form wrote, for a page whose form is being filled in.
+#[derive(Template)]
+#[template(path = "offer_written.html", config = "src/console/askama.toml")]
+struct WrittenPart {
+    /// `None` while a field cannot be read: then what was written before stays.
+    document: Option<String>,
     read: ReadPart,
 }
 
@@ -84,6 +99,18 @@ struct ReadPart {
     faults: Vec<(String, String)>,
     warnings: Vec<Warning>,
     card: Option<Card>,
+}
+
+impl EditPage {
+    /// Words to choose from: for whom, on which days, how often.
+    fn choices(what: &str, chosen: &str) -> Vec<(&'static str, &'static str, bool)> {
+        let all: &[(&str, &str)] = match what {
+            "who" => &WHO,
+            "on" => &ON,
+            _ => &PERIODS,
+        };
+        all.iter().map(|(word, label)| (*word, *label, *word == chosen)).collect()
+    }
 }
 
 impl ReadPart {
@@ -120,17 +147,48 @@ pub(in crate::console) fn validate(visitor: &Visitor<'_>) -> Result<Reply, Reply
     Ok(page::page(StatusCode::OK, &told(visitor, visitor.form.get("document"))))
 }
 
+/// Writes what the form says as a document, while it is filled in.
+pub(in crate::console) fn written(visitor: &Visitor<'_>) -> Result<Reply, Reply> {
+    let said = |name: &str| visitor.form.get(name).to_owned();
+    let simple = Simple::of(said, visitor.caller.merchant.as_ref()).unwrap_or_default();
+    let part = match simple.document() {
+        Ok(document) => {
+            let document = pretty(&document);
+            WrittenPart { read: told(visitor, &document), document: Some(document) }
+        }
+        Err(refused) => WrittenPart { document: None, read: ReadPart::faulty(refused) },
+    };
+    Ok(page::page(StatusCode::OK, &part))
+}
+
+fn pretty(document: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(document).unwrap_or_default()
+}
+
+/// What the address says of the form; `None` when it was not sent.
+fn asked(visitor: &Visitor<'_>) -> Option<Simple> {
+    let said = |name: &str| read::query(visitor.request, name).ok().flatten().unwrap_or_default();
+    Simple::of(said, visitor.caller.merchant.as_ref())
+}
+
+impl Draft {
+    /// With what the form says as its document, or what is wrong with it.
+    fn with_form(self, simple: Simple) -> Self {
+        let (document, read) = match simple.document() {
+            Ok(document) => (pretty(&document), None),
+            Err(refused) => (self.document, Some(ReadPart::faulty(refused))),
+        };
+        Self { document, read, simple: Some(simple), ..self }
+    }
+}
+
 /// A new offer: choose a programme, fill in the common things, or begin with its document.
 pub(in crate::console) async fn begin(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
     let mut draft = Draft { is_new: true, ..Draft::default() };
-    if let Some(simple) = Simple::of(visitor)? {
-        match simple.document() {
-            Ok(document) => draft.document = serde_json::to_string_pretty(&document).unwrap_or_default(),
-            Err(refused) => draft.read = Some(ReadPart::faulty(refused)),
-        }
-        draft.simple = simple;
-        return Ok(edit_page(visitor, StatusCode::OK, draft));
+    if let Some(simple) = asked(visitor) {
+        return Ok(edit_page(visitor, StatusCode::OK, draft.with_form(simple)));
     }
+    draft.simple = Some(Simple::default());
     let mut document = None;
     if let Some(copied) = read::query(visitor.request, "copy")? {
         let (_, offer) = offers::seen(doors, &visitor.caller, &offer_id(&copied)?).await?;
@@ -144,7 +202,11 @@ pub(in crate::console) async fn begin(doors: &Doors, visitor: &Visitor<'_>) -> R
             document = Some(as_own(found, visitor.caller.merchant.as_ref()));
         }
     }
-    draft.document = document.and_then(|document| serde_json::to_string_pretty(&document).ok()).unwrap_or_default();
+    if let Some(document) = document {
+        draft.document = pretty(&document);
+        let id = OfferId::new("preview").expect("a plain word is an id");
+        draft.simple = document.into_terms(&id).ok().and_then(|terms| Simple::read(&terms));
+    }
     Ok(edit_page(visitor, StatusCode::OK, draft))
 }
 
@@ -159,8 +221,12 @@ fn as_own(mut document: OfferDocument, own: Option<&MerchantId>) -> OfferDocumen
 /// An offer that is there.
 pub(in crate::console) async fn open(doors: &Doors, visitor: &Visitor<'_>, id: &str) -> Result<Reply, Reply> {
     let (version, offer) = offers::seen(doors, &visitor.caller, &offer_id(id)?).await?;
-    let document = serde_json::to_string_pretty(&OfferDocument::of(&offer.newest().terms)).unwrap_or_default();
-    let draft = Draft { id: id.to_owned(), rests_on: version, document, ..Draft::default() };
+    let terms = &offer.newest().terms;
+    let (document, simple) = (pretty(&OfferDocument::of(terms)), Simple::read(terms));
+    let mut draft = Draft { id: id.to_owned(), rests_on: version, document, simple, ..Draft::default() };
+    if let Some(simple) = asked(visitor) {
+        draft = draft.with_form(simple);
+    }
     Ok(edit_page(visitor, StatusCode::OK, draft))
 }
 
@@ -205,7 +271,7 @@ struct Draft {
     id: String,
     rests_on: u64,
     document: String,
-    simple: Simple,
+    simple: Option<Simple>,
     read: Option<ReadPart>,
 }
 
@@ -214,10 +280,7 @@ fn edit_page(visitor: &Visitor<'_>, status: StatusCode, draft: Draft) -> Reply {
     let read = read.unwrap_or_else(|| if document.is_empty() { ReadPart::nothing() } else { told(visitor, &document) });
     let programmes = if is_new { programmes::all().map(programme_row).collect() } else { Vec::new() };
     let (link, chrome, operator) = (encoded(&id), visitor.chrome("offers"), visitor.caller.merchant.is_none());
-    let (fixed, periods) = (simple.kind == "fixed", PERIODS.map(|(word, label)| (word, label, simple.once == word)));
-    let page =
-        EditPage { chrome, operator, is_new, id, link, rests_on, document, programmes, simple, fixed, periods, read };
-    page::page(status, &page)
+    page::page(status, &EditPage { chrome, operator, is_new, id, link, rests_on, document, programmes, simple, read })
 }
 
 fn programme_row((name, programme): (&'static str, programmes::Programme)) -> ProgrammeRow {

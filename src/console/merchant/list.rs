@@ -1,5 +1,6 @@
 //! Offers with their state, budget and warnings.
 
+use super::locations;
 use crate::api::Doors;
 use crate::api::offers::{self, OfferState, OfferView};
 use crate::api::page as lists;
@@ -19,6 +20,8 @@ struct Offers {
     operator: bool,
     merchant: String,
     states: Vec<(&'static str, String, bool)>,
+    /// MIDs of the merchant that have gone silent.
+    silent: usize,
     next: Option<String>,
 }
 
@@ -64,6 +67,13 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Re
     let wanted = if state.is_empty() { None } else { Some(OfferState::read(&state)?) };
     let found = offers::listed(doors, merchant.as_ref(), wanted, &lists::page::<OfferId>(visitor.request)?).await?;
     let of = merchant.as_ref().map(ToString::to_string).unwrap_or_default();
+    let silent = match &merchant {
+        Some(id) => {
+            let known = doors.engine.merchant_document(id).await?;
+            known.map_or(0, |(_, known)| locations::gone_silent(doors, &known, visitor.now))
+        }
+        None => 0,
+    };
     let next = found.next_cursor.map(|cursor| format!("?merchant={}&state={state}&cursor={cursor}", encoded(&of)));
     Ok(page::page(
         StatusCode::OK,
@@ -73,9 +83,15 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Re
             operator: visitor.caller.merchant.is_none(),
             merchant: of,
             states: STATES.map(|word| (word, words::plain(word), word == state)).into(),
+            silent,
             next,
         },
     ))
+}
+
+/// A warning as those say it who do not know the document.
+fn said(path: &str, detail: &str) -> String {
+    format!("{}: {detail}", words::plain(path.strip_suffix("_minor").unwrap_or(path)))
 }
 
 fn row(offer: &OfferView) -> Row {
@@ -93,6 +109,6 @@ fn row(offer: &OfferView) -> Row {
         budget: offer.document.budget_minor.map_or_else(|| "none".to_owned(), |minor| amount(minor, currency)),
         used: offer.budget_used_percent,
         used_today: offer.daily_budget_used_percent,
-        warnings: offer.warnings.iter().map(|warning| format!("{}: {}", warning.path, warning.detail)).collect(),
+        warnings: offer.warnings.iter().map(|warning| said(&warning.path, &warning.detail)).collect(),
     }
 }

@@ -8,9 +8,10 @@ use crate::api::merchant_document::{LocationDocument, MerchantDocument, MidDocum
 use crate::api::merchants;
 use crate::api::reply::{self, Reply};
 use crate::api::{Doors, again};
+use crate::catalogue::heard::Silence;
 use crate::console::page::{self, Chrome, Visitor};
 use crate::console::words;
-use crate::domain::merchant::{Location, Mid};
+use crate::domain::merchant::{Location, Merchant, Mid};
 use crate::domain::{LocationId, Timestamp};
 use askama::Template;
 use hyper::StatusCode;
@@ -30,10 +31,19 @@ struct LocationsPage {
     version: u64,
     rows: Vec<Row>,
     left_out: usize,
-    since: String,
-    texts: Vec<TextRow>,
     preview: Option<Sheet>,
     sheet: String,
+}
+
+/// Statement texts that may be the merchant's: looked for among the events of the last days, which takes
+/// longer than the rest of the page, so that it is asked for when the page is there.
+#[derive(Template)]
+#[template(path = "texts.html", config = "src/console/askama.toml")]
+struct TextsPart {
+    csrf: String,
+    query: String,
+    version: u64,
+    texts: Vec<TextRow>,
 }
 
 #[derive(Template)]
@@ -73,7 +83,8 @@ struct MidRow {
     mid: String,
     of: String,
     heard: String,
-    silent: bool,
+    /// Quieter than its habit: in words; empty when it is not.
+    gone: String,
 }
 
 struct TextRow {
@@ -92,14 +103,6 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>) -> Re
 async fn page(doors: &Doors, visitor: &Visitor<'_>, preview: Option<Sheet>, sheet: String) -> Result<Reply, Reply> {
     let Some(whose) = whose::whose(doors, visitor).await? else { return super::choose(visitor, "locations") };
     let report = doors.screener.report(&whose.id);
-    let texts = again::suggested(doors, &visitor.caller, &whose.id).await?;
-    let text = |found: again::SuggestionView| TextRow {
-        text: found.text,
-        location: found.location,
-        sure: found.confidence / 10,
-        events: found.events,
-        mids: found.mids.join(", "),
-    };
     let locations = &whose.merchant.locations;
     let mut spent: BTreeMap<&LocationId, Vec<String>> = BTreeMap::new();
     for ((id, unit), sums) in report.shops.iter().filter(|(_, sums)| sums.spend_minor != 0) {
@@ -114,8 +117,6 @@ async fn page(doors: &Doors, visitor: &Visitor<'_>, preview: Option<Sheet>, shee
             chrome: visitor.chrome("locations"),
             rows,
             left_out: locations.len().saturating_sub(SHOWN_MAX),
-            since: words::when(doors.engine.heard.since()),
-            texts: texts.descriptors.into_iter().take(TEXTS_MAX).map(text).collect(),
             merchant: whose.id.to_string(),
             query: whose.query,
             version: whose.version,
@@ -123,6 +124,22 @@ async fn page(doors: &Doors, visitor: &Visitor<'_>, preview: Option<Sheet>, shee
             sheet,
         },
     ))
+}
+
+/// The texts, as a part.
+pub(in crate::console) async fn texts(doors: &Doors, visitor: &Visitor<'_>) -> Result<Reply, Reply> {
+    let whose = whose::named(doors, visitor).await?;
+    let texts = again::suggested(doors, &visitor.caller, &whose.id).await?;
+    let text = |found: again::SuggestionView| TextRow {
+        text: found.text,
+        location: found.location,
+        sure: found.confidence / 10,
+        events: found.events,
+        mids: found.mids.join(", "),
+    };
+    let texts = texts.descriptors.into_iter().take(TEXTS_MAX).map(text).collect();
+    let part = TextsPart { csrf: visitor.csrf.clone(), query: whose.query, version: whose.version, texts };
+    Ok(page::page(StatusCode::OK, &part))
 }
 
 fn row(
@@ -148,13 +165,31 @@ fn row(
 
 fn mid_row(doors: &Doors, visitor: &Visitor<'_>, whose: &Whose, mid: &Mid) -> MidRow {
     let heard = doors.engine.heard.of(&whose.id, &mid.mid);
+    let gone = heard.and_then(|sound| doors.engine.heard.silence(&sound, visitor.now));
     let of: Vec<&str> = [&mid.scheme, &mid.acquirer].into_iter().flatten().map(|text| text.as_str()).collect();
     MidRow {
         mid: mid.mid.to_string(),
         of: of.join(" "),
         heard: heard.map_or_else(String::new, |sound| words::ago(sound.last, visitor.now)),
-        silent: heard.is_none(),
+        gone: gone.map_or_else(String::new, in_words),
     }
+}
+
+fn in_words(silence: Silence) -> String {
+    let days = |days: u32| words::count(usize::try_from(days).unwrap_or(usize::MAX), "day");
+    let usual = match silence.habit_days {
+        0 => "it is heard of every day else".to_owned(),
+        habit => format!("it rests for {} at most else", days(habit)),
+    };
+    format!("nothing for {}, {usual}", days(silence.days))
+}
+
+/// How many of a merchant's MIDs have gone silent.
+pub(super) fn gone_silent(doors: &Doors, merchant: &Merchant, now: Timestamp) -> usize {
+    let heard = &doors.engine.heard;
+    let mids = merchant.locations.iter().flat_map(|location| &location.mids);
+    let sounds = mids.filter_map(|mid| heard.of(&merchant.id, &mid.mid));
+    sounds.filter(|sound| heard.silence(sound, now).is_some()).count()
 }
 
 /// Whether MIDs work: those heard of, the last one first. Asked for again and again as a part.
@@ -251,7 +286,12 @@ impl LocationsPage {
     fn mids(&self) -> String {
         words::count(self.rows.iter().map(|row| row.mids.len()).sum(), "MID")
     }
-    fn silent(&self) -> usize {
-        self.rows.iter().flat_map(|row| &row.mids).filter(|mid| mid.silent).count()
+    fn unheard(&self) -> usize {
+        self.rows.iter().flat_map(|row| &row.mids).filter(|mid| mid.heard.is_empty()).count()
+    }
+    /// Those that have gone silent, with their shop.
+    fn gone(&self) -> Vec<(&Row, &MidRow)> {
+        let all = self.rows.iter().flat_map(|row| row.mids.iter().map(move |mid| (row, mid)));
+        all.filter(|(_, mid)| !mid.gone.is_empty()).collect()
     }
 }

@@ -57,10 +57,14 @@ fn row(view: HealthView, format: &'static str, visitor: &Visitor<'_>) -> Row {
         state: view.silence.state,
         last: view.last_delivery_at.map_or_else(|| "never".to_owned(), |at| words::ago(at, visitor.now)),
         habit: view.silence.habit_seconds.map_or_else(|| "being learned".to_owned(), words::span),
-        failures: view.signature_failures.into_iter().filter(|(_, count)| *count > 0).collect(),
+        failures: failures(view.signature_failures),
         days: view.days.iter().rev().map(day_row).collect(),
         name: view.source,
     }
+}
+
+fn failures(all: BTreeMap<String, u64>) -> Vec<(String, u64)> {
+    all.into_iter().filter(|(_, count)| *count > 0).map(|(reason, count)| (words::plain(&reason), count)).collect()
 }
 
 fn day_row(day: &DayView) -> DayRow {

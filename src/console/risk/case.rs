@@ -11,8 +11,7 @@ use crate::console::words;
 use crate::decide::MemberState;
 use crate::domain::Unit;
 use crate::domain::member::Standing;
-use crate::engine::again::Job;
-use crate::engine::cases::{CaseError, Stake, stake};
+use crate::engine::cases::{CaseError, Stake, followed, stake};
 use askama::Template;
 use hyper::StatusCode;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +57,7 @@ struct CasePage {
     own_scope: String,
     reasons: &'static [&'static str],
     may_undo: bool,
-    following: bool,
+    following: Option<Progress>,
     /// Somebody else has it: who, and until when.
     others: Option<(String, String)>,
     own_until: Option<String>,
@@ -66,6 +65,24 @@ struct CasePage {
     may_free: bool,
     proposal: Option<ProposalRow>,
     merged_into: Option<u64>,
+}
+
+/// How far members are who follow a review; asked for again and again as a part.
+#[derive(Template)]
+#[template(path = "progress.html", config = "src/console/askama.toml")]
+struct Progress {
+    case: u64,
+    done: usize,
+    of: usize,
+    /// Nothing is left to do.
+    over: bool,
+}
+
+impl Progress {
+    fn of(case: &Case, members: &[Arc<MemberState>], visitor: &Visitor<'_>) -> Self {
+        let (done, of) = followed(case, members, visitor.now);
+        Self { case: case.id, done, of, over: false }
+    }
 }
 
 /// A review that waits for a second reviewer.
@@ -135,8 +152,7 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
     let holder =
         taken.holder(id, visitor.now).map(|(who, until)| (who == *by, words::by(who.as_str()), words::when(until)));
     // The members follow one by one; a page that comes meanwhile says so.
-    let jobs = engine.jobs().await?;
-    let following = jobs.iter().any(|(_, job)| matches!(job, Job::Case { case } if *case == id));
+    let following = engine.follows(id).await?.then(|| Progress::of(&case, &members, visitor));
     let hidden = case.hides_score();
     Ok(page::page(
         StatusCode::OK,
@@ -187,6 +203,15 @@ pub(in crate::console) async fn show(doors: &Doors, visitor: &Visitor<'_>, id: u
             merged_into: case.origin.merged_into,
         },
     ))
+}
+
+/// How far the members are who follow the last review.
+pub(in crate::console) async fn progress(doors: &Doors, visitor: &Visitor<'_>, id: u64) -> Result<Reply, Reply> {
+    let case = doors.engine.case(id).await?.ok_or(CaseError::Unknown)?;
+    let over = !doors.engine.follows(id).await?;
+    let members = doors.engine.load_all(case.names()).await?;
+    let part = Progress { over, ..Progress::of(&case, &members, visitor) };
+    Ok(page::page(StatusCode::OK, &part))
 }
 
 /// Takes a case to work on.

@@ -7,11 +7,11 @@
 use crate::api::Doors;
 use crate::api::detectors::Counts;
 use crate::api::reply::Reply;
-use crate::cases::{Case, SCORE, Status};
+use crate::cases::{Case, SCORE, Status, Verdict};
 use crate::console::words;
 use crate::decide::MemberState;
 use crate::domain::member::Standing;
-use crate::domain::{Timestamp, Unit};
+use crate::domain::{MemberId, MerchantId, Timestamp, Unit};
 use crate::engine::cases::stake;
 use crate::engine::{Engine, EngineError};
 use crate::pipeline::Chain;
@@ -53,6 +53,8 @@ pub(in crate::console) struct Line {
     pub stake: Option<String>,
     /// The same of money, for the order.
     pub stake_minor: i64,
+    /// Whom it keeps out of the offers of the merchant that it is about.
+    kept_out: Vec<MemberId>,
     /// What it adds to the counts.
     counts: Counts,
 }
@@ -172,6 +174,13 @@ async fn look(engine: &Arc<Engine>, now: Timestamp) -> Result<Known, EngineError
 }
 
 impl Known {
+    /// How many people are kept out of a merchant's offers, and whether there may be more.
+    pub(in crate::console) fn kept_out(&self, merchant: &MerchantId) -> (usize, bool) {
+        let lines = self.lines.values().filter(|line| line.scope == merchant.as_str());
+        let all: BTreeSet<&MemberId> = lines.flat_map(|line| &line.kept_out).collect();
+        (all.len(), self.counts.more)
+    }
+
     fn sum(&mut self, more: bool) {
         let mut all = Counts::default();
         all.more = more;
@@ -205,7 +214,14 @@ impl Line {
             stake: members
                 .map(|_| words::list(&open.iter().map(|(unit, minor)| unit.shown(*minor)).collect::<Vec<_>>())),
             stake_minor: open.iter().filter(|(unit, _)| unit.currency().is_some()).map(|(_, minor)| minor).sum(),
+            kept_out: if case.merchant.is_some() { barred(case) } else { Vec::new() },
             counts: Counts::of_case(case),
         }
     }
+}
+
+/// Members whom the last review of a case that stands bars.
+fn barred(case: &Case) -> Vec<MemberId> {
+    let confirmed = case.last_review().filter(|(_, review)| review.verdict == Verdict::Confirm);
+    confirmed.map(|(_, review)| review.members.clone()).unwrap_or_default()
 }

@@ -37,6 +37,13 @@ struct DetectorsPage {
     rules: rules::Section,
 }
 
+impl DetectorsPage {
+    /// Whether a version has a line in what the desk is worth.
+    fn is_worth_told(&self) -> bool {
+        self.rows.iter().any(|row| [&row.avoided, &row.lost, &row.wrongly].iter().any(|text| !text.is_empty()))
+    }
+}
+
 struct Row {
     name: String,
     words: String,
@@ -208,7 +215,7 @@ async fn facts(doors: &Doors, visitor: &Visitor<'_>) -> Result<Vec<(&'static str
         ("Links", links.to_string()),
         ("Findings", findings.to_string()),
         ("Cases opened since the start", doors.screener.cases_opened().to_string()),
-        ("Waited in vain", screening.waits().to_string()),
+        ("Waited for screening in vain", screening.waits().to_string()),
         ("Jobs under way", jobs.len().to_string()),
     ])
 }

@@ -80,7 +80,7 @@ fn row(kind: &'static str, view: RuleView, now: Timestamp) -> Row {
         version: view.version,
         flagged,
         reason: view.reason,
-        by: view.by,
+        by: words::by(&view.by),
         said: words::ago(view.at, now),
         until: view.until.map(|until| until.to_string()).unwrap_or_default(),
         acts,

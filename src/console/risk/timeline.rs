@@ -2,7 +2,7 @@
 
 use crate::api::Doors;
 use crate::api::reply::Reply;
-use crate::cases::{Case, Happened};
+use crate::cases::{Case, Happened, Step};
 use crate::console::words;
 use crate::decide::MemberState;
 use crate::decide::member::Placed;
@@ -76,13 +76,30 @@ async fn paid<'a>(doors: &Doors, members: &'a [Arc<MemberState>]) -> Result<Vec<
     Ok(found)
 }
 
+/// What was done, in the past.
+fn past(step: Step) -> &'static str {
+    match step {
+        Step::Grow => "grew",
+        Step::Reopen => "opened again",
+        Step::Confirm => "confirmed",
+        Step::Dismiss => "dismissed",
+        Step::Watch => "watched",
+        Step::Undo => "taken back",
+        Step::Object => "objected to",
+        Step::Merge => "merged",
+        Step::Withdraw => "evidence withdrawn",
+        Step::Propose => "proposed",
+    }
+}
+
 type Paid = Vec<(Timestamp, Unit, i64)>;
 
 fn said(told: &Told<'_>) -> (&'static str, String) {
     match told {
         Told::Step(happened) => {
-            let step = happened.step.map_or("opened", crate::cases::Step::as_str);
-            ("case", format!("{step} by {}: {}", words::by(&happened.by), happened.words))
+            let step = happened.step.map_or("opened", past);
+            let said = happened.words.trim_start_matches("0 further members; ");
+            ("case", format!("{step} by {}: {said}", words::by(&happened.by)))
         }
         Told::Joined(head) => (
             "joined",

@@ -13,7 +13,11 @@
       label: one.label, stroke: strokes[at], fill: at === 0 ? `${strokes[0]}22` : undefined, width: 1.5,
       scale: one.scale, points: { show: said.days.length < 3 }, value: (_, value) => (value === null ? "–" : value.toFixed(said.decimals)),
     }));
+    // Both axes begin at nothing, so that the curves can be compared; below it only where more came back than was given.
+    const from = (_, low, high) => uPlot.rangeNum(Math.min(0, low), Math.max(high, 1), 0.1, true).map((end, at) => (at === 0 && low >= 0 ? 0 : end));
+    const scales = Object.fromEntries(said.series.map((one) => [one.scale, { range: from }]));
     const chart = new uPlot({
+      scales,
       width: place.clientWidth, height: 220, cursor: { drag: { x: false, y: false } },
       series: [{ label: "Day", value: (_, seconds) => (seconds === null ? "–" : date(seconds)) }, ...series],
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "UTC"),

@@ -33,7 +33,7 @@
 
   const style = () => [
     { selector: "node", style: { width: "data(size)", height: "data(size)", label: "data(label)", color: colour("--ink"),
-      "font-size": 10, "text-valign": "bottom", "text-margin-y": 3, "background-color": colour("--node-other"), "border-width": 0 } },
+      "font-size": 10, "text-outline-color": colour("--page"), "text-outline-width": 2, "text-valign": "bottom", "text-margin-y": 3, "background-color": colour("--node-other"), "border-width": 0 } },
     { selector: "node.clear", style: { "background-color": colour("--node-clear") } },
     { selector: "node.watched", style: { "background-color": colour("--node-watched") } },
     { selector: "node.held", style: { "background-color": colour("--node-held") } },
@@ -53,6 +53,14 @@
     container: place, elements, style: style(), userZoomingEnabled: false, minZoom: 0.15, maxZoom: 4,
     layout: ready,
   });
+
+  // Of a few nodes a picture that fills its place would shout.
+  const fit = () => {
+    drawn.fit(undefined, 24);
+    if (drawn.zoom() > 1.5) drawn.zoom(1.5);
+    drawn.center();
+  };
+  fit();
 
   // What is pointed at, and else what was chosen.
   const rest = facts.textContent;
@@ -134,7 +142,7 @@
     }
     if (drawn.elements().length <= 900) drawn.layout(cose).run();
     drawn.nodes().unlock();
-    drawn.fit(undefined, 24);
+    fit();
     expanded.set(id, { ids, rows });
     return { count: nodes.filter((node) => node.sort !== "identifier").length, more };
   };
@@ -145,7 +153,7 @@
     if (expanded.has(id)) {
       collapse(id);
       list();
-      drawn.fit(undefined, 24);
+      fit();
       return choose(id);
     }
     // Not disabled meanwhile: that would take the focus away.
@@ -180,7 +188,7 @@
   tools.hidden = false;
   tools.addEventListener("click", (event) => {
     const factor = event.target.dataset.zoom;
-    if (factor === "fit") drawn.fit(undefined, 24);
+    if (factor === "fit") fit();
     else if (factor) drawn.zoom({ level: drawn.zoom() * Number(factor), renderedPosition: { x: place.clientWidth / 2, y: place.clientHeight / 2 } });
   });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.style(style()));

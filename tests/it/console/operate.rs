@@ -34,6 +34,52 @@ async fn an_operator_sees_sources_letters_and_books() {
     assert!(body.contains(">balanced<") && body.contains("12.00 USD") && body.contains("member posted"), "{body}");
     assert!(body.contains("/console/members/ring-0"), "{body}");
     assert_eq!(operator.get("/console/ledger?cursor=nonsense").await.status, 400);
+    let body = text(&operator.get("/console/state").await);
+    for said in ["takes commits", "Records behind", "embedded", "Partitions of members (", ">taken<"] {
+        assert!(body.contains(said), "{said}: {body}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_act_is_on_the_audit_list_before_it_is_done() {
+    let service = Service::start(&[]).await;
+    let id = ring(&service).await;
+    let mut analyst = Browser::signed_in(&service, &key(&service, Role::Risk, None)).await;
+    let path = format!("/console/cases/{id}");
+    let page = analyst.get(&path).await;
+    let review = [("verdict", "confirm"), ("who", "all"), ("scope", "program"), ("reason", "seen")];
+    let without = [("verdict", "confirm"), ("who", "all"), ("scope", "program")];
+    assert_eq!(analyst.post(&format!("{path}/review"), &page, &without).await.status, 422);
+    assert_eq!(analyst.get("/console/ledger").await.status, 403);
+    let outcomes = || {
+        let entries = service.doors.console.audit.newest().unwrap().into_iter().rev();
+        entries.map(|entry| format!("{} {}", entry.outcome.as_str(), entry.did)).collect::<Vec<_>>()
+    };
+    let confirm = format!("confirm case {id}");
+    let said = [
+        "done sign in".to_owned(),
+        format!("done read case {id}"),
+        format!("begun {confirm}"),
+        format!("refused {confirm}"),
+        "refused read the ledger".to_owned(),
+    ];
+    assert_eq!(outcomes(), said);
+    // A list that cannot be written: nothing is shown and nothing is done.
+    let file = service.doors.keys.path().with_file_name("console-audit.jsonl");
+    let aside = file.with_extension("aside");
+    std::fs::rename(&file, &aside).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    assert_eq!(analyst.get(&path).await.status, 503);
+    assert_eq!(analyst.post(&format!("{path}/review"), &page, &review).await.status, 503);
+    let case = service.engine().case(id).await.unwrap().unwrap();
+    assert_eq!(case.status.as_str(), "open");
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::rename(&aside, &file).unwrap();
+    assert_eq!(analyst.post(&format!("{path}/review"), &page, &review).await.status, 303);
+    assert_eq!(outcomes()[5..], [format!("begun {confirm}"), format!("done {confirm}")]);
+    assert_eq!(analyst.get("/console/cases/counts").await.status, 200);
+    assert_eq!(outcomes().len(), 7, "what shows nothing of anybody is not on it");
     service.stop().await;
 }
 

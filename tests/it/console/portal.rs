@@ -35,6 +35,28 @@ async fn a_merchant_writes_an_offer_and_sees_nobody_elses() {
         simple.contains("get 7.5 percent, up to 3.00 USD, once a month, until the end of 31 December 2026."),
         "{simple}"
     );
+    // While the form is filled in, the document and what members read follow it.
+    let fields = [
+        ("simple", "yes"),
+        ("title", "We missed you"),
+        ("currency", "USD"),
+        ("kind", "percent"),
+        ("reward", "10"),
+        ("most", "5"),
+        ("who", "lapsed"),
+        ("lapsed_days", "60"),
+        ("on", "weekdays"),
+        ("to", "12:00"),
+        ("once", "ever"),
+    ];
+    let written = text(&baker.post("/console/offers/written", &page, &fields).await);
+    for said in ["days_since_purchase", "have not bought for 60 days get 10 percent, up to 5.00 USD, once, on weekdays"]
+    {
+        assert!(written.contains(said), "{said}: {written}");
+    }
+    let wrong = [("simple", "yes"), ("currency", "USD"), ("reward", "x")];
+    let written = text(&baker.post("/console/offers/written", &page, &wrong).await);
+    assert!(written.contains("must be a number") && !written.contains("textarea"), "what was there stays: {written}");
     let wrong = text(&baker.get(&format!("/console/offers/new?{}", filled.replace("7.5", "7,5"))).await);
     assert!(wrong.contains("<code>reward</code> must be a number"), "{wrong}");
     let document = json!({
@@ -77,6 +99,11 @@ async fn a_merchant_writes_an_offer_and_sees_nobody_elses() {
     assert_eq!(operator.post("/console/offers/crumbs/steps/approve", &page, &[]).await.status, 303);
 
     let page = baker.get("/console/offers/crumbs/edit").await;
+    assert!(
+        text(&page).contains("name=\"budget\" value=\"500\""),
+        "the form reads what it could write: {}",
+        text(&page)
+    );
     let version = between(&text(&page), "name=\"document_version\" value=\"", "\"");
     let more = document.to_string().replace("500,", "600,");
     let fields = [("document_version", version.as_str()), ("document", more.as_str())];
@@ -103,7 +130,7 @@ async fn nothing_of_another_merchants_is_reached_by_any_id() {
     let mut baker = Browser::signed_in(&service, &key(&service, Role::Merchant, Some("bakery"))).await;
     let page = baker.get("/console/locations").await;
     assert_eq!(page.status, 200);
-    for path in ["offers", "locations", "performance", "competitors", "heard", "heard/part"] {
+    for path in ["offers", "locations", "performance", "competitors", "heard", "heard/part", "locations/texts"] {
         let answer = baker.get(&format!("/console/{path}?merchant=shop")).await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(!text(&answer).contains("123456"), "{path}");
@@ -122,6 +149,7 @@ async fn nothing_of_another_merchants_is_reached_by_any_id() {
     }
     for path in [
         "sources",
+        "state",
         "ledger",
         "dead-letters",
         "access",
@@ -160,7 +188,7 @@ async fn shops_and_mids_are_entered_one_by_one_and_as_a_list() {
     world::member(engine, "ann", "tok_ann").await;
     let mut keeper = Browser::signed_in(&service, &key(&service, Role::Merchant, Some("shop"))).await;
     let page = keeper.get("/console/locations").await;
-    assert!(text(&page).contains("silent") && text(&page).contains("123456"), "{}", text(&page));
+    assert!(text(&page).contains(">not heard of<") && text(&page).contains("123456"), "{}", text(&page));
     let event = world::event("e1", "clearing", "p1", "tok_ann", 100, "2026-11-21T11:00:00Z", "000123456");
     assert_eq!(service.post("visa-eu", event).await.0, 200);
     let heard = text(&keeper.get("/console/heard/part").await);
@@ -211,6 +239,42 @@ async fn shops_and_mids_are_entered_one_by_one_and_as_a_list() {
 }
 
 #[tokio::test]
+async fn a_mid_that_goes_silent_is_alarmed() {
+    let service = Service::start(&[]).await;
+    let engine = service.engine();
+    engine.put_merchant(world::merchant("shop", &["123456", "777"]), None).await.unwrap();
+    world::publish(engine, "five", world::terms("shop")).await;
+    let known = key(&service, Role::Merchant, Some("shop"));
+    let begun = service.clock.now();
+    for day in 0..12 {
+        let now = begun.plus_ms(day * 86_400_000);
+        service.clock.set(now);
+        engine.heard.save(now).unwrap();
+        if day < 8 {
+            // Anybody's card counts.
+            let (event, purchase) = (format!("e{day}"), format!("p{day}"));
+            let body = world::event(&event, "clearing", &purchase, "tok_nobody", 100, &now.to_string(), "123456");
+            assert_eq!(service.post("visa-eu", body).await.0, 200);
+        }
+        if day == 10 {
+            let mut keeper = Browser::signed_in(&service, &known).await;
+            assert!(!text(&keeper.get("/console/locations").await).contains("Gone silent"), "two days are nothing");
+        }
+    }
+    let mut keeper = Browser::signed_in(&service, &known).await;
+    let body = text(&keeper.get("/console/locations").await);
+    for said in ["Gone silent", "nothing for 3 days, it is heard of every day else", ">not heard of<"] {
+        assert!(body.contains(said), "{said}: {body}");
+    }
+    let home = text(&keeper.get("/console/offers").await);
+    assert!(home.contains("1 of your MIDs has gone silent"), "{home}");
+    engine.heard.save(service.clock.now()).unwrap();
+    let metrics = String::from_utf8(service.send("GET", "/metrics", &[], Vec::new()).await.body).unwrap();
+    assert!(metrics.contains("ringfence_mids_silent 1"), "{metrics}");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_text_that_looks_like_the_shops_is_linked_with_one_click() {
     let service = Service::start(&[]).await;
     let engine = service.engine();
@@ -224,6 +288,8 @@ async fn a_text_that_looks_like_the_shops_is_linked_with_one_click() {
     assert_eq!(service.post("visa-eu", event).await.0, 200);
     let mut keeper = Browser::signed_in(&service, &key(&service, Role::Merchant, Some("blue"))).await;
     let page = keeper.get("/console/locations").await;
+    assert!(text(&page).contains("hx-get=\"/console/locations/texts\""), "{}", text(&page));
+    let page = keeper.get("/console/locations/texts").await;
     let body = text(&page);
     assert!(body.contains("SQ *BLUE DOOR"), "{body}");
     assert_eq!(crate::world::ring::posted(&service, "ann").await, 0);
