@@ -32,11 +32,28 @@ fn ip(command: &str) {
     );
 }
 
+/// Removes the hosts of tests that were killed: their addresses may be those of the next.
+fn remove_left() {
+    let output = Command::new("ip").args(["netns", "list"]).output();
+    let output = output.expect("`ip` is installed; if not: sudo apt-get install iproute2");
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let name = line.split_whitespace().next().unwrap_or_default();
+        let process = name.strip_prefix("rf").and_then(|rest| rest.strip_suffix(['a', 'b']));
+        if let Some(process) = process.and_then(|process| process.parse::<u32>().ok())
+            && !std::path::Path::new("/proc").join(process.to_string()).exists()
+        {
+            // Another test may be as quick.
+            let _ = Command::new("ip").args(["netns", "delete", name]).output();
+        }
+    }
+}
+
 impl TwoHosts {
     /// Addresses are of the range that is kept for tests of networks (RFC 2544), by the process.
     pub fn new() -> Self {
+        remove_left();
         let process = std::process::id();
-        let net = format!("198.18.{}", process % 256);
+        let net = format!("198.{}.{}", 18 + process / 256 % 2, process % 256);
         let host = |place: usize| {
             let letter = ["a", "b"][place];
             let namespace = format!("rf{process}{letter}");
