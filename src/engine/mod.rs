@@ -460,12 +460,13 @@ async fn read_member(
     let Some(((_, head), purchases)) = pairs.split_first() else { return Ok(None) };
     let (_, head) = keys::unversioned(head)?;
     let mut state = MemberState::new(head);
+    let page = keys::purchase_pages(member);
     for (key, value) in purchases {
         if key.ends_with(&[0, b'k']) {
             state.key = Some(value.as_ref().into());
             continue;
         }
-        if pages::is_page(member, key) {
+        if key.starts_with(&page) {
             state.purchases.extend(pages::unpacked(partition, value)?.into_iter().map(Placed::new));
             continue;
         }
